@@ -1,0 +1,41 @@
+"""What is done to a waveform before it is cut: resampling, normalisation, noise reduction."""
+
+import numpy as np
+import soxr
+
+from thymos.audio.decode import Samples, Waveform
+from thymos.errors import MissingExtraError
+
+
+def resample(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Return ``waveform`` at ``rate_hz``, resampled by soxr's high quality setting; unchanged where it has it."""
+    if waveform.rate_hz == rate_hz:
+        return waveform
+    samples = soxr.resample(waveform.samples, waveform.rate_hz, rate_hz, quality="HQ")
+    return Waveform(np.asarray(samples, np.float32), rate_hz)
+
+
+def normalise_peak(samples: Samples) -> Samples:
+    """Scale ``samples`` (any shape; per row on the last axis) so that the largest magnitude is 1.
+
+    As ``librosa.util.normalize`` does it: what is silent to the last bit stays as it is.
+    """
+    peak = np.abs(samples).max(axis=-1, keepdims=True)
+    return samples / np.where(peak < np.finfo(np.float32).tiny, np.float32(1), peak)
+
+
+def wiener(samples: Samples) -> Samples:
+    """Return ``samples`` through ``scipy.signal.wiener`` with its default window of three samples.
+
+    The filter divides by the local variance, which is zero in digital silence; there it returns the local mean.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+    """
+    try:
+        from scipy.signal import wiener as scipy_wiener
+    except ImportError:
+        raise MissingExtraError("the Wiener filter needs scipy: pip install 'thymos[train]'") from None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        filtered = scipy_wiener(samples.astype(np.float64))
+    return np.nan_to_num(filtered).astype(np.float32)

@@ -1,0 +1,57 @@
+"""AESDD, the Greek acted corpus, as it circulates (Vryzas et al. 2018, J. Audio Eng. Soc. 66(6), 457–467).
+
+``<emotion>/xAA (B).wav``: x is the first letter of the emotion, AA the sentence, B the actor. A letter before or
+after the bracket marks another take of the sentence; some files write the actor as ``(01)``.
+"""
+
+import re
+from pathlib import Path
+
+from thymos.corpora.scan import emotion_folders, relative_name, sound_files
+from thymos.corpora.table import ClipEntry, Exclusion, Listing
+from thymos.labels import AESDD_EMOTIONS
+
+KIND = "aesdd"
+
+_NAME = re.compile(
+    r"(?P<letter>[adfhs])(?P<sentence>\d{1,2})\s*(?P<before>[a-z]?)\s*\((?P<actor>\d{1,2})\)\s*(?P<after>[a-z]?)",
+    re.IGNORECASE,
+)
+
+
+def recognises(root: Path) -> bool:
+    """Return whether most of the sound in the emotion folders of ``root`` is named as AESDD names it."""
+    folders = emotion_folders(root)
+    if not set(folders.values()) <= set(AESDD_EMOTIONS):
+        return False
+    names = [path.stem for folder in folders for path in sound_files(folder)]
+    return 2 * sum(_NAME.fullmatch(name) is not None for name in names) > len(names)
+
+
+def read(root: Path) -> Listing:
+    """List the files of AESDD in ``root``."""
+    listing = Listing(KIND, root)
+    for folder, emotion in emotion_folders(root).items():
+        for path in sound_files(folder):
+            name = relative_name(path, root)
+            entry = _parse(name, path.stem, emotion)
+            if isinstance(entry, ClipEntry):
+                listing.entries.append(entry)
+            else:
+                listing.excluded.append(entry)
+    return listing
+
+
+def _parse(name: str, stem: str, emotion: str) -> ClipEntry | Exclusion:
+    match = _NAME.fullmatch(stem)
+    if match is None:
+        return Exclusion(name, 'is not named as AESDD names its files, such as "a01 (1)"')
+    if match["letter"].lower() != emotion[0]:
+        return Exclusion(name, f"lies in the folder of {emotion}, but its name begins with {match['letter']!r}")
+    return ClipEntry(
+        path=name,
+        emotion=emotion,
+        speaker=str(int(match["actor"])),
+        sentence=f"{int(match['sentence']):02d}",
+        take=(match["before"] + match["after"]).lower(),
+    )

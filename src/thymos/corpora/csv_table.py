@@ -1,0 +1,48 @@
+"""A corpus given as a CSV table: columns ``file`` (relative to the table) and ``emotion``, and if known
+``speaker``, ``sentence`` and ``take``. Other columns are left alone."""
+
+import csv
+from pathlib import Path
+
+from thymos.corpora.table import ClipEntry, Exclusion, Listing
+from thymos.errors import CorpusError
+from thymos.labels import EMOTIONS, to_emotion
+
+KIND = "csv"
+
+
+def recognises(path: Path) -> bool:
+    """Return whether ``path`` is a CSV file."""
+    return path.is_file() and path.suffix.lower() == ".csv"
+
+
+def read(path: Path) -> Listing:
+    """List the rows of the table at ``path``.
+
+    Raises:
+        CorpusError: the table is not UTF-8 text, or has no columns ``file`` and ``emotion``.
+    """
+    listing = Listing(KIND, path.parent)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines)
+            missing = {"file", "emotion"} - set(table.fieldnames or ())
+            if missing:
+                raise CorpusError(f"{path} has no column {' and no column '.join(sorted(missing))}")
+            for row in table:
+                _add(listing, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path} cannot be read as a CSV table: {error}") from None
+    return listing
+
+
+def _add(listing: Listing, row: dict[str, str]) -> None:
+    name = Path(row["file"]).as_posix()
+    emotion = to_emotion(row["emotion"])
+    if emotion is None:
+        known = ", ".join(EMOTIONS)
+        reason = f"has the emotion {row['emotion']!r}, which is none of {known}"
+        listing.excluded.append(Exclusion(name, reason))
+        return
+    known_columns = {key: row.get(key, "") for key in ("speaker", "sentence", "take")}
+    listing.entries.append(ClipEntry(name, emotion, **known_columns))

@@ -1,0 +1,134 @@
+"""Measuring the sound of every clip once: what the audit reports and what exclusion rules look at."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from thymos.audio.decode import AudioInfo, Samples, Waveform, read_waveform_and_info
+from thymos.corpora.table import Clip, ClipEntry, Exclusion, Sound
+from thymos.errors import AudioError
+from thymos.files import write_json
+
+SILENCE_FRAME_S = 0.025
+SILENCE_BELOW_LOUD_DB = 20.0
+FULL_SCALE = 32767 / 32768
+SHORTEST_CLIPPED_RUN = 3
+_MEASURE_VERSION = 1
+
+
+def measure_entries(
+    root: Path,
+    entries: Iterable[ClipEntry],
+    cache_file: Path | None = None,
+    advance: Callable[[], None] = lambda: None,
+    threads: int = 2,
+) -> tuple[list[Clip], list[Exclusion]]:
+    """Decode every entry and return the clips that could be, and those that could not with the reason.
+
+    Args:
+        root: the folder that entries are relative to.
+        entries: what to measure.
+        cache_file: measurements of an earlier call, used where a file's size and time are what they were.
+        advance: called after each file, for a progress bar.
+        threads: decoders at work at once; libsndfile lets go of Python's lock.
+    """
+    known = _read_cache(cache_file)
+    measured: dict[str, dict[str, object]] = {}
+
+    def measure(entry: ClipEntry) -> Clip | Exclusion:
+        path = root / entry.path
+        try:
+            stamp = _stamp(path)
+            sound = known.get(stamp) or measure_sound(path)
+        except AudioError as error:
+            return Exclusion(entry.path, str(error))
+        finally:
+            advance()
+        measured[stamp] = asdict(sound)
+        return Clip(entry.path, entry.emotion, sound, entry.speaker, entry.sentence, entry.take)
+
+    with ThreadPoolExecutor(threads) as pool:
+        results = list(pool.map(measure, entries))
+    if cache_file is not None and measured.keys() != known.keys():
+        write_json(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
+    clips = [result for result in results if isinstance(result, Clip)]
+    return clips, [result for result in results if isinstance(result, Exclusion)]
+
+
+def measure_sound(path: Path) -> Sound:
+    """Decode the file at ``path`` and measure it.
+
+    Raises:
+        AudioError: it cannot be decoded.
+    """
+    waveform, info = read_waveform_and_info(path)
+    return _measure(waveform, info)
+
+
+def _measure(waveform: Waveform, info: AudioInfo) -> Sound:
+    samples = waveform.samples
+    digest = hashlib.sha256(f"{waveform.rate_hz}:".encode())
+    digest.update(np.ascontiguousarray(samples).data)
+    return Sound(
+        rate_hz=waveform.rate_hz,
+        channels=info.channels,
+        frames=len(samples),
+        format=info.format,
+        peak=round(float(np.abs(samples).max()), 6),
+        clipped_samples=_count_clipped(samples),
+        silence_s=round(silence_s(waveform), 4),
+        sha256=digest.hexdigest(),
+    )
+
+
+def silence_s(waveform: Waveform) -> float:
+    """Return how many seconds of ``waveform`` are at least 20 dB below its own loud frames.
+
+    Measured on frames of 25 ms; "loud" is the 95th percentile of their levels, which one click cannot raise.
+    """
+    length = max(1, round(SILENCE_FRAME_S * waveform.rate_hz))
+    count = len(waveform.samples) // length
+    if count == 0:
+        return 0.0
+    frames = waveform.samples[: count * length].reshape(count, length)
+    power = np.einsum("ij,ij->i", frames, frames) / length
+    loud = np.percentile(power, 95)
+    if loud == 0:
+        return waveform.duration_s
+    return float((power < loud * 10 ** (-SILENCE_BELOW_LOUD_DB / 10)).sum()) * length / waveform.rate_hz
+
+
+def _count_clipped(samples: Samples) -> int:
+    """Count samples in runs of at least three at full scale of one sign: single peaks may be rightly there."""
+    full = np.flatnonzero(np.abs(samples) >= FULL_SCALE)
+    if len(full) == 0:
+        return 0
+    same_run = (np.diff(full) == 1) & (np.sign(samples[full[1:]]) == np.sign(samples[full[:-1]]))
+    runs = np.split(full, np.flatnonzero(~same_run) + 1)
+    return sum(len(run) for run in runs if len(run) >= SHORTEST_CLIPPED_RUN)
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path)
+    return f"{path}|{status.st_size}|{status.st_mtime_ns}"
+
+
+def _read_cache(cache_file: Path | None) -> dict[str, Sound]:
+    """Return earlier measurements by stamp; a cache that is missing or damaged is an empty one."""
+    if cache_file is None:
+        return {}
+    try:
+        content = json.loads(cache_file.read_text(encoding="utf-8"))
+        if content["version"] != _MEASURE_VERSION:
+            return {}
+        return {stamp: Sound(**sound) for stamp, sound in content["sounds"].items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,77 @@
+"""From what a user writes on the command line to a Corpus."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from thymos.corpora import aesdd, csv_table, folders
+from thymos.corpora.measure import measure_entries
+from thymos.corpora.table import Corpus, Listing
+from thymos.errors import CorpusError
+
+# In the order in which they are asked whether they recognise a path: the most particular first.
+KINDS: dict[str, ModuleType] = {module.KIND: module for module in (csv_table, aesdd, folders)}
+
+
+def open_corpus(
+    spec: str | Path,
+    cache_dir: Path | None = None,
+    started: Callable[[int], None] = lambda total: None,
+    advance: Callable[[], None] = lambda: None,
+) -> Corpus:
+    """Read the corpus at ``spec``: a path, or ``KIND:PATH``. Every file is decoded once and measured.
+
+    Args:
+        spec: a folder whose kind is recognised, a CSV table, or either with its kind named.
+        cache_dir: where measurements are kept between calls; None keeps none.
+        started: called with the number of files before the first is measured.
+        advance: called after each.
+
+    Raises:
+        CorpusError: nothing there, no known kind, or no usable clip.
+    """
+    kind, path = _split(str(spec))
+    listing = _list(kind, path)
+    started(len(listing.entries))
+    root = listing.root.resolve()
+    cache_file = None
+    if cache_dir is not None:
+        cache_file = cache_dir / "sounds" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
+    clips, failed = measure_entries(root, listing.entries, cache_file, advance)
+    if not clips:
+        raise CorpusError(f"{path} holds no sound that can be used ({len(failed)} files cannot)")
+    excluded = sorted([*listing.excluded, *failed], key=lambda exclusion: exclusion.clip)
+    return Corpus(listing.kind, root, tuple(sorted(clips, key=lambda clip: clip.path)), tuple(excluded))
+
+
+def _split(spec: str) -> tuple[str | None, Path]:
+    kind, colon, rest = spec.partition(":")
+    if colon and kind in KINDS:
+        return kind, Path(rest).expanduser()
+    if colon and not Path(spec).exists() and kind.isidentifier() and len(kind) > 1:
+        raise CorpusError(f"{kind!r} is no kind of corpus; known kinds: {', '.join(KINDS)}")
+    return None, Path(spec).expanduser()
+
+
+def _list(kind: str | None, path: Path) -> Listing:
+    if not path.exists():
+        raise CorpusError(f"{path} does not exist")
+    if path.is_file():
+        if kind not in (None, csv_table.KIND) or not csv_table.recognises(path):
+            raise CorpusError(f"{path} is a file; a corpus is a folder or a CSV table")
+        return _read(csv_table, path)
+    candidates = [KINDS[kind]] if kind else [aesdd, folders]
+    # AESDD's archive unpacks to a folder in a folder of the same name; either may be given.
+    for place in (path, *sorted(child for child in path.iterdir() if child.is_dir())):
+        for module in candidates:
+            if module.recognises(place):
+                return _read(module, place)
+    if kind:
+        raise CorpusError(f"{path} is not a corpus of kind {kind}")
+    raise CorpusError(f"{path} is not a corpus: it has no folders named for emotions, such as anger or sadness")
+
+
+def _read(module: ModuleType, path: Path) -> Listing:
+    listing: Listing = module.read(path)
+    return listing

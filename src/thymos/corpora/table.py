@@ -1,0 +1,113 @@
+"""The corpus table: what every corpus becomes, whichever folder or file it came from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from thymos.labels import in_order
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was measured in a clip's decoded sound (see ``corpora.measure`` for how)."""
+
+    rate_hz: int
+    channels: int
+    frames: int
+    format: str
+    peak: float
+    """Largest magnitude, full scale 1."""
+    clipped_samples: int
+    """Samples in runs of at least three at full scale."""
+    silence_s: float
+    """Seconds of 25 ms frames at least 20 dB below the clip's own loud frames (their 95th percentile)."""
+    sha256: str
+    """Digest of the decoded mono samples and the rate: equal for exact copies, whatever their container."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.rate_hz
+
+    @property
+    def silence_share(self) -> float:
+        """Silent part of the length, 0 to 1."""
+        return self.silence_s / self.duration_s
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording in a corpus. What a corpus does not tell is an empty string."""
+
+    path: str
+    """Relative to the corpus root, with forward slashes: the clip's name in every table."""
+    emotion: str
+    sound: Sound
+    speaker: str = ""
+    sentence: str = ""
+    take: str = ""
+    """Tells recordings of one sentence by one speaker in one emotion apart."""
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """A file that a corpus lists, before its sound is measured."""
+
+    path: str
+    emotion: str
+    speaker: str = ""
+    sentence: str = ""
+    take: str = ""
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A file that is not used, and why, in words that follow its name: "s05 (3).wav is empty"."""
+
+    clip: str
+    reason: str
+    readable: bool = False
+    """True if the sound is fine and a rule left it out."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader of one kind of corpus finds on disk."""
+
+    kind: str
+    root: Path
+    entries: list[ClipEntry] = field(default_factory=list)
+    excluded: list[Exclusion] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Usable clips in the order of their paths, and everything left out with its reason."""
+
+    kind: str
+    root: Path
+    clips: tuple[Clip, ...]
+    excluded: tuple[Exclusion, ...] = ()
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotions that occur, in the vocabulary's order."""
+        return in_order({clip.emotion for clip in self.clips})
+
+    @property
+    def unusable(self) -> tuple[Exclusion, ...]:
+        """Files that could not be used at all, as opposed to readable ones that a rule left out."""
+        return tuple(exclusion for exclusion in self.excluded if not exclusion.readable)
+
+    def excluding(self, reason_for: Callable[[Clip], str | None]) -> "Corpus":
+        """Return the corpus without the clips for which ``reason_for`` gives a reason; the reasons are kept."""
+        reasons = {clip.path: reason_for(clip) for clip in self.clips}
+        added = [Exclusion(path, reason, readable=True) for path, reason in reasons.items() if reason]
+        kept = tuple(clip for clip in self.clips if reasons[clip.path] is None)
+        return replace(self, clips=kept, excluded=(*self.excluded, *added))
+
+
+def clip_names(clips: list[str], most: int = 5) -> str:
+    """Return clip paths as a short list for a message: the first few, then how many more."""
+    shown = ", ".join(clips[:most])
+    return shown + (f" and {len(clips) - most} more" if len(clips) > most else "")

@@ -1,0 +1,182 @@
+"""The pictures of a corpus: every clip decoded, cut and turned into feature pictures, once, and kept on disk.
+
+The cache is named by a hash of everything that shapes the pictures: settings, the sound of every clip, and the
+version of this code. Labels and folds do not shape them, so all protocols share one file.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from thymos.audio import Samples, cut, normalise_peak, read_waveform, resample, sliding_spans, study_spans, wiener
+from thymos.audio.segments import Span
+from thymos.corpora.table import Clip, Corpus
+from thymos.features.mel import LogMel
+from thymos.features.settings import FeatureSettings, SoundSettings
+
+_PICTURES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Feature pictures of a corpus, segment by segment in the order of its clips.
+
+    Attributes:
+        values: float32, shape ``(segments, channels, bands, frames)``; may lie on disk.
+        clip_index: shape ``(segments,)``: each segment's place in ``corpus.clips``.
+        times_s: shape ``(segments, 2)``: start and end in seconds; the end does not pass the recording's.
+    """
+
+    values: NDArray[np.float32]
+    clip_index: NDArray[np.int64]
+    times_s: NDArray[np.float64]
+
+
+def front_end(sound: SoundSettings, features: FeatureSettings) -> nn.Module:
+    """Return the module ``(batch, samples) -> (batch, channels, bands, frames)``."""
+    mel = LogMel(
+        sound.rate_hz,
+        features.n_fft,
+        features.hop,
+        features.n_mels,
+        features.fmin_hz,
+        features.fmax_hz,
+        features.top_db,
+    )
+    return nn.Sequential(mel, nn.Unflatten(1, (1, features.n_mels)))
+
+
+def make_pictures(
+    corpus: Corpus,
+    sound: SoundSettings,
+    features: FeatureSettings,
+    cache_dir: Path,
+    advance: Callable[[], None] = lambda: None,
+    threads: int = 2,
+) -> Pictures:
+    """Return the pictures of ``corpus``, from the cache where they are there.
+
+    Args:
+        corpus: whose clips.
+        sound: how recordings become segments.
+        features: how segments become pictures.
+        cache_dir: where the pictures are kept.
+        advance: called after each clip, for a progress bar.
+        threads: clips at work at once.
+    """
+    folder = cache_dir / "pictures" / cache_key(corpus, sound, features)
+    if not folder.is_dir():
+        _write(folder, corpus.clips, corpus.root, sound, features, advance, threads)
+    else:
+        for _ in corpus.clips:
+            advance()
+    values = np.load(folder / "values.npy", mmap_mode="r")
+    index = np.load(folder / "index.npz")
+    return Pictures(values, index["clip_index"], index["times_s"])
+
+
+def cache_key(corpus: Corpus, sound: SoundSettings, features: FeatureSettings) -> str:
+    """Return the hash of all that shapes the pictures of ``corpus``."""
+    shaping = {
+        "version": _PICTURES_VERSION,
+        "sound": sound.model_dump(exclude={"max_silence_s"}),
+        "features": features.model_dump(),
+        "clips": [clip.sound.sha256 for clip in corpus.clips],
+    }
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def prepare(samples: Samples, sound: SoundSettings) -> Samples:
+    """Return the samples of a recording, at the recipe's rate, as they are before cutting."""
+    if sound.normalise == "peak":
+        samples = normalise_peak(samples)
+    return wiener(samples) if sound.wiener else samples
+
+
+def spans_of(n_samples: int, sound: SoundSettings) -> list[Span]:
+    """Return where a recording of ``n_samples`` is cut."""
+    if sound.segments == "study":
+        return study_spans(n_samples, sound.window)
+    return sliding_spans(n_samples, sound.window, round(sound.hop_s * sound.rate_hz))
+
+
+def _write(
+    folder: Path,
+    clips: Sequence[Clip],
+    root: Path,
+    sound: SoundSettings,
+    features: FeatureSettings,
+    advance: Callable[[], None],
+    threads: int,
+) -> None:
+    module = front_end(sound, features).eval()
+
+    def picture(clip: Clip) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
+        waveform = resample(read_waveform(root / clip.path), sound.rate_hz)
+        samples = prepare(waveform.samples, sound)
+        spans = spans_of(len(samples), sound)
+        with torch.inference_mode():
+            values = module(torch.from_numpy(cut(samples, spans))).numpy()
+        times = [(start / sound.rate_hz, min(stop, len(samples)) / sound.rate_hz) for start, stop in spans]
+        advance()
+        return values, times
+
+    with _whole_folder(folder) as temporary, _one_torch_thread(), ThreadPoolExecutor(threads) as pool:
+        clip_index: list[int] = []
+        times_s: list[tuple[float, float]] = []
+        shape: tuple[int, ...] = ()
+        with (temporary / "values.raw").open("wb") as raw:
+            for i, (values, times) in enumerate(pool.map(picture, clips)):
+                raw.write(np.ascontiguousarray(values).data)
+                shape = values.shape[1:]
+                clip_index += [i] * len(times)
+                times_s += times
+        _raw_to_npy(temporary / "values.raw", temporary / "values.npy", (len(clip_index), *shape))
+        np.savez(temporary / "index.npz", clip_index=np.array(clip_index, np.int64), times_s=np.array(times_s))
+
+
+def _raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
+    """Give the values a header, which can only be written once their number is known."""
+    with npy.open("wb") as target, raw.open("rb") as source:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_2_0(target, header)
+        shutil.copyfileobj(source, target, 1 << 22)
+    raw.unlink()
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``; it takes that name only if the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield temporary
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster, with the same content
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread inside the block: pictures are small, and clips are worked on side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

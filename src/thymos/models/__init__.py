@@ -1,0 +1,1 @@
+"""Picture -> logits: one module per family, a registry by name."""

@@ -1,0 +1,130 @@
+"""Recipes: everything that decides what is trained and how, in one checked object read from YAML."""
+
+import difflib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+
+from thymos.errors import RecipeError
+from thymos.features.settings import FeatureSettings, SoundSettings
+from thymos.models.registry import ModelSettings
+from thymos.settings import Settings
+
+
+class TrainingSettings(Settings):
+    """How a network is fitted; the defaults are the study's."""
+
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-3
+    """Of Adam."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """``bf16``: convolutions in bfloat16, weights and sums in float32; faster, same accuracy (see benchmarks)."""
+
+
+class Recipe(Settings):
+    """From files to a fitted network."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    sound: SoundSettings = SoundSettings()
+    features: FeatureSettings = FeatureSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes that come with Thymos."""
+    folder = resources.files("thymos.configs")
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe:
+    """Read a recipe, shipped or from a file, and apply ``changes`` such as ``training.epochs=5``.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, an unknown key (with the nearest right one), or a bad value.
+    """
+    text, where = _read(str(name_or_path))
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{where} is not a recipe: it holds no keys")
+    for change in changes:
+        _apply(content, change)
+    return parse_recipe(content, where)
+
+
+def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
+    """Check ``content`` and return it as a recipe; ``where`` is named in errors.
+
+    Raises:
+        RecipeError: an unknown key (with the nearest right one), or a bad value.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {_first_complaint(error)}") from None
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    path = Path(name_or_path).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise RecipeError(f"{path} cannot be read: {reason}") from None
+    names = shipped_recipes()
+    if name_or_path not in names:
+        raise RecipeError(f"there is no recipe {name_or_path!r}{_nearest(name_or_path, names)}")
+    shipped = resources.files("thymos.configs") / f"{name_or_path}.yaml"
+    return shipped.read_text(encoding="utf-8"), f"recipe {name_or_path}"
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise RecipeError(f"{change!r} is not of the form key=value, such as training.epochs=5")
+    *parents, last = key.strip().split(".")
+    place = content
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"{parent} in {key!r} is a value and has no parts")
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"{value!r} is not a value for {key}") from None
+
+
+def _first_complaint(error: ValidationError) -> str:
+    details = error.errors()[0]
+    path = [str(part) for part in details["loc"]]
+    if details["type"] == "extra_forbidden":
+        known = _keys_at(path[:-1])
+        return f"unknown key {'.'.join(path)!r}{_nearest(path[-1], known)}"
+    return f"{'.'.join(path)}: {details['msg'][0].lower()}{details['msg'][1:]}, not {details['input']!r}"
+
+
+def _keys_at(path: list[str]) -> list[str]:
+    place: type[Settings] = Recipe
+    for part in path:
+        field = place.model_fields.get(part)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, Settings):
+            return []
+        place = field.annotation
+    return list(place.model_fields)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are {', '.join(known)}" if known else ""
