@@ -34,7 +34,8 @@ RATE = 24_000  # a rate Opus knows that keeps all of espeak-ng's 22.05 kHz outpu
 COMPRESSION_LEVEL = 0.935  # libsndfile turns this into about 22 kbit/s for one channel
 TRIM_DB = -45.0  # quieter than this below the peak counts as silence at the ends
 ESPEAK_TIMEOUT_S = 30
-README_MARK = "SYNTHETIC: made by scripts/make_mini_corpus.py"
+MARK_FILE = "SYNTHETIC"  # Thymos looks for it, and labels every result as synthetic
+MARK = "No human voice is heard here: made by scripts/make_mini_corpus.py"
 
 # espeak-ng variant and an offset on its 0-99 pitch scale; odd voices are male, even ones female.
 VOICES: tuple[tuple[str, float], ...] = (
@@ -138,9 +139,7 @@ def ssml(sentence: str, prosody: Prosody) -> str:
 def run_espeak(command: list[str], text: str, voice: str) -> None:
     """Run espeak-ng on the text, and turn whatever goes wrong into one sentence."""
     try:
-        done = subprocess.run(
-            command, input=text.encode(), capture_output=True, check=False, timeout=ESPEAK_TIMEOUT_S
-        )
+        done = subprocess.run(command, input=text.encode(), capture_output=True, check=False, timeout=ESPEAK_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CorpusError(f"espeak-ng did not run or did not end for voice {voice}.") from error
     if done.returncode != 0:
@@ -299,8 +298,6 @@ def readme(command: str, version: str, sentences: int, voices: int) -> str:
     clips = len(EMOTIONS) * sentences * voices
     return f"""# Mini corpus (synthetic)
 
-{README_MARK}
-
 **Everything here is SYNTHETIC.** There is no human voice in these files, and no emotion was felt or acted.
 The Greek voice of espeak-ng {version} speaks neutral sentences; a script changes its rate, pitch, pauses,
 tremor, timbre and loudness by a fixed recipe per label, with random jitter and light background noise.
@@ -345,8 +342,8 @@ def check_replaceable(out: Path) -> None:
         return
     if not out.is_dir():
         raise CorpusError(f"{out} is not a folder.")
-    note = out / "README.md"
-    ours = note.is_file() and README_MARK in note.read_text(encoding="utf-8", errors="replace")
+    mark = out / MARK_FILE
+    ours = mark.is_file() and MARK in mark.read_text(encoding="utf-8", errors="replace")
     if not ours and any(out.iterdir()):
         raise CorpusError(f"{out} is not empty and holds no earlier mini corpus; give another --out.")
 
@@ -378,10 +375,9 @@ def build_corpus(out: Path, seed: int, sentences: int, voices: int, tell: Callab
                     size += (built / emotion / name).write_bytes(data)
             tell(f"{emotion}: {sentences * voices} clips")
         options = f"--seed {seed} --sentences {sentences} --voices {voices}"
-        text = readme(
-            f"python scripts/make_mini_corpus.py {options}", espeak_version(espeak), sentences, voices
-        )
+        text = readme(f"python scripts/make_mini_corpus.py {options}", espeak_version(espeak), sentences, voices)
         (built / "README.md").write_text(text, encoding="utf-8")
+        (built / MARK_FILE).write_text(MARK + "\n", encoding="utf-8")
         move_into_place(built, out)
     return size
 

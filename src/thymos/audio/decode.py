@@ -83,7 +83,7 @@ def read_waveform(source: Source, limits: Limits = DEFAULT_LIMITS) -> Waveform:
     """Decode ``source`` at its own rate, channels averaged to mono.
 
     Raises:
-        AudioError: not readable as sound, without samples, with NaN or infinite samples, or outside ``limits``.
+        AudioError: not readable as sound, no samples, samples that are NaN or infinite, or outside ``limits``.
     """
     waveform, _ = read_waveform_and_info(source, limits)
     return waveform
@@ -159,7 +159,7 @@ def _checked_info(sound: soundfile.SoundFile, limits: Limits) -> AudioInfo:
     info = AudioInfo(sound.samplerate, sound.channels, sound.frames, f"{sound.format} {sound.subtype}")
     if not limits.min_rate_hz <= info.rate_hz <= limits.max_rate_hz:
         raise AudioError(
-            f"has a sampling rate of {info.rate_hz} Hz, outside {limits.min_rate_hz} to {limits.max_rate_hz} Hz"
+            f"has a sampling rate of {info.rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz}"
         )
     if info.channels > limits.max_channels:
         raise AudioError(f"has {info.channels} channels, more than {limits.max_channels}")

@@ -8,7 +8,7 @@ from thymos.errors import MissingExtraError
 
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
-    """Return ``waveform`` at ``rate_hz``, resampled by soxr's high quality setting; unchanged where it has it."""
+    """Return ``waveform`` at ``rate_hz``, resampled by soxr's high quality setting if it has another."""
     if waveform.rate_hz == rate_hz:
         return waveform
     samples = soxr.resample(waveform.samples, waveform.rate_hz, rate_hz, quality="HQ")
@@ -21,13 +21,14 @@ def normalise_peak(samples: Samples) -> Samples:
     As ``librosa.util.normalize`` does it: what is silent to the last bit stays as it is.
     """
     peak = np.abs(samples).max(axis=-1, keepdims=True)
-    return samples / np.where(peak < np.finfo(np.float32).tiny, np.float32(1), peak)
+    scale = np.where(peak < np.finfo(np.float32).tiny, np.float32(1), peak)
+    return np.asarray(samples / scale, np.float32)
 
 
 def wiener(samples: Samples) -> Samples:
     """Return ``samples`` through ``scipy.signal.wiener`` with its default window of three samples.
 
-    The filter divides by the local variance, which is zero in digital silence; there it returns the local mean.
+    The filter divides by the local variance, which is zero in digital silence; that stays silent.
 
     Raises:
         MissingExtraError: scipy is not installed.

@@ -332,9 +332,7 @@ def _missing_cells(clips: Sequence[Clip]) -> tuple[MissingCell, ...]:
         if 2 * len(have) > len(speakers)
         for speaker in speakers - have
     ]
-    return tuple(
-        sorted(missing, key=lambda m: (m.emotion, natural_order(m.speaker), natural_order(m.sentence)))
-    )
+    return tuple(sorted(missing, key=lambda m: (m.emotion, natural_order(m.speaker), natural_order(m.sentence))))
 
 
 def _near_empty(corpus: Corpus) -> tuple[str, ...]:

@@ -30,7 +30,10 @@ def read(path: Path) -> Listing:
             if missing:
                 raise CorpusError(f"{path} has no column {' and no column '.join(sorted(missing))}")
             for row in table:
-                _add(listing, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
+                _add(
+                    listing,
+                    {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)},
+                )
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path} cannot be read as a CSV table: {error}") from None
     return listing

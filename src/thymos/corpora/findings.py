@@ -105,13 +105,13 @@ def _silent(audit: Audit) -> Finding:
         "silent",
         "Mostly silent",
         f"Silent for more than {fences.silence_s.high:.2f} s and for more than "
-        f"{fences.silence_share.high:.0%} of the length, the upper Tukey fences. Silent is what is 20 dB below "
-        "the clip's own loud parts.",
+        f"{_percent(fences.silence_share.high)} of the length, the upper Tukey fences. Silent is what is "
+        "20 dB below the clip's own loud parts.",
         audit.silent,
         {
             "silent s": lambda clip: f"{clip.sound.silence_s:.2f}",
             "of s": _length,
-            "share": lambda clip: f"{clip.sound.silence_share:.0%}",
+            "share": lambda clip: _percent(clip.sound.silence_share),
         },
     )
 
@@ -134,7 +134,7 @@ def _clipped(audit: Audit) -> Finding:
         audit.clipped,
         {
             "samples": lambda clip: str(clip.sound.clipped_samples),
-            "share": lambda clip: f"{clipped_share(clip):.3%}",
+            "share": lambda clip: _percent(clipped_share(clip), digits=3),
         },
     )
 
@@ -155,9 +155,7 @@ def _missing_cells(audit: Audit) -> Finding:
         "Missing recordings",
         "Sentences that a speaker lacks in an emotion, though most speakers have them.",
         (Column("emotion"), Column("speaker"), Column("sentence")),
-        tuple(
-            (cell.emotion, printable(cell.speaker), printable(cell.sentence)) for cell in audit.missing_cells
-        ),
+        tuple((cell.emotion, printable(cell.speaker), printable(cell.sentence)) for cell in audit.missing_cells),
     )
 
 
@@ -176,7 +174,7 @@ def _repeated_takes(audit: Audit) -> Finding:
 
 
 def _mixed_sound(audit: Audit) -> Finding:
-    """Sampling rates that go with an emotion or a speaker are something a network hears before any emotion."""
+    """A network hears a sampling rate that goes with an emotion or a speaker before it hears any emotion."""
     rows = []
     if len(audit.rates_hz) > 1:
         rows += [(f"{rate_hz} Hz", str(clips)) for rate_hz, clips in audit.rates_hz.items()]
@@ -198,6 +196,10 @@ def channels_name(channels: int) -> str:
 
 def _length(clip: Clip) -> str:
     return f"{clip.sound.duration_s:.2f}"
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _names(clips: Sequence[Clip]) -> str:

@@ -1,55 +1,23 @@
-"""Protocols: how a corpus is divided into training and test parts, and what must never be on both sides.
+"""Protocols: how a corpus is divided into training and test parts.
 
 Folds are lists of clips, made before any sound is cut, and every fold passes the leakage guard before it is used.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from thymos.corpora.folds import GROUPS, Fold, Protocol, check_leakage
+from thymos.corpora.split_files import read_split_files
 from thymos.corpora.table import Clip, Corpus, clip_names
-from thymos.errors import LeakageError, ProtocolError
-
-GroupOf = Callable[[Clip], tuple[str, ...]]
-
-GROUPS: dict[str, GroupOf] = {
-    # Exact copies of one recording under two names are one recording.
-    "recording": lambda clip: (clip.sound.sha256,),
-    "take": lambda clip: (clip.speaker, clip.emotion, clip.sentence),
-    "sentence": lambda clip: (clip.sentence,),
-    "speaker": lambda clip: (clip.speaker,),
-}
-"""What may have to stay on one side: a clip's group, by the name of what is kept together."""
+from thymos.errors import ProtocolError
 
 NAMES = ("recording", "take", "sentence", "speaker", "serab", "file:PATH")
 
 SERAB_TRAIN, SERAB_VALIDATION, SERAB_TEST = ("2", "3", "6"), ("4",), ("1", "5")
 """Speakers of AESDD in the SERAB benchmark (Scheidwasser-Clow et al. 2022, ICASSP)."""
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division of a corpus. Clips are named by their paths; ``validation`` is there if the protocol has one."""
-
-    repeat: int
-    index: int
-    name: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    validation: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A protocol applied to a corpus: its folds, what must not cross them, and what it named but could not find."""
-
-    name: str
-    must_not_cross: tuple[str, ...]
-    folds: tuple[Fold, ...]
-    absent: tuple[str, ...] = ()
-    """Recordings that a file protocol names and the corpus does not have."""
 
 
 def apply_protocol(corpus: Corpus, name: str, folds: int = 5, repeats: int = 1, seed: int = 0) -> Protocol:
@@ -67,9 +35,6 @@ def apply_protocol(corpus: Corpus, name: str, folds: int = 5, repeats: int = 1, 
         LeakageError: a group that must stay together is on both sides of a fold.
     """
     if name.startswith("file:"):
-        # Imported here: it builds on this module's Fold and Protocol.
-        from thymos.corpora.split_files import read_split_files
-
         protocol = read_split_files(corpus, Path(name.removeprefix("file:")).expanduser())
     elif name in ("recording", "take", "sentence"):
         together = ("recording", "take", "sentence")[: ("recording", "take", "sentence").index(name) + 1]
@@ -84,31 +49,7 @@ def apply_protocol(corpus: Corpus, name: str, folds: int = 5, repeats: int = 1, 
     return protocol
 
 
-def check_leakage(corpus: Corpus, protocol: Protocol) -> None:
-    """Check that nothing which must stay together is on both sides of a fold.
-
-    Raises:
-        LeakageError: it is; the message names the offenders.
-    """
-    by_path = {clip.path: clip for clip in corpus.clips}
-    for fold in protocol.folds:
-        sides = {"train": fold.train, "validation": fold.validation, "test": fold.test}
-        for what in protocol.must_not_cross:
-            seen: dict[tuple[str, ...], tuple[str, str]] = {}
-            for side, paths in sides.items():
-                for path in paths:
-                    group = GROUPS[what](by_path[path])
-                    other_side, other = seen.setdefault(group, (side, path))
-                    if other_side != side:
-                        raise LeakageError(
-                            f"protocol {protocol.name}, {fold.name}: one {what} is on both sides, "
-                            f"{other} in {other_side} and {path} in {side}"
-                        )
-
-
-def _grouped_folds(
-    corpus: Corpus, together: Sequence[str], n_folds: int, repeats: int, seed: int
-) -> tuple[Fold, ...]:
+def _grouped_folds(corpus: Corpus, together: Sequence[str], n_folds: int, repeats: int, seed: int) -> tuple[Fold, ...]:
     """Draw folds balanced by emotion that keep the groups ``together`` whole."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -128,9 +69,7 @@ def _grouped_folds(
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + repeat)
         for index, (train, test) in enumerate(splitter.split(paths, emotions, groups)):
             name = f"fold {index + 1}" if repeats == 1 else f"repeat {repeat + 1} fold {index + 1}"
-            result.append(
-                Fold(repeat, index, name, tuple(paths[i] for i in train), tuple(paths[i] for i in test))
-            )
+            result.append(Fold(repeat, index, name, tuple(paths[i] for i in train), tuple(paths[i] for i in test)))
     return tuple(result)
 
 

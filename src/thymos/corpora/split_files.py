@@ -12,12 +12,18 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from thymos.corpora.protocols import Fold, Protocol
+from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.table import Corpus, clip_names
 from thymos.errors import ProtocolError
 
 _FOLD_FILE = re.compile(r".*_(?P<split>train|valid|validation|test)_fold_(?P<fold>\d+)\.jsonl")
-_SPLITS = {"train": "train", "valid": "validation", "validation": "validation", "val": "validation", "test": "test"}
+_SPLITS = {
+    "train": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
 
 # (fold, split, file) as the lists have them.
 Row = tuple[str, str, str]
@@ -55,9 +61,7 @@ def _fold(index: int, name: str, sides: dict[str, list[str]]) -> Fold:
     for side in ("train", "test"):
         if not sides[side]:
             raise ProtocolError(f"fold {name} has no recording of this corpus to {side}")
-    return Fold(
-        0, index, f"fold {name}", tuple(sides["train"]), tuple(sides["test"]), tuple(sides["validation"])
-    )
+    return Fold(0, index, f"fold {name}", tuple(sides["train"]), tuple(sides["test"]), tuple(sides["validation"]))
 
 
 def _emobox_rows(folder: Path) -> Iterator[Row]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from thymos.labels import in_order
 
+SYNTHETIC_MARK = "SYNTHETIC"
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -93,6 +95,11 @@ class Corpus:
     def emotions(self) -> tuple[str, ...]:
         """The emotions that occur, in the vocabulary's order."""
         return in_order({clip.emotion for clip in self.clips})
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether a file ``SYNTHETIC`` at the root says that no human spoke here."""
+        return (self.root / SYNTHETIC_MARK).is_file()
 
     @property
     def unusable(self) -> tuple[Exclusion, ...]:

@@ -1,0 +1,1 @@
+"""Folds and fitted networks -> scores with intervals, in a run folder."""

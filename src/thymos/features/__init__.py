@@ -1,0 +1,1 @@
+"""Waveform -> picture, and the cache of a corpus's pictures."""

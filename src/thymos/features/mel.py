@@ -61,7 +61,13 @@ class PowerSpectrogram(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         """Return the power of ``samples``."""
         spectrum = torch.stft(
-            samples, self.n_fft, self.hop, window=self.window, center=True, pad_mode="constant", return_complex=True
+            samples,
+            self.n_fft,
+            self.hop,
+            window=self.window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
         )
         return spectrum.real.square() + spectrum.imag.square()
 

@@ -19,7 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from thymos.audio import Samples, cut, normalise_peak, read_waveform, resample, sliding_spans, study_spans, wiener
+from thymos.audio import (
+    Samples,
+    cut,
+    normalise_peak,
+    read_waveform,
+    resample,
+    sliding_spans,
+    study_spans,
+    wiener,
+)
 from thymos.audio.segments import Span
 from thymos.corpora.table import Clip, Corpus
 from thymos.features.mel import LogMel
@@ -33,11 +42,13 @@ class Pictures:
     """Feature pictures of a corpus, segment by segment in the order of its clips.
 
     Attributes:
+        folder: where they lie.
         values: float32, shape ``(segments, channels, bands, frames)``; may lie on disk.
         clip_index: shape ``(segments,)``: each segment's place in ``corpus.clips``.
         times_s: shape ``(segments, 2)``: start and end in seconds; the end does not pass the recording's.
     """
 
+    folder: Path
     values: NDArray[np.float32]
     clip_index: NDArray[np.int64]
     times_s: NDArray[np.float64]
@@ -81,9 +92,14 @@ def make_pictures(
     else:
         for _ in corpus.clips:
             advance()
-    values = np.load(folder / "values.npy", mmap_mode="r")
-    index = np.load(folder / "index.npz")
-    return Pictures(values, index["clip_index"], index["times_s"])
+    return open_pictures(folder)
+
+
+def open_pictures(folder: Path) -> Pictures:
+    """Return the pictures that ``make_pictures`` left in ``folder``; their values stay on disk until used."""
+    with np.load(folder / "index.npz") as index:
+        clip_index, times_s = index["clip_index"], index["times_s"]
+    return Pictures(folder, np.load(folder / "values.npy", mmap_mode="r"), clip_index, times_s)
 
 
 def cache_key(corpus: Corpus, sound: SoundSettings, features: FeatureSettings) -> str:

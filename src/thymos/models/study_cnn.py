@@ -34,7 +34,9 @@ class StudyCNN(nn.Module):
         channels, bands, frames = picture_shape
         shrunk = 2 ** len(settings.conv_channels)
         if min(bands, frames) < shrunk:
-            raise ValueError(f"a picture of {bands} × {frames} is too small to be halved {len(settings.conv_channels)} times")
+            raise ValueError(
+                f"a picture of {bands} × {frames} is too small to be halved {len(settings.conv_channels)} times"
+            )
         blocks: list[nn.Module] = []
         for before, after in pairwise((channels, *settings.conv_channels)):
             convolution = nn.Conv2d(before, after, settings.kernel_size, padding="same")

@@ -1,0 +1,1 @@
+"""Recipe (what to do) and fit (one readable loop)."""

@@ -58,9 +58,7 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(recipe.model, _shape(pictures), n_classes).to(memory_format=torch.channels_last)
-        optimiser = torch.optim.Adam(
-            model.parameters(), settings.learning_rate, eps=ADAM_EPSILON, fused=True
-        )
+        optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, eps=ADAM_EPSILON, fused=True)
         order = torch.Generator().manual_seed(seed)
         curve = []
         model.train()

@@ -1,0 +1,140 @@
+"""``thymos audit``: what is in a corpus, what is broken, how it is distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thymos.cli.options import CacheOption, CorpusArgument, QuietOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from thymos.corpora.audit import Audit
+    from thymos.corpora.findings import Finding
+
+ROWS_BESIDE_REPORT = 10
+"""Where a report is written, the terminal shows this many of each kind; else it is the only place for all."""
+
+COUNTS_CELLS = 160
+"""Room for eight emotions and a long name of a speaker; a narrower console wraps, but nothing is cut."""
+
+
+def audit(
+    corpus: CorpusArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write audit.html, clips.csv and figures here."),
+    ] = None,
+    cache_dir: CacheOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what is in a corpus, what is broken and how it is distributed.
+
+    Exits with 1 if any file cannot be used; each is named with its reason.
+    """
+    from thymos.cli.console import console, open_corpus_with_progress
+    from thymos.corpora.audit import audit as audit_corpus
+
+    found = audit_corpus(open_corpus_with_progress(corpus, cache_dir, quiet))
+    print_audit(found, console, most=None if out is None else ROWS_BESIDE_REPORT)
+    if out is not None:
+        from thymos.reports.audit_report import write_audit
+
+        console.print(f"Report: {write_audit(found, out)}", markup=False, highlight=False, soft_wrap=True)
+    if found.unusable:
+        raise typer.Exit(1)
+
+
+def print_audit(audit: Audit, console: Console, most: int | None = None) -> None:
+    """Print ``audit`` to ``console``: summary and ``most`` rows of every finding, the serious last.
+
+    Files that cannot be used are all named, whatever ``most`` is. No name is cut to the width of the console.
+    """
+    from thymos.corpora.findings import findings
+
+    for line in _headlines(audit):
+        console.print(line, soft_wrap=True)
+    console.print()
+    console.print(_counts_table(audit), width=max(console.width, COUNTS_CELLS), crop=False)
+    # The end of the output is what stays in sight.
+    for finding in reversed(findings(audit)):
+        for line in _finding_lines(finding, None if finding.name == "unusable" else most):
+            console.print(line, soft_wrap=True)
+    console.print()
+
+
+def _headlines(audit: Audit) -> Iterator[Text]:
+    from rich.text import Text
+
+    from thymos.corpora.findings import channels_name, printable
+
+    root, lengths = audit.corpus.root, audit.durations
+    yield Text.assemble((printable(root.name), "bold"), ("  " + printable(str(root)), "dim"))
+    yield Text(
+        f"{len(audit.corpus.clips)} clips, {len(audit.emotions)} emotions, {lengths.total_s / 60:.1f} min: "
+        f"mean {lengths.mean_s:.2f} s, median {lengths.median_s:.2f} s, "
+        f"{lengths.min_s:.2f} to {lengths.max_s:.2f} s"
+    )
+    rates = ", ".join(f"{rate_hz} Hz" for rate_hz in audit.rates_hz)
+    channels = ", ".join(channels_name(count) for count in audit.channels)
+    yield Text(f"{rates}; {channels}; {', '.join(audit.formats)}")
+
+
+def _counts_table(audit: Audit) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from thymos.corpora.findings import speaker_name
+
+    speakers_known = audit.speakers != ("",)
+    table = Table(box=SIMPLE_HEAD, show_footer=speakers_known, padding=(0, 1))
+    table.add_column("speaker" if speakers_known else "", "all", overflow="fold")
+    for emotion in audit.emotions:
+        table.add_column(emotion, str(audit.count(emotion)), justify="right")
+    table.add_column("all", str(audit.count()), justify="right")
+    for speaker in audit.speakers:
+        counts = [str(audit.count(emotion, speaker)) for emotion in audit.emotions]
+        name = speaker_name(speaker) if speakers_known else "clips"
+        table.add_row(Text(name), *counts, str(audit.count(speaker=speaker)))
+    return table
+
+
+def _finding_lines(finding: Finding, most: int | None) -> Iterator[Text]:
+    from rich.text import Text
+
+    yield Text()
+    yield Text(f"{finding.title}: {len(finding.rows)}", "bold red" if finding.serious else "bold yellow")
+    yield Text(finding.note, "dim")
+    if finding.name == "unusable":
+        yield from (Text(f"  {name}: {reason}") for name, reason in finding.rows)
+        return
+    rows = finding.rows[:most]
+    yield from _aligned(finding, rows)
+    if len(rows) < len(finding.rows):
+        yield Text(f"  and {len(finding.rows) - len(rows)} more", "dim")
+
+
+def _aligned(finding: Finding, rows: tuple[tuple[str, ...], ...]) -> Iterator[Text]:
+    """Yield heading and rows in columns, each as wide as it needs: a table would fold or cut long names."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    headings = tuple(column.title for column in finding.columns)
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+
+    def line(cells: tuple[str, ...]) -> str:
+        padded = []
+        for cell, width, column in zip(cells, widths, finding.columns, strict=True):
+            space = " " * (width - cell_len(cell))
+            padded.append(space + cell if column.number else cell + space)
+        return "  " + "  ".join(padded).rstrip()
+
+    yield Text(line(headings), "dim")
+    yield from (Text(line(row)) for row in rows)

@@ -1,0 +1,84 @@
+"""What the commands share: where they print, how they show progress, how they open a corpus."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from thymos.corpora import Corpus
+
+console = Console()
+notes = Console(stderr=True)
+
+
+class PlainProgress(Progress):
+    """Progress for a pipe or a log file: one line when a task reaches each quarter, no redrawing."""
+
+    QUARTERS = 4
+
+    def __init__(self) -> None:
+        super().__init__(console=notes, disable=True)
+        self._shown: dict[TaskID, int] = {}
+
+    def update(self, task_id: TaskID, **changes: object) -> None:
+        """Change a task, and print it if a quarter is full."""
+        super().update(task_id, **changes)  # type: ignore[arg-type]
+        self._show(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Move a task on, and print it if a quarter is full."""
+        super().advance(task_id, advance)
+        self._show(task_id)
+
+    def _show(self, task_id: TaskID) -> None:
+        task = self._tasks[task_id]
+        quarter = int(self.QUARTERS * task.completed / task.total) if task.total else 0
+        if quarter > self._shown.get(task_id, 0):
+            self._shown[task_id] = quarter
+            print(f"{task.description}: {task.completed:.0f} of {task.total:.0f}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Progress]:
+    """Yield a progress display on standard error: bars on a terminal, plain lines in a pipe, nothing if ``quiet``."""
+    if quiet:
+        yield Progress(console=notes, disable=True)
+    elif not notes.is_terminal:
+        yield PlainProgress()
+    else:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=notes) as bars:
+            yield bars
+
+
+def default_cache_dir() -> Path:
+    """Return where measurements and pictures are kept: ``THYMOS_CACHE``, or the user's cache folder."""
+    import os
+
+    given = os.environ.get("THYMOS_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thymos"
+
+
+def open_corpus_with_progress(spec: str, cache_dir: Path | None, quiet: bool) -> "Corpus":
+    """Open the corpus at ``spec``, showing how far it is.
+
+    Raises:
+        CorpusError: it cannot be opened.
+    """
+    from thymos.corpora import open_corpus
+
+    with progress(quiet) as bars:
+        task = bars.add_task("Reading the corpus", total=None)
+        return open_corpus(
+            spec,
+            cache_dir or default_cache_dir(),
+            started=lambda total: bars.update(task, total=total),
+            advance=lambda: bars.advance(task),
+        )

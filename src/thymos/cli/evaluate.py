@@ -1,0 +1,149 @@
+"""``thymos evaluate``: cross-validate a recipe on a corpus."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from thymos.cli.console import console, default_cache_dir, notes, open_corpus_with_progress, progress
+from thymos.cli.options import (
+    CacheOption,
+    ChangesOption,
+    CorpusArgument,
+    PrecisionOption,
+    QuietOption,
+    RecipeOption,
+    SeedOption,
+    StrictOption,
+)
+
+if TYPE_CHECKING:
+    from thymos.corpora import Corpus
+    from thymos.corpora.folds import Fold
+    from thymos.training.fit import Epoch
+
+
+def evaluate(
+    corpus: CorpusArgument,
+    out: Annotated[Path, typer.Option(help="The run folder: new, or an earlier run of the same to go on with.")],
+    recipe: RecipeOption = "model3",
+    protocol: Annotated[
+        str,
+        typer.Option(help="recording, take, sentence, speaker, serab, or file:PATH (EmoBox lists or CSV)."),
+    ] = "recording",
+    folds: Annotated[int, typer.Option(min=2, help="For recording, take and sentence.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="How often those folds are drawn anew.")] = 1,
+    seed: SeedOption = 0,
+    fold: Annotated[int | None, typer.Option(min=0, help="Run this fold alone, counted from 0.")] = None,
+    changes: ChangesOption = None,
+    precision: PrecisionOption = None,
+    shuffle_labels: Annotated[
+        bool,
+        typer.Option("--shuffle-labels", help="A control: deal the labels out at random; must score at chance."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Folds fitted at once [default: one for each core].")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads for each fold.")] = 1,
+    cache_dir: CacheOption = None,
+    strict: StrictOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Cross-validate a recipe on a corpus; write results.json, predictions.csv and report.html to --out.
+
+    Cut short, the same command goes on where it stopped and ends with the same numbers.
+    """
+    import os
+
+    from thymos.evaluation.evaluate import EvaluationPlan
+    from thymos.evaluation.evaluate import evaluate as run_evaluation
+    from thymos.reports.run_report import write_report
+    from thymos.training.recipe import load_recipe
+
+    if precision:
+        changes = [*(changes or ()), f"training.precision={precision}"]
+    plan = EvaluationPlan(
+        load_recipe(recipe, changes or ()), protocol, folds, repeats, seed, shuffle_labels, fold, threads
+    )
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet)
+    name_unusable(opened, strict)
+    with progress(quiet) as bars:
+        results = run_evaluation(
+            opened,
+            plan,
+            out,
+            cache_dir or default_cache_dir(),
+            workers or os.cpu_count() or 1,
+            shlex.join(["thymos", *sys.argv[1:]]),
+            _watcher(bars),
+        )
+    page = write_report(out)
+    console.print(summary_table(results))
+    console.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
+
+
+def name_unusable(corpus: "Corpus", strict: bool) -> None:
+    """Name the files of ``corpus`` that cannot be used, and stop with exit code 1 if that is ``strict``ly wrong."""
+    for left_out in corpus.unusable:
+        notes.print(f"[yellow]left out:[/yellow] {escape(left_out.clip)} {escape(left_out.reason)}", soft_wrap=True)
+    if strict and corpus.unusable:
+        notes.print(f"{len(corpus.unusable)} files cannot be used, and --strict was given: nothing was done")
+        raise typer.Exit(1)
+
+
+def summary_table(results: dict[str, Any]) -> Table:
+    """Return accuracy, UAR and macro-F1 per segment and per recording, as mean ± sd and interval."""
+    what = results["corpus"]["name"] + (" (synthetic)" if results["corpus"]["synthetic"] else "")
+    title = (
+        f"{what}, {results['recipe']['name']}, protocol {results['protocol']['name']}, {len(results['folds'])} folds"
+    )
+    table = Table("", "per segment", "per recording", title=escape(title))
+    for metric, name in (("accuracy", "accuracy"), ("uar", "UAR"), ("macro_f1", "macro-F1")):
+        cells = []
+        for level in ("segment", "recording"):
+            score = results["summary"][level][metric]
+            spread = "" if score["sd"] is None else f" ± {score['sd']:.3f}"
+            low, high = score["ci95"]
+            cells.append(f"{score['mean']:.3f}{spread}  \\[{low:.3f}, {high:.3f}]")
+        table.add_row(name, *cells)
+    table.caption = f"mean ± sd over folds \\[95 % bootstrap interval]; chance {1 / len(results['labels']):.3f}"
+    return table
+
+
+def _watcher(bars: Any) -> Any:
+    """Return a Watcher that moves two bars: pictures made, and epochs trained."""
+    from thymos.evaluation.evaluate import Watcher
+
+    pictures = bars.add_task("Making pictures", total=None)
+    training = bars.add_task("Training", total=None, visible=False)
+    epochs_of_fold: dict[str, int] = {}
+    epochs_each = 0
+
+    def show() -> None:
+        bars.update(training, completed=sum(epochs_of_fold.values()))
+
+    def on_folds(folds: int, epochs: int) -> None:
+        nonlocal epochs_each
+        epochs_each = epochs
+        bars.update(training, total=folds * epochs, visible=True, description=f"Training {folds} folds (epochs)")
+
+    def on_report(message: "tuple[str, Epoch]") -> None:
+        fold, epoch = message
+        epochs_of_fold[fold] = epoch.epoch
+        show()
+
+    def on_fold(fold: "Fold") -> None:
+        epochs_of_fold[fold.name] = epochs_each
+        show()
+
+    return Watcher(
+        on_pictures=lambda total: bars.update(pictures, total=total),
+        on_picture=lambda: bars.advance(pictures),
+        on_folds=on_folds,
+        on_report=on_report,
+        on_fold=on_fold,
+    )

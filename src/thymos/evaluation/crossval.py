@@ -1,0 +1,153 @@
+"""Cross-validation: fit on the training part of each fold, score its test part, keep every prediction."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from thymos.corpora.folds import Fold, Protocol
+from thymos.corpora.table import Corpus
+from thymos.errors import ProtocolError
+from thymos.evaluation.predictions import predictions_frame
+from thymos.evaluation.run import RunFolder
+from thymos.evaluation.workers import Report, in_workers
+from thymos.features.pictures import Pictures, open_pictures
+from thymos.training.fit import Epoch, fit, predict_probabilities
+from thymos.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """All that a worker process needs to fit and score one fold."""
+
+    fold: Fold
+    recipe: Recipe
+    pictures_folder: Path
+    labels: tuple[str, ...]
+    train_segments: tuple[int, ...]
+    test_segments: tuple[int, ...]
+    segment_labels: tuple[int, ...]
+    """Class of every segment of the corpus."""
+    test_clips: tuple[str, ...]
+    """Clip path of each test segment."""
+    test_speakers: tuple[str, ...]
+    seed: int
+
+
+FoldResult = tuple[dict[str, Any], pd.DataFrame]
+
+
+def fold_tasks(corpus: Corpus, recipe: Recipe, folds: Sequence[Fold], pictures: Pictures, seed: int) -> list[FoldTask]:
+    """Turn folds of clips into tasks on segments. Segments follow their clip: none can leave it.
+
+    Raises:
+        ProtocolError: the training part of a fold lacks an emotion of the corpus.
+    """
+    labels = corpus.emotions
+    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
+    clip_labels = np.array([labels.index(clip.emotion) for clip in corpus.clips])
+    segment_labels = clip_labels[pictures.clip_index]
+    tasks = []
+    for fold in folds:
+        lacking = set(range(len(labels))) - {int(clip_labels[place[path]]) for path in fold.train}
+        if lacking:
+            names = ", ".join(labels[i] for i in sorted(lacking))
+            raise ProtocolError(f"{fold.name} has no recording of {names} to train on")
+        test = np.flatnonzero(np.isin(pictures.clip_index, [place[path] for path in fold.test]))
+        tested = [corpus.clips[i] for i in pictures.clip_index[test]]
+        tasks.append(
+            FoldTask(
+                fold=fold,
+                recipe=recipe,
+                pictures_folder=pictures.folder,
+                labels=labels,
+                train_segments=tuple(
+                    np.flatnonzero(np.isin(pictures.clip_index, [place[path] for path in fold.train])).tolist()
+                ),
+                test_segments=tuple(test.tolist()),
+                segment_labels=tuple(segment_labels.tolist()),
+                test_clips=tuple(clip.path for clip in tested),
+                test_speakers=tuple(clip.speaker for clip in tested),
+                seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
+            )
+        )
+    return tasks
+
+
+def run_fold(task: FoldTask, report: Report) -> FoldResult:
+    """Fit one fold and score its test part; ``report`` gets ``(fold name, epoch)`` after each epoch."""
+    started = time.perf_counter()
+    pictures = open_pictures(task.pictures_folder)
+    targets = np.array(task.segment_labels, np.int64)
+    train, test = list(task.train_segments), list(task.test_segments)
+
+    def on_epoch(epoch: Epoch) -> None:
+        report((task.fold.name, epoch))
+
+    fitted = fit(task.recipe, pictures.values[train], targets[train], len(task.labels), task.seed, on_epoch)
+    probabilities = predict_probabilities(fitted.model, pictures.values[test], task.recipe.training)
+    frame = predictions_frame(
+        list(task.test_clips),
+        pictures.times_s[test],
+        (task.fold.repeat, task.fold.index),
+        list(task.test_speakers),
+        [task.labels[i] for i in targets[test]],
+        task.labels,
+        probabilities,
+    )
+    facts = {
+        "repeat": task.fold.repeat,
+        "fold": task.fold.index,
+        "name": task.fold.name,
+        "train_clips": len(task.fold.train),
+        "test_clips": len(task.fold.test),
+        "train_segments": len(train),
+        "test_segments": len(test),
+        "parameters": sum(p.numel() for p in fitted.model.parameters()),
+        "wall_s": round(time.perf_counter() - started, 3),
+        "curve": [asdict(epoch) for epoch in fitted.curve],
+    }
+    return facts, frame
+
+
+def cross_validate(
+    corpus: Corpus,
+    recipe: Recipe,
+    protocol: Protocol,
+    pictures: Pictures,
+    run: RunFolder,
+    seed: int,
+    workers: int = 2,
+    threads: int = 1,
+    on_report: Report = lambda message: None,
+    on_fold: Callable[[Fold], None] = lambda fold: None,
+) -> list[FoldResult]:
+    """Fit and score every fold of ``protocol`` that ``run`` has no result of, and return all results in order.
+
+    Args:
+        corpus: whose clips the folds name.
+        recipe: what is fitted.
+        protocol: its folds have passed the leakage guard.
+        pictures: of ``corpus``, made by this recipe.
+        run: where finished folds are kept.
+        seed: each fold's own is drawn from it and the fold's number.
+        workers: folds fitted at once, each in a process of its own.
+        threads: torch threads of each.
+        on_report: gets ``(fold name, Epoch)`` after each epoch.
+        on_fold: called when a fold is done, or was done before.
+    """
+    for fold in protocol.folds:
+        if run.is_finished(fold):
+            on_fold(fold)
+    missing = [fold for fold in protocol.folds if not run.is_finished(fold)]
+    tasks = fold_tasks(corpus, recipe, missing, pictures, seed)
+    if tasks:
+        for task, (facts, frame) in in_workers(run_fold, tasks, min(workers, len(tasks)), threads, on_report):
+            run.save(task.fold, facts, frame)
+            on_fold(task.fold)
+    # Read back, so that a run that was cut short and one that was not are made of the same digits.
+    return [run.load(fold) for fold in protocol.folds]

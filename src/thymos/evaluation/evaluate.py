@@ -1,0 +1,155 @@
+"""A whole evaluation: corpus, recipe and protocol in, a run folder with results out."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import apply_protocol, shuffle_labels
+from thymos.corpora.table import Clip, Corpus
+from thymos.errors import CorpusError, ProtocolError
+from thymos.evaluation.crossval import cross_validate
+from thymos.evaluation.predictions import write_predictions
+from thymos.evaluation.results import make_results
+from thymos.evaluation.run import RunFolder
+from thymos.evaluation.workers import Report
+from thymos.features.pictures import make_pictures
+from thymos.files import write_json
+from thymos.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is to be evaluated, apart from the corpus; all of it decides the numbers."""
+
+    recipe: Recipe
+    protocol: str = "recording"
+    folds: int = 5
+    repeats: int = 1
+    seed: int = 0
+    shuffled_labels: bool = False
+    only_fold: int | None = None
+    """Run this fold alone, counted from 0 over all repeats."""
+    threads: int = 1
+    """Torch threads for each fold. More than one adds in another order, and so rounds otherwise."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how far it is; every part may be left out."""
+
+    on_pictures: Callable[[int], None] = lambda total: None
+    on_picture: Callable[[], None] = lambda: None
+    on_folds: Callable[[int, int], None] = lambda folds, epochs: None
+    on_report: Report = lambda message: None
+    on_fold: Callable[[Fold], None] = lambda fold: None
+
+
+def evaluate(
+    corpus: Corpus,
+    plan: EvaluationPlan,
+    out: Path,
+    cache_dir: Path,
+    workers: int = 2,
+    command: str = "",
+    watcher: Watcher = Watcher(),
+) -> dict[str, Any]:
+    """Cross-validate ``plan`` on ``corpus``, write ``results.json`` and ``predictions.csv`` to ``out``, return results.
+
+    A run that was cut short goes on where it stopped, with the same numbers in the end.
+
+    Args:
+        corpus: what to evaluate on.
+        plan: recipe, protocol and seed.
+        out: the run folder; new, empty, or an earlier run of the same.
+        cache_dir: where pictures are kept.
+        workers: folds fitted at once; does not change the numbers.
+        command: for the record.
+        watcher: told how far it is.
+
+    Raises:
+        ProtocolError: the protocol does not fit the corpus.
+        LeakageError: its folds leak.
+        RunError: ``out`` holds something else.
+    """
+    started = time.perf_counter()
+    corpus = usable_for(corpus, plan.recipe)
+    if plan.shuffled_labels:
+        corpus = shuffle_labels(corpus, plan.seed)
+    protocol = apply_protocol(corpus, plan.protocol, plan.folds, plan.repeats, plan.seed)
+    if plan.only_fold is not None:
+        if not 0 <= plan.only_fold < len(protocol.folds):
+            raise ProtocolError(f"there is no fold {plan.only_fold}: they are 0 to {len(protocol.folds) - 1}")
+        protocol = replace(protocol, folds=(protocol.folds[plan.only_fold],))
+    run = RunFolder(out)
+    run.claim(_identity(corpus, plan))
+    watcher.on_pictures(len(corpus.clips))
+    pictures = make_pictures(
+        corpus, plan.recipe.sound, plan.recipe.features, cache_dir, watcher.on_picture, threads=workers
+    )
+    pictures_wall_s = time.perf_counter() - started
+    watcher.on_folds(len(protocol.folds), plan.recipe.training.epochs)
+    fold_results = cross_validate(
+        corpus,
+        plan.recipe,
+        protocol,
+        pictures,
+        run,
+        plan.seed,
+        workers,
+        plan.threads,
+        watcher.on_report,
+        watcher.on_fold,
+    )
+    facts = {
+        "shuffled_labels": plan.shuffled_labels,
+        "threads": plan.threads,
+        "command": command,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_s": round(time.perf_counter() - started, 3),
+        "features_wall_s": round(pictures_wall_s, 3),
+    }
+    results = make_results(corpus, plan.recipe, protocol, fold_results, plan.seed, facts)
+    write_predictions(out / "predictions.csv", pd.concat([frame for _, frame in fold_results]))
+    write_json(out / "results.json", results)
+    return results
+
+
+def usable_for(corpus: Corpus, recipe: Recipe) -> Corpus:
+    """Return ``corpus`` without the clips that the recipe's rules leave out, the reasons kept.
+
+    Raises:
+        CorpusError: fewer than two emotions are left.
+    """
+    most = recipe.sound.max_silence_s
+
+    def too_silent(clip: Clip) -> str | None:
+        if most is None or clip.sound.silence_s <= most:
+            return None
+        return f"is left out: {clip.sound.silence_s:.1f} s of its {clip.sound.duration_s:.1f} s are silence"
+
+    usable = corpus.excluding(too_silent)
+    if len(usable.emotions) < 2:
+        raise CorpusError(f"{corpus.root} has recordings of {len(usable.emotions)} emotion; two are needed")
+    return usable
+
+
+def _identity(corpus: Corpus, plan: EvaluationPlan) -> dict[str, Any]:
+    """What a run folder belongs to: everything that decides its numbers."""
+    return {
+        "format": 1,
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "protocol": plan.protocol,
+        "folds": plan.folds,
+        "repeats": plan.repeats,
+        "seed": plan.seed,
+        "shuffled_labels": plan.shuffled_labels,
+        "only_fold": plan.only_fold,
+        "threads": plan.threads,
+        "corpus": {clip.path: f"{clip.emotion} {clip.sound.sha256}" for clip in corpus.clips},
+    }

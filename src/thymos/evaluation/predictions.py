@@ -1,0 +1,111 @@
+"""Predictions of an evaluation, segment by segment, and the CSV file that keeps them."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from thymos.errors import RunError
+from thymos.files import whole_file
+
+_FIXED = ("clip", "start_s", "end_s", "repeat", "fold", "speaker", "truth")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Things that were scored, one row each: segments, or recordings.
+
+    Attributes:
+        clips: clip path of each row.
+        speakers: its speaker, or "".
+        folds: ``(repeat, fold)``, shape ``(rows, 2)``.
+        truth: index of the true label, shape ``(rows,)``.
+        probabilities: shape ``(rows, labels)``.
+    """
+
+    clips: NDArray[np.str_]
+    speakers: NDArray[np.str_]
+    folds: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Index of the most probable label of each row."""
+        best: NDArray[np.int64] = self.probabilities.argmax(1)
+        return best
+
+    def where(self, rows: NDArray[np.bool_]) -> "Scored":
+        """Return some of the rows."""
+        return Scored(
+            self.clips[rows],
+            self.speakers[rows],
+            self.folds[rows],
+            self.truth[rows],
+            self.probabilities[rows],
+        )
+
+
+def write_predictions(path: Path, frame: pd.DataFrame) -> None:
+    """Write predictions whole. Probabilities keep seven digits: every score made of the file is the same again."""
+    with whole_file(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.7g", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read what ``write_predictions`` wrote.
+
+    Raises:
+        RunError: not there, or not such a file.
+    """
+    try:
+        frame = pd.read_csv(path, dtype={"clip": str, "speaker": str, "truth": str}, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+    if tuple(frame.columns[: len(_FIXED)]) != _FIXED:
+        raise RunError(f"{path} is not a table of predictions")
+    return frame
+
+
+def predictions_frame(
+    clips: list[str],
+    times_s: NDArray[np.float64],
+    fold: tuple[int, int],
+    speakers: list[str],
+    truth: list[str],
+    labels: tuple[str, ...],
+    probabilities: NDArray[np.float64],
+) -> pd.DataFrame:
+    """Return the rows of one fold's test segments."""
+    columns: dict[str, object] = {
+        "clip": clips,
+        "start_s": times_s[:, 0].round(4),
+        "end_s": times_s[:, 1].round(4),
+        "repeat": fold[0],
+        "fold": fold[1],
+        "speaker": speakers,
+        "truth": truth,
+    }
+    columns |= {f"p_{label}": probabilities[:, i] for i, label in enumerate(labels)}
+    return pd.DataFrame(columns)
+
+
+def scored_segments(frame: pd.DataFrame, labels: tuple[str, ...]) -> Scored:
+    """Return the rows of a predictions table."""
+    return Scored(
+        clips=frame["clip"].to_numpy(str),
+        speakers=frame["speaker"].to_numpy(str),
+        folds=frame[["repeat", "fold"]].to_numpy(np.int64),
+        truth=np.array([labels.index(word) for word in frame["truth"]], np.int64),
+        probabilities=frame[[f"p_{label}" for label in labels]].to_numpy(np.float64),
+    )
+
+
+def scored_recordings(frame: pd.DataFrame, labels: tuple[str, ...]) -> Scored:
+    """Return one row for each recording and repeat: its probabilities are the mean of its segments'."""
+    keys = ["repeat", "fold", "clip", "speaker", "truth"]
+    means = frame.groupby(keys, sort=True, as_index=False)[[f"p_{label}" for label in labels]].mean()
+    return scored_segments(means, labels)

@@ -1,0 +1,164 @@
+"""The audit as files: a page to read, a table of clips to work on, and figures for a paper."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from thymos.corpora.audit import Audit, Histogram, peak_db
+from thymos.corpora.findings import channels_name, findings, printable, speaker_name
+from thymos.corpora.table import Clip, Exclusion
+from thymos.files import write_text
+from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
+from thymos.reports.page import render
+
+CLIP_COLUMNS = (
+    "path",
+    "emotion",
+    "speaker",
+    "sentence",
+    "take",
+    "duration_s",
+    "rate_hz",
+    "channels",
+    "format",
+    "peak",
+    "peak_db",
+    "silence_s",
+    "silence_share",
+    "clipped_samples",
+    "sha256",
+    "problems",
+)
+
+
+def write_audit(audit: Audit, directory: Path) -> Path:
+    """Write ``audit.html``, ``clips.csv`` and ``figures/*.png`` to ``directory``; return the page's path."""
+    save_figure(durations_figure(audit), directory / "figures" / "durations.png")
+    save_figure(counts_figure(audit), directory / "figures" / "counts.png")
+    write_text(directory / "clips.csv", clips_csv(audit))
+    page = directory / "audit.html"
+    write_text(page, audit_page(audit))
+    return page
+
+
+def clips_csv(audit: Audit) -> str:
+    """Return a CSV table with one row per listed file, in the order of their paths.
+
+    Files that could not be used have their reason under ``problems`` and nothing under what was not measured.
+    """
+    rows = [_clip_row(clip, audit) for clip in audit.corpus.clips]
+    rows += [_exclusion_row(exclusion) for exclusion in audit.corpus.excluded]
+    lines = io.StringIO()
+    table = csv.DictWriter(lines, CLIP_COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(sorted(rows, key=lambda row: row["path"]))
+    return lines.getvalue()
+
+
+def audit_page(audit: Audit) -> str:
+    """Return the audit as one self-contained HTML page."""
+    return render(
+        "audit.html",
+        title=printable(audit.corpus.root.name or str(audit.corpus.root)),
+        audit=audit,
+        findings=findings(audit),
+        channels=[channels_name(channels) for channels in audit.channels],
+        speakers=[(speaker, speaker_name(speaker)) for speaker in audit.speakers],
+        largest_count=max(audit.counts.values()),
+        bars=list(_bars(audit.histogram, audit.fences.duration_s.high)),
+    )
+
+
+def durations_figure(audit: Audit) -> Figure:
+    """Return a histogram of the clips' lengths, with the median and the upper Tukey fence."""
+    figure = new_figure()
+    axes = figure.add_subplot()
+    edges = np.array(audit.histogram.edges_s)
+    axes.bar(edges[:-1], audit.histogram.counts, np.diff(edges), align="edge", color=ACCENT, edgecolor="white")
+    axes.axvline(audit.durations.median_s, color=INK, linewidth=1.2)
+    axes.annotate(
+        f" median {audit.durations.median_s:.2f} s",
+        (audit.durations.median_s, 0.97),
+        xycoords=("data", "axes fraction"),
+        fontsize=8,
+        color=INK,
+    )
+    fence_s = audit.fences.duration_s.high
+    if fence_s < edges[-1]:
+        axes.axvline(fence_s, color=SECOND, linewidth=1.2, linestyle="--")
+        axes.annotate(
+            f" fence {fence_s:.2f} s: {len(audit.longest)} clips beyond",
+            (fence_s, 0.97),
+            xycoords=("data", "axes fraction"),
+            fontsize=8,
+            color=SECOND,
+        )
+    axes.set(xlabel="length of the clip, s", ylabel="clips", ylim=(0, 1.12 * max(audit.histogram.counts)))
+    plain_axes(axes)
+    return figure
+
+
+def counts_figure(audit: Audit) -> Figure:
+    """Return the number of clips per emotion and speaker as a heat table."""
+    counts = np.array([[audit.count(emotion, speaker) for emotion in audit.emotions] for speaker in audit.speakers])
+    rows, columns = counts.shape
+    figure = new_figure((max(3.2, 1.6 + 0.85 * columns), 1.0 + 0.32 * rows))
+    axes = figure.add_subplot()
+    # Up to twice the largest count, so that the darkest cell still carries dark figures.
+    axes.pcolormesh(counts, cmap="Blues", vmin=0, vmax=2 * counts.max(), edgecolor="white", linewidth=2)
+    for row, column in np.ndindex(rows, columns):
+        count = counts[row, column]
+        colour = INK if count else MUTED
+        axes.text(column + 0.5, row + 0.5, str(count), ha="center", va="center", fontsize=8, color=colour)
+    axes.invert_yaxis()
+    axes.set_xticks(np.arange(columns) + 0.5, audit.emotions)
+    axes.set_yticks(np.arange(rows) + 0.5, [speaker_name(speaker) for speaker in audit.speakers])
+    # A speaker's name comes from a file: a dollar sign in it is no formula.
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.set_ylabel("speaker")
+    plain_axes(axes, grid="")
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+    return figure
+
+
+def _clip_row(clip: Clip, audit: Audit) -> dict[str, str]:
+    sound = clip.sound
+    return {
+        "path": printable(clip.path),
+        "emotion": clip.emotion,
+        "speaker": printable(clip.speaker),
+        "sentence": printable(clip.sentence),
+        "take": printable(clip.take),
+        "duration_s": f"{sound.duration_s:.4f}",
+        "rate_hz": str(sound.rate_hz),
+        "channels": str(sound.channels),
+        "format": sound.format,
+        "peak": f"{sound.peak:.6f}",
+        "peak_db": f"{peak_db(clip):.2f}" if sound.peak else "",
+        "silence_s": f"{sound.silence_s:.4f}",
+        "silence_share": f"{sound.silence_share:.4f}",
+        "clipped_samples": str(sound.clipped_samples),
+        "sha256": sound.sha256,
+        "problems": "; ".join(map(printable, audit.problems.get(clip.path, []))),
+    }
+
+
+def _exclusion_row(exclusion: Exclusion) -> dict[str, str]:
+    return {"path": printable(exclusion.clip), "problems": printable(exclusion.reason)}
+
+
+def _bars(histogram: Histogram, fence_s: float) -> Iterator[dict[str, object]]:
+    """Yield what the page draws of each bin: its height as a share of the highest, and words for it."""
+    most = max(histogram.counts)
+    for low, high, count in zip(histogram.edges_s, histogram.edges_s[1:], histogram.counts, strict=False):
+        yield {
+            "height": count / most,
+            "label": f"{low:g} to {high:g} s: {count} {'clip' if count == 1 else 'clips'}",
+            "beyond": low >= fence_s,
+        }

@@ -1,0 +1,390 @@
+"""The report of an evaluation, made from the run folder's ``results.json`` alone."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from matplotlib.ticker import MaxNLocator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from thymos.errors import RunError
+from thymos.files import write_text
+from thymos.reports import figures
+from thymos.reports.page import render
+
+FORMAT = 1
+"""The version of ``results.json`` that this module reads."""
+
+T = TypeVar("T")
+Interval = tuple[float, float]
+Matrix = npt.NDArray[np.float64]
+Side = Literal["truth", "prediction"]
+SIDES: tuple[Side, ...] = ("truth", "prediction")
+
+
+class _Part(BaseModel):
+    """A part of results.json. Fields that the report does not show may be there and are passed over."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Both(_Part, Generic[T]):
+    """The same thing per segment and per recording."""
+
+    segment: T
+    recording: T
+
+
+class Scores(_Part):
+    """Shares of one."""
+
+    accuracy: float
+    uar: float
+    macro_f1: float
+
+
+class SpeakerScores(Scores):
+    """One speaker's scores; the interval is known per recording only."""
+
+    accuracy_ci95: Interval | None = None
+
+
+class Spread(_Part):
+    """A metric over folds, and the 95 % interval of the pooled figure. One fold has no sd."""
+
+    mean: float
+    sd: float | None
+    ci95: Interval | None
+
+
+class Summary(_Part):
+    """Every metric over all folds."""
+
+    accuracy: Spread
+    uar: Spread
+    macro_f1: Spread
+    pooled: Scores
+
+
+class Epoch(_Part):
+    """One pass over the training part."""
+
+    epoch: int
+    loss: float | None = None
+    accuracy: float | None = None
+
+
+class Fold(Both[Scores]):
+    """One fold's sizes, scores and learning curve."""
+
+    repeat: int
+    fold: int
+    name: str
+    train_clips: int
+    test_clips: int
+    train_segments: int
+    test_segments: int
+    wall_s: float
+    curve: list[Epoch] = []
+
+
+class Speaker(Both[SpeakerScores]):
+    """One speaker's scores over all folds."""
+
+    speaker: str
+    clips: int
+
+
+class EmotionScores(_Part):
+    """Shares of one; None where nothing was there to divide by."""
+
+    recall: float | None
+    precision: float | None
+    f1: float | None
+
+
+class Emotion(Both[EmotionScores]):
+    """One emotion's scores over all folds."""
+
+    emotion: str
+
+
+class CorpusFacts(_Part):
+    """What was evaluated on."""
+
+    kind: str
+    name: str
+    clips: int
+    emotions: dict[str, int]
+    speakers: dict[str, int]
+    duration_s: float
+    synthetic: bool = False
+
+
+class ProtocolFacts(_Part):
+    """How the folds were made."""
+
+    name: str
+    folds: int
+    repeats: int = Field(1, ge=1)
+    must_not_cross: list[str] = []
+
+
+class Excluded(_Part):
+    """A file left out; ``readable`` if its sound is fine and a rule left it out."""
+
+    clip: str
+    reason: str
+    readable: bool = False
+
+
+class Results(_Part):
+    """``results.json``, format 1. Confusions are counts, rows truth, in the order of ``labels``."""
+
+    corpus: CorpusFacts
+    recipe: dict[str, Any]
+    protocol: ProtocolFacts
+    seed: int
+    shuffled_labels: bool = False
+    labels: list[str]
+    versions: dict[str, str | int | float | None]
+    command: str
+    finished: datetime
+    wall_s: float
+    features_wall_s: float | None = None
+    folds: list[Fold]
+    summary: Both[Summary]
+    per_speaker: list[Speaker] = []
+    per_emotion: list[Emotion]
+    confusion: Both[list[list[int]]]
+    excluded: list[Excluded] = []
+
+    @model_validator(mode="after")
+    def _confusions_fit_labels(self) -> "Results":
+        for counts in (self.confusion.segment, self.confusion.recording):
+            if [len(row) for row in counts] != [len(self.labels)] * len(self.labels):
+                raise ValueError("confusion does not have one row and one column per label")
+            if not self.folds or not np.any(counts):
+                raise ValueError("nothing was scored")
+        return self
+
+
+def read_results(run_dir: Path) -> Results:
+    """Read ``run_dir/results.json``.
+
+    Raises:
+        RunError: it is missing, is no JSON, has another format, or lacks a field.
+    """
+    path = run_dir / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{run_dir} holds no results.json: the evaluation has not finished there") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: it holds no JSON object")
+    if content.get("format") != FORMAT:
+        raise RunError(f"{path} has format {content.get('format')!r}; this version of Thymos reads format {FORMAT}")
+    try:
+        return Results.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path} is damaged: {place}{': ' if place else ''}{first['msg']}") from error
+
+
+def write_report(run_dir: Path) -> Path:
+    """Draw the figures of a finished run and write its ``report.html``, all from its ``results.json``.
+
+    Returns:
+        The page's path. The figures are inside it, and beside it in ``figures/``.
+
+    Raises:
+        RunError: results.json is missing, damaged or of another format.
+    """
+    results = read_results(run_dir)
+    page = render(
+        "run.html",
+        results=results,
+        title=" · ".join(
+            (
+                results.corpus.name,
+                recipe_name(results),
+                f"{results.protocol.name} protocol",
+                f"seed {results.seed}",
+            )
+        ),
+        recipe_name=recipe_name(results),
+        recipe_yaml=yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True),
+        scored=int(np.sum(results.confusion.recording)) // results.protocol.repeats,
+        chance=1 / len(results.labels),
+        commonest=max(map(sum, results.confusion.recording)) / np.sum(results.confusion.recording),
+        matrices={
+            "recording": _matrices(results.labels, results.confusion.recording),
+            "segment": _matrices(results.labels, results.confusion.segment),
+        },
+        fold_names=fold_names(results),
+        plots=_plots(results),
+        figures=_draw(results, run_dir / "figures"),
+    )
+    path = run_dir / "report.html"
+    write_text(path, page)
+    return path
+
+
+def recipe_name(results: Results) -> str:
+    """Return the recipe's own name."""
+    return str(results.recipe.get("name", "unnamed recipe"))
+
+
+def fold_names(results: Results) -> list[str]:
+    """Return the folds' names, with the repeat where there are several."""
+    if results.protocol.repeats == 1:
+        return [fold.name for fold in results.folds]
+    return [f"repeat {fold.repeat + 1}, {fold.name}" for fold in results.folds]
+
+
+def shares(counts: list[list[int]], of: Side) -> Matrix:
+    """Return counts as shares of their row (truth) or column (prediction); NaN where that is empty."""
+    table = np.asarray(counts, dtype=np.float64)
+    totals = table.sum(axis=1 if of == "truth" else 0, keepdims=True)
+    known: Matrix = np.full_like(table, np.nan)
+    np.divide(table, totals, out=known, where=totals > 0)
+    return known
+
+
+def _draw(results: Results, folder: Path) -> dict[str, Path]:
+    """Draw every figure into ``folder`` and return caption -> file."""
+    drawn = {
+        "folds": figures.folds_figure(
+            fold_names(results),
+            [fold.recording.accuracy for fold in results.folds],
+            [fold.segment.accuracy for fold in results.folds],
+            1 / len(results.labels),
+        ),
+    }
+    for of in SIDES:
+        panels = {
+            "per recording": shares(results.confusion.recording, of),
+            "per segment": shares(results.confusion.segment, of),
+        }
+        colours = figures.RAMPS[of].light
+        drawn[f"confusion_by_{of}"] = figures.confusion_figure(panels, results.labels, colours)
+    losses, accuracies = _curves(results, "loss"), _curves(results, "accuracy")
+    if losses and accuracies:
+        drawn["curves"] = figures.curves_figure(losses, accuracies)
+    paths = {}
+    for name, figure in drawn.items():
+        paths[name] = folder / f"{name}.png"
+        figures.save_figure(figure, paths[name])
+    return paths
+
+
+# --- confusion matrices as tables that take the theme's colours -------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a confusion table: its words, the longer words behind it, and its CSS colours."""
+
+    text: str
+    note: str
+    style: str
+
+
+def _matrices(labels: list[str], counts: list[list[int]]) -> dict[str, list[list[Cell]]]:
+    """Return the tables of one confusion: ``truth`` and ``prediction`` in percent, and ``counts``."""
+    tables: dict[str, list[list[Cell]]] = {
+        side: [
+            [_share_cell(share, side, note) for share, note in zip(row, notes, strict=True)]
+            for row, notes in zip(shares(counts, side), _notes(labels, counts), strict=True)
+        ]
+        for side in SIDES
+    }
+    largest = max(map(max, counts))
+    ramp = figures.RAMPS["counts"]
+    tables["counts"] = [
+        [Cell(str(n), note, ramp.style(0.75 * n / largest)) for n, note in zip(row, notes, strict=True)]
+        for row, notes in zip(counts, _notes(labels, counts), strict=True)
+    ]
+    return tables
+
+
+def _share_cell(share: float, side: Side, note: str) -> Cell:
+    text = "–" if np.isnan(share) else f"{100 * share:.0f}"
+    return Cell(text, note, figures.RAMPS[side].style(float(np.nan_to_num(share))))
+
+
+def _notes(labels: list[str], counts: list[list[int]]) -> list[list[str]]:
+    return [
+        [
+            f"{truth} recognised: {count}" if truth == heard else f"{truth} taken for {heard}: {count}"
+            for heard, count in zip(labels, row, strict=True)
+        ]
+        for truth, row in zip(labels, counts, strict=True)
+    ]
+
+
+# --- learning curves as SVG -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot's lines and ticks in the picture's units, 360 wide and 230 high."""
+
+    title: str
+    lines: list[str]
+    mean: str
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+
+
+LEFT, RIGHT, TOP, BOTTOM = 44, 350, 12, 186
+
+
+def _plots(results: Results) -> list[Plot]:
+    """Return the plots of what the training recorded: none, or loss and accuracy."""
+    plots = []
+    for name, title in (("loss", "Training loss"), ("accuracy", "Training accuracy")):
+        if curves := _curves(results, name):
+            plots.append(_plot(title, curves, in_percent=name == "accuracy"))
+    return plots
+
+
+def _curves(results: Results, name: str) -> list[figures.Curve]:
+    """Return each fold's values by epoch; folds without any are left out."""
+    curves = (
+        [(at.epoch, value) for at in fold.curve if (value := getattr(at, name)) is not None] for fold in results.folds
+    )
+    return [curve for curve in curves if curve]
+
+
+def _plot(title: str, curves: list[figures.Curve], in_percent: bool) -> Plot:
+    first = min(epoch for curve in curves for epoch, _ in curve)
+    last = max(epoch for curve in curves for epoch, _ in curve)
+    y_values = MaxNLocator(4).tick_values(0, 1 if in_percent else max(v for c in curves for _, v in c))
+    highest = float(y_values[-1])
+
+    def x(epoch: float) -> float:
+        return round(LEFT + (RIGHT - LEFT) * (epoch - first) / max(last - first, 1), 1)
+
+    def y(value: float) -> float:
+        return round(BOTTOM - (BOTTOM - TOP) * value / highest, 1)
+
+    def points(curve: figures.Curve) -> str:
+        return " ".join(f"{x(epoch)},{y(value)}" for epoch, value in curve)
+
+    x_values = [v for v in MaxNLocator(5, integer=True).tick_values(first, last) if first <= v <= last]
+    return Plot(
+        title,
+        [points(curve) for curve in curves],
+        points(figures.mean_curve(curves)),
+        [(x(value), f"{value:.0f}") for value in x_values],
+        [(y(value), f"{100 * value:.0f} %" if in_percent else f"{value:g}") for value in y_values],
+    )

@@ -1,0 +1,212 @@
+"""One sound as a picture: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from thymos.audio import Samples, Waveform, resample
+from thymos.corpora.findings import printable
+from thymos.features.mel import LogMel, PowerSpectrogram, hz_to_mel, power_to_db
+from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes
+from thymos.reports.page import clock
+
+STUDY_RATE_HZ = 44_100
+STUDY_N_FFT = 2048
+STUDY_HOP = 1024
+STUDY_MELS = 128
+FINE_HOP = 256
+"""Hop of the linear spectrogram, which no network sees: fine enough that a short clip is no mosaic."""
+
+MOST_COLUMNS = 1200
+"""A figure has no room for more; longer sound is averaged to this many columns of power."""
+FRAMES_AT_ONCE = 4096
+SIZE_INCHES = (10.5, 8.0)
+COLOURS = "magma"
+_TICKS_HZ = (0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Power over frequency and time, shape ``(bins, columns)``, and how many seconds the columns span."""
+
+    power: torch.Tensor
+    span_s: float
+
+
+def sound_figure(waveform: Waveform, name: str, detail: str = "") -> Figure:
+    """Draw ``waveform`` under the title ``name``.
+
+    Args:
+        waveform: sound at any rate. The mel spectrogram is that of the study's front end, at 44 100 Hz.
+        name: shown as the title, whatever letters it holds.
+        detail: shown after length and rate.
+    """
+    figure = new_figure(SIZE_INCHES)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.06)
+    grid = figure.add_gridspec(4, 2, height_ratios=(0.28, 1, 1.7, 1.7), width_ratios=(3.2, 1))
+    facts = [_length(waveform.duration_s), f"{_thousands(waveform.rate_hz)} Hz", detail]
+    _draw_title(figure.add_subplot(grid[0, :]), name, " · ".join(filter(None, facts)))
+    wave = figure.add_subplot(grid[1, 0])
+    linear = figure.add_subplot(grid[2, 0], sharex=wave)
+    mel = figure.add_subplot(grid[3, 0], sharex=wave)
+    _draw_waveform(wave, waveform)
+    for axes, image in ((linear, _draw_spectrogram(linear, waveform)), (mel, _draw_mel(mel, waveform))):
+        _draw_colour_bar(figure, axes, image)
+    for axes in (wave, linear):
+        axes.tick_params(labelbottom=False)
+    mel.set_xlabel("time, s", color=INK, fontsize=9)
+    wave.set_xlim(0, waveform.duration_s)
+    _draw_mel_scale(figure.add_subplot(grid[1:, 1]))
+    return figure
+
+
+def mel_spectrogram(waveform: Waveform) -> tuple[NDArray[np.float32], float]:
+    """Return the study's mel spectrogram of ``waveform``, ``(128, columns)``, dB, and the seconds it spans.
+
+    Of sound up to about 28 s the columns are the frames that the study's networks get; of longer sound they
+    are means, at most 1200.
+    """
+    front_end = LogMel(STUDY_RATE_HZ, STUDY_N_FFT, STUDY_HOP, STUDY_MELS)
+    samples = resample(waveform, STUDY_RATE_HZ).samples
+    spectrum = mean_power(samples, STUDY_N_FFT, STUDY_HOP, STUDY_RATE_HZ)
+    # A mean of mel powers is the mel power of the mean: the filters are linear.
+    decibels = power_to_db((front_end.filters @ spectrum.power)[None], front_end.top_db)[0]
+    return decibels.numpy(), spectrum.span_s
+
+
+def mean_power(samples: Samples, n_fft: int, hop: int, rate_hz: int, most: int = MOST_COLUMNS) -> Spectrum:
+    """Return the power spectrogram of ``samples``, averaged over frames to at most ``most`` columns.
+
+    Worked in pieces, so that a recording of hours takes no more memory than its samples do.
+    """
+    transform = PowerSpectrogram(n_fft, hop)
+    frames = 1 + len(samples) // hop
+    per_column = -(-frames // most)
+    at_once = per_column * max(1, FRAMES_AT_ONCE // per_column)
+    columns = [
+        _mean_of_groups(_power_of_frames(samples, transform, first, min(first + at_once, frames)), per_column)
+        for first in range(0, frames, at_once)
+    ]
+    return Spectrum(torch.cat(columns, dim=1), frames * hop / rate_hz)
+
+
+def _power_of_frames(samples: Samples, transform: PowerSpectrogram, first: int, stop: int) -> torch.Tensor:
+    """Return frames ``first`` to ``stop`` as they are in the whole: cut with a margin, then without."""
+    hop = transform.hop
+    margin = -(-transform.n_fft // (2 * hop))
+    start = max(0, first - margin)
+    piece = samples[start * hop : (stop - 1 + margin) * hop]
+    with torch.inference_mode():
+        power: torch.Tensor = transform(torch.from_numpy(np.ascontiguousarray(piece))[None])[0]
+    return power[:, first - start : stop - start]
+
+
+def _mean_of_groups(power: torch.Tensor, size: int) -> torch.Tensor:
+    if size == 1:
+        return power
+    groups = torch.split(power, size, dim=1)
+    return torch.stack([group.mean(dim=1) for group in groups], dim=1)
+
+
+def _draw_title(axes: Axes, name: str, facts: str) -> None:
+    axes.set_axis_off()
+    # A dollar sign in a file's name is no formula.
+    words: dict[str, Any] = {"transform": axes.transAxes, "parse_math": False, "clip_on": False}
+    axes.text(0, 1, printable(name), fontsize=14, fontweight="bold", color=INK, va="top", **words)
+    axes.text(0, 0, facts, fontsize=9.5, color=MUTED, va="bottom", **words)
+
+
+def _draw_waveform(axes: Axes, waveform: Waveform) -> None:
+    """Draw the samples, or where they are more than the figure can show, the range of each column."""
+    samples = waveform.samples
+    size = -(-len(samples) // (2 * MOST_COLUMNS))
+    if size <= 2:
+        axes.plot(np.arange(len(samples)) / waveform.rate_hz, samples, color=ACCENT, linewidth=0.6)
+    else:
+        starts = np.arange(0, len(samples), size)
+        low, high = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
+        axes.fill_between(starts / waveform.rate_hz, low, high, color=ACCENT, linewidth=0.4)
+    reach = max(1e-3, 1.08 * float(np.abs(samples).max()))
+    axes.set_ylim(-reach, reach)
+    plain_axes(axes)
+    _label(axes, "Waveform", "amplitude")
+
+
+def _draw_spectrogram(axes: Axes, waveform: Waveform) -> AxesImage:
+    # The study's 46 ms at whatever rate the file has, as a power of two.
+    n_fft = 2 ** max(5, round(np.log2(STUDY_N_FFT * waveform.rate_hz / STUDY_RATE_HZ)))
+    hop = max(1, n_fft * FINE_HOP // STUDY_N_FFT)
+    spectrum = mean_power(waveform.samples, n_fft, hop, waveform.rate_hz)
+    decibels = power_to_db(spectrum.power[None])[0].numpy()
+    image = _draw_image(axes, decibels, spectrum.span_s, waveform.rate_hz / 2)
+    axes.yaxis.set_major_formatter(lambda hz, _: _thousands(round(hz)))
+    _label(axes, "Spectrogram", "Hz")
+    return image
+
+
+def _draw_mel(axes: Axes, waveform: Waveform) -> AxesImage:
+    decibels, span_s = mel_spectrogram(waveform)
+    image = _draw_image(axes, decibels, span_s, float(hz_to_mel(np.array(STUDY_RATE_HZ / 2))))
+    axes.set_yticks(hz_to_mel(np.array(_TICKS_HZ)), [_thousands(hz) for hz in _TICKS_HZ])
+    _label(axes, f"Mel spectrogram: {STUDY_MELS} bands, sound at {_thousands(STUDY_RATE_HZ)} Hz", "Hz, mel scale")
+    return image
+
+
+def _draw_image(axes: Axes, decibels: NDArray[np.float32], span_s: float, top: float) -> AxesImage:
+    """Draw ``decibels``, whose rows reach from 0 to ``top`` on the vertical axis."""
+    image = axes.imshow(
+        decibels,
+        origin="lower",
+        aspect="auto",
+        extent=(0, span_s, 0, top),
+        cmap=COLOURS,
+        interpolation="nearest",
+    )
+    plain_axes(axes, grid="")
+    return image
+
+
+def _draw_colour_bar(figure: Figure, axes: Axes, image: AxesImage) -> None:
+    bar = figure.colorbar(image, ax=axes, pad=0.012, aspect=28)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=MUTED, labelcolor=INK, labelsize=8)
+    bar.ax.set_title("dB", fontsize=8, color=INK)
+
+
+def _draw_mel_scale(axes: Axes) -> None:
+    """Draw the scale up to the study's highest frequency, and where it turns from linear to logarithmic."""
+    hz = np.linspace(0, STUDY_RATE_HZ / 2, 400)
+    axes.plot(hz / 1000, hz_to_mel(hz), color=ACCENT, linewidth=1.8)
+    turn_hz = 1000.0
+    turn_mel = float(hz_to_mel(np.array(turn_hz)))
+    axes.plot(turn_hz / 1000, turn_mel, "o", color=SECOND, markersize=5)
+    axes.annotate(
+        "1 kHz: linear below,\nlogarithmic above",
+        (turn_hz / 1000, turn_mel),
+        xytext=(10, -14),
+        textcoords="offset points",
+        fontsize=8,
+        color=SECOND,
+    )
+    axes.set(xlim=(0, hz[-1] / 1000), ylim=(0, None), xlabel="kHz")
+    plain_axes(axes, grid="both")
+    _label(axes, "Mel scale (Slaney)", "mel")
+
+
+def _label(axes: Axes, title: str, vertical: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_ylabel(vertical, fontsize=9, color=INK)
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 60 else clock(seconds)
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
