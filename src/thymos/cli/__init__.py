@@ -32,6 +32,10 @@ def main() -> None:
     except ThymosError as error:
         print(f"thymos: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"thymos: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("thymos: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,17 +12,13 @@ from thymos.cli.options import CacheOption, CorpusArgument, QuietOption
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from thymos.corpora.audit import Audit
-    from thymos.corpora.findings import Finding
+    from thymos.corpora.findings import Column, Finding
 
 ROWS_BESIDE_REPORT = 10
 """Where a report is written, the terminal shows this many of each kind; else it is the only place for all."""
-
-COUNTS_CELLS = 160
-"""Room for eight emotions and a long name of a speaker; a narrower console wraps, but nothing is cut."""
 
 
 def audit(
@@ -61,7 +57,8 @@ def print_audit(audit: Audit, console: Console, most: int | None = None) -> None
     for line in _headlines(audit):
         console.print(line, soft_wrap=True)
     console.print()
-    console.print(_counts_table(audit), width=max(console.width, COUNTS_CELLS), crop=False)
+    for line in _counts_lines(audit):
+        console.print(line, soft_wrap=True)
     # The end of the output is what stays in sight.
     for finding in reversed(findings(audit)):
         for line in _finding_lines(finding, None if finding.name == "unusable" else most):
@@ -86,24 +83,21 @@ def _headlines(audit: Audit) -> Iterator[Text]:
     yield Text(f"{rates}; {channels}; {', '.join(audit.formats)}")
 
 
-def _counts_table(audit: Audit) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
+def _counts_lines(audit: Audit) -> Iterator[Text]:
+    from thymos.corpora.findings import Column, speaker_name
 
-    from thymos.corpora.findings import speaker_name
+    def row(name: str, speaker: str | None) -> tuple[str, ...]:
+        counts = [audit.count(emotion, speaker) for emotion in audit.emotions]
+        return name, *map(str, counts), str(audit.count(speaker=speaker))
 
-    speakers_known = audit.speakers != ("",)
-    table = Table(box=SIMPLE_HEAD, show_footer=speakers_known, padding=(0, 1))
-    table.add_column("speaker" if speakers_known else "", "all", overflow="fold")
-    for emotion in audit.emotions:
-        table.add_column(emotion, str(audit.count(emotion)), justify="right")
-    table.add_column("all", str(audit.count()), justify="right")
-    for speaker in audit.speakers:
-        counts = [str(audit.count(emotion, speaker)) for emotion in audit.emotions]
-        name = speaker_name(speaker) if speakers_known else "clips"
-        table.add_row(Text(name), *counts, str(audit.count(speaker=speaker)))
-    return table
+    rows = [row("all", None)]
+    if audit.speakers != ("",):
+        rows = [*(row(speaker_name(speaker), speaker) for speaker in audit.speakers), *rows]
+    columns = (Column("speaker"), *(Column(emotion, number=True) for emotion in (*audit.emotions, "all")))
+    *lines, total = _aligned(columns, rows)
+    yield from lines
+    total.stylize("bold")
+    yield total
 
 
 def _finding_lines(finding: Finding, most: int | None) -> Iterator[Text]:
@@ -116,22 +110,22 @@ def _finding_lines(finding: Finding, most: int | None) -> Iterator[Text]:
         yield from (Text(f"  {name}: {reason}") for name, reason in finding.rows)
         return
     rows = finding.rows[:most]
-    yield from _aligned(finding, rows)
+    yield from _aligned(finding.columns, rows)
     if len(rows) < len(finding.rows):
         yield Text(f"  and {len(finding.rows) - len(rows)} more", "dim")
 
 
-def _aligned(finding: Finding, rows: tuple[tuple[str, ...], ...]) -> Iterator[Text]:
-    """Yield heading and rows in columns, each as wide as it needs: a table would fold or cut long names."""
+def _aligned(columns: Sequence[Column], rows: Sequence[tuple[str, ...]]) -> Iterator[Text]:
+    """Yield heading and rows in columns, each as wide as it needs: a rich table would cut long names."""
     from rich.cells import cell_len
     from rich.text import Text
 
-    headings = tuple(column.title for column in finding.columns)
-    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    headings = tuple(column.title for column in columns)
+    widths = [max(map(cell_len, cells)) for cells in zip(headings, *rows, strict=True)]
 
     def line(cells: tuple[str, ...]) -> str:
         padded = []
-        for cell, width, column in zip(cells, widths, finding.columns, strict=True):
+        for cell, width, column in zip(cells, widths, columns, strict=True):
             space = " " * (width - cell_len(cell))
             padded.append(space + cell if column.number else cell + space)
         return "  " + "  ".join(padded).rstrip()

@@ -46,7 +46,7 @@ def evaluate(
         typer.Option("--shuffle-labels", help="A control: deal the labels out at random; must score at chance."),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Folds fitted at once [default: one for each core].")
+        int | None, typer.Option(min=1, help="Folds fitted at once (default: one for each core).")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads for each fold.")] = 1,
     cache_dir: CacheOption = None,

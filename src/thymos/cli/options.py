@@ -21,7 +21,7 @@ PrecisionOption = Annotated[Literal["bf16", "fp32"] | None, typer.Option(help="S
 SeedOption = Annotated[int, typer.Option(min=0, help="Decides folds, initial weights, order and dropout.")]
 CacheOption = Annotated[
     Path | None,
-    typer.Option("--cache-dir", help="Where measurements and pictures are kept [default: ~/.cache/thymos]."),
+    typer.Option("--cache-dir", help="Where measurements and pictures are kept (default: ~/.cache/thymos)."),
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop with exit code 1 if any file cannot be used.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

@@ -7,7 +7,7 @@ after the bracket marks another take of the sentence; some files write the actor
 import re
 from pathlib import Path
 
-from thymos.corpora.scan import emotion_folders, relative_name, sound_files
+from thymos.corpora.scan import emotion_folders, links_not_followed, relative_name, sound_files
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.labels import AESDD_EMOTIONS
 
@@ -30,7 +30,7 @@ def recognises(root: Path) -> bool:
 
 def read(root: Path) -> Listing:
     """List the files of AESDD in ``root``."""
-    listing = Listing(KIND, root)
+    listing = Listing(KIND, root, excluded=links_not_followed(root))
     for folder, emotion in emotion_folders(root).items():
         for path in sound_files(folder):
             name = relative_name(path, root)

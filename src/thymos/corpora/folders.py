@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from thymos.corpora.scan import emotion_folders, relative_name, sound_files
+from thymos.corpora.scan import emotion_folders, links_not_followed, relative_name, sound_files
 from thymos.corpora.table import ClipEntry, Listing
 
 KIND = "folders"
@@ -20,4 +20,4 @@ def read(root: Path) -> Listing:
         for folder, emotion in emotion_folders(root).items()
         for path in sound_files(folder)
     ]
-    return Listing(KIND, root, entries)
+    return Listing(KIND, root, entries, links_not_followed(root))

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from thymos.corpora import aesdd, csv_table, folders
 from thymos.corpora.measure import measure_entries
-from thymos.corpora.table import Corpus, Listing
+from thymos.corpora.table import ClipEntry, Corpus, Exclusion, Listing
 from thymos.errors import CorpusError
 
 # In the order in which they are asked whether they recognise a path: the most particular first.
@@ -33,15 +33,17 @@ def open_corpus(
     """
     kind, path = _split(str(spec))
     listing = _list(kind, path)
-    started(len(listing.entries))
+    entries, unnameable = _with_text_names(listing.entries)
+    started(len(entries))
     root = listing.root.resolve()
     cache_file = None
     if cache_dir is not None:
         cache_file = cache_dir / "sounds" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
-    clips, failed = measure_entries(root, listing.entries, cache_file, advance)
+    clips, failed = measure_entries(root, entries, cache_file, advance)
+    excluded = sorted([*listing.excluded, *unnameable, *failed], key=lambda exclusion: exclusion.clip)
     if not clips:
-        raise CorpusError(f"{path} holds no sound that can be used ({len(failed)} files cannot)")
-    excluded = sorted([*listing.excluded, *failed], key=lambda exclusion: exclusion.clip)
+        named = "; ".join(f"{left_out.clip} {left_out.reason}" for left_out in excluded[:5])
+        raise CorpusError(f"{path} holds no sound that can be used" + (f": {named}" if named else ""))
     return Corpus(listing.kind, root, tuple(sorted(clips, key=lambda clip: clip.path)), tuple(excluded))
 
 
@@ -52,6 +54,19 @@ def _split(spec: str) -> tuple[str | None, Path]:
     if colon and not Path(spec).exists() and kind.isidentifier() and len(kind) > 1:
         raise CorpusError(f"{kind!r} is no kind of corpus; known kinds: {', '.join(KINDS)}")
     return None, Path(spec).expanduser()
+
+
+def _with_text_names(entries: list[ClipEntry]) -> tuple[list[ClipEntry], list[Exclusion]]:
+    """Set aside files whose names are not text: no table could name them."""
+    good, bad = [], []
+    for entry in entries:
+        try:
+            entry.path.encode("utf-8")
+            good.append(entry)
+        except UnicodeEncodeError:
+            name = entry.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            bad.append(Exclusion(name, "has a name that is not UTF-8 text; rename it"))
+    return good, bad
 
 
 def _list(kind: str | None, path: Path) -> Listing:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from thymos.audio import AUDIO_SUFFIXES
+from thymos.corpora.table import Exclusion
 from thymos.labels import to_emotion
 
 
@@ -29,13 +30,29 @@ def is_sound_name(name: str) -> bool:
 
 
 def emotion_folders(root: Path) -> dict[Path, str]:
-    """Return the folders directly in ``root`` that are named for an emotion, sorted by name."""
+    """Return the folders directly in ``root`` that are named for an emotion, sorted by name.
+
+    A link to a folder counts, unless it leads back to ``root``.
+    """
     found = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         emotion = to_emotion(folder.name)
-        if emotion is not None:
+        if emotion is not None and not _leads_back(folder, root):
             found[folder] = emotion
     return found
+
+
+def links_not_followed(root: Path) -> list[Exclusion]:
+    """Return the links to folders that hide what lies behind them: those that lead back, and those further down."""
+    links = [path for path in root.iterdir() if to_emotion(path.name) and _leads_back(path, root)]
+    for folder in emotion_folders(root):
+        for place, folders, _ in os.walk(folder, followlinks=False):
+            links += [path for name in folders if (path := Path(place, name)).is_symlink() and not is_sound_name(name)]
+    return [Exclusion(relative_name(path, root), "is a link to a folder, which is not followed") for path in links]
+
+
+def _leads_back(path: Path, root: Path) -> bool:
+    return path.is_symlink() and path.is_dir() and root.resolve().is_relative_to(path.resolve())
 
 
 def relative_name(path: Path, root: Path) -> str:

@@ -3,9 +3,12 @@
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional
 
+from thymos.models.pooled_conv import PooledConv, dropout
 from thymos.settings import Settings
 
 
@@ -23,37 +26,54 @@ class StudyCNNSettings(Settings):
 
 
 class StudyCNN(nn.Module):
-    """Convolutions with 2×2 max pooling after each, flattened, dropout, dense layers.
+    """Convolutions with ReLU and 2×2 max pooling after each, flattened, dropout, dense layers.
 
-    ``(batch, channels, bands, frames) -> (batch, classes)`` logits. Glorot-uniform weights and zero biases, as the
-    study's library starts them.
+    ``(batch, channels, bands, frames) -> (batch, classes)`` logits, float32. Glorot-uniform weights and zero biases,
+    as the study's library starts them. Under bfloat16 autocast the convolutions take the way of ``pooled_conv``.
     """
 
     def __init__(self, settings: StudyCNNSettings, picture_shape: tuple[int, int, int], n_classes: int):
         super().__init__()
         channels, bands, frames = picture_shape
-        shrunk = 2 ** len(settings.conv_channels)
-        if min(bands, frames) < shrunk:
-            raise ValueError(
-                f"a picture of {bands} × {frames} is too small to be halved {len(settings.conv_channels)} times"
-            )
-        blocks: list[nn.Module] = []
-        for before, after in pairwise((channels, *settings.conv_channels)):
-            convolution = nn.Conv2d(before, after, settings.kernel_size, padding="same")
-            # ReLU and max pooling commute; after pooling there is a quarter of the work.
-            blocks += [convolution, nn.MaxPool2d(2), nn.ReLU()]
-        flat = settings.conv_channels[-1] * (bands // shrunk) * (frames // shrunk)
-        dense: list[nn.Module] = [nn.Flatten(), nn.Dropout(settings.dropout)]
-        for before, after in pairwise((flat, *settings.dense_units)):
-            dense += [nn.Linear(before, after), nn.ReLU()]
-        dense.append(nn.Linear((flat, *settings.dense_units)[-1], n_classes))
-        self.layers = nn.Sequential(*blocks, *dense)
+        halvings = len(settings.conv_channels)
+        if min(bands, frames) >> halvings == 0:
+            raise ValueError(f"a picture of {bands} × {frames} is too small to be halved {halvings} times")
+        flat = settings.conv_channels[-1] * (bands >> halvings) * (frames >> halvings)
+        self.dropout = settings.dropout
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, settings.kernel_size, padding="same")
+            for before, after in pairwise((channels, *settings.conv_channels))
+        )
+        self.dense = nn.ModuleList(
+            nn.Linear(before, after) for before, after in pairwise((flat, *settings.dense_units, n_classes))
+        )
         self.apply(_start_as_keras)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the logits of ``pictures``."""
-        logits: Tensor = self.layers(pictures)
-        return logits
+        if torch.is_autocast_enabled("cpu"):
+            x = self._features_bf16(pictures)
+            x = dropout(x, self.dropout) if self.training and self.dropout else x
+        else:
+            x = self._features(pictures)
+            x = functional.dropout(x, self.dropout, self.training)
+        *hidden, last = self.dense
+        for layer in hidden:
+            x = functional.relu(layer(x))
+        logits: Tensor = last(x)
+        return logits.float()
+
+    def _features(self, x: Tensor) -> Tensor:
+        for convolution in self.convolutions:
+            # ReLU and max pooling commute; behind the pooling there is a quarter of the work.
+            x = functional.relu(functional.max_pool2d(convolution(x), 2))
+        return x.flatten(1)
+
+    def _features_bf16(self, x: Tensor) -> Tensor:
+        x = x.to(torch.bfloat16).permute(0, 2, 3, 1).contiguous()
+        for convolution in self.convolutions:
+            x = PooledConv.apply(x, convolution.weight, convolution.bias)
+        return x.permute(0, 3, 1, 2).flatten(1)  # flattened in the order of the other way
 
 
 def _start_as_keras(module: nn.Module) -> None:

@@ -57,7 +57,7 @@ def fit(
     # Dropout draws from torch's global state, which is set aside and given back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build_model(recipe.model, _shape(pictures), n_classes).to(memory_format=torch.channels_last)
+        model = build_model(recipe.model, _shape(pictures), n_classes)
         optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, eps=ADAM_EPSILON, fused=True)
         order = torch.Generator().manual_seed(seed)
         curve = []
@@ -69,7 +69,7 @@ def fit(
                 logits = _logits(model, inputs[batch], settings)
                 loss = functional.cross_entropy(logits, wanted[batch])
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 loss_sum += loss.detach() * len(batch)
                 correct += (logits.detach().argmax(1) == wanted[batch]).sum()
@@ -91,7 +91,6 @@ def predict_probabilities(
 
 
 def _logits(model: nn.Module, inputs: Tensor, settings: TrainingSettings) -> Tensor:
-    inputs = inputs.contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
         logits: Tensor = model(inputs)
     return logits.float()

@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each sets up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# The demo's corpus; another: make demo CORPUS=aesdd:PATH
+CORPUS ?= data/mini-aesdd
+DEMO := runs/demo
+RECIPE ?= model1
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(READY)
+
+# pip's own files say nothing about a broken install, so the mark is made last.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+demo: setup
+	-$(VENV)/bin/thymos audit '$(CORPUS)' --out '$(DEMO)/audit'
+	$(VENV)/bin/thymos evaluate '$(CORPUS)' --recipe $(RECIPE) --protocol recording --folds 5 --seed 0 \
+		--out '$(DEMO)/$(RECIPE)-$(subst /,_,$(subst :,_,$(CORPUS)))'
+
+test: setup
+	$(RUN) -m pytest
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# make bench CORPUS=aesdd:PATH; side by side with the study's own stack, about half an hour
+bench: setup
+	$(RUN) benchmarks/speed.py --corpus '$(patsubst aesdd:%,%,$(CORPUS))'
+
+clean:
+	rm -rf $(VENV) runs build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/study_stack/.venv
