@@ -19,6 +19,7 @@ Source = str | os.PathLike[str] | bytes | IO[bytes]
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"})
 BLOCK_FRAMES = 1 << 16
 TINY_FILE_BYTES = 1024
+UNKNOWN_FRAMES = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,10 @@ def _open(source: Source) -> soundfile.SoundFile:
         return soundfile.SoundFile(source)
     except soundfile.LibsndfileError as error:
         raise AudioError(_plain_reason(error.error_string) + _size_if_tiny(source)) from None
-    except (OSError, TypeError) as error:
+    except OSError as error:
         raise AudioError(f"cannot be opened: {error}") from None
+    except TypeError:
+        raise AudioError(f"is a {type(source).__name__}, not a path, bytes or a file object") from None
 
 
 def _check_is_file_with_content(path: Path) -> None:
@@ -125,6 +128,8 @@ def _check_is_file_with_content(path: Path) -> None:
         raise AudioError(reason) from None
     except PermissionError:
         raise AudioError("may not be read: permission denied") from None
+    except ValueError as error:
+        raise AudioError(f"has a name that no file can have: {error}") from None
     except OSError as error:
         looped = "Too many levels" in str(error.strerror)
         raise AudioError("is a symbolic link that leads back to itself" if looped else str(error)) from None
@@ -143,6 +148,8 @@ def _plain_reason(libsndfile_words: str) -> str:
     known = {
         "Format not recognised": "is not sound in a known format",
         "Error in WAV file. No 'data' chunk marker": "is a WAV file without a data chunk",
+        # What libsndfile says of an MP3 that holds no whole frame: by then the file has been opened.
+        "File does not exist or is not a regular file (possibly a pipe?)": "is cut off or damaged",
     }
     return known.get(words, f"cannot be decoded: {words}")
 
@@ -168,6 +175,8 @@ def _checked_info(sound: soundfile.SoundFile, limits: Limits) -> AudioInfo:
 
 
 def _check_size(frames: int, channels: int, limits: Limits) -> None:
+    if frames == UNKNOWN_FRAMES:
+        raise AudioError("does not say how long it is, as streamed FLAC may; convert it anew")
     if frames * channels * 4 > limits.max_decoded_bytes:
         raise AudioError(f"would take more than {limits.max_decoded_bytes / 2**20:.0f} MiB once decoded")
 

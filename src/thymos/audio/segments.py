@@ -30,13 +30,16 @@ def study_spans(n_samples: int, window: int) -> list[Span]:
 
 
 def sliding_spans(n_samples: int, window: int, hop: int) -> list[Span]:
-    """Return windows at 0, hop, 2 × hop … until every sample is covered; the last may need padding. In samples.
+    """Return windows at 0, hop, 2 × hop … until the end is reached; the last may need padding. In samples.
+
+    Every sample is covered unless the hop is longer than the window. Each window holds at least one sample.
 
     Raises:
         ValueError: an argument is not positive.
     """
     _check_positive(n_samples=n_samples, window=window, hop=hop)
     count = 1 + max(0, -(-(n_samples - window) // hop))
+    count = min(count, -(-n_samples // hop))
     return [(i * hop, i * hop + window) for i in range(count)]
 
 

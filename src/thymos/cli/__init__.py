@@ -10,6 +10,8 @@ from thymos.cli.show import show
 from thymos.cli.train import train
 from thymos.errors import ThymosError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="thymos",
     help="Speech emotion recognition with small convolutional networks, judged honestly.",
@@ -36,6 +38,7 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         print(f"thymos: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("thymos: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer makes this of Ctrl-C, without a word
+            print("thymos: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        raise

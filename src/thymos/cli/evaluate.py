@@ -45,10 +45,8 @@ def evaluate(
         bool,
         typer.Option("--shuffle-labels", help="A control: deal the labels out at random; must score at chance."),
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Folds fitted at once (default: one for each core).")
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads for each fold.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Folds fitted at once, each in a process of its own.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each fold (default: one a core).")] = None,
     cache_dir: CacheOption = None,
     strict: StrictOption = False,
     quiet: QuietOption = False,
@@ -67,7 +65,14 @@ def evaluate(
     if precision:
         changes = [*(changes or ()), f"training.precision={precision}"]
     plan = EvaluationPlan(
-        load_recipe(recipe, changes or ()), protocol, folds, repeats, seed, shuffle_labels, fold, threads
+        load_recipe(recipe, changes or ()),
+        protocol,
+        folds,
+        repeats,
+        seed,
+        shuffle_labels,
+        fold,
+        threads or os.cpu_count() or 1,
     )
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
@@ -77,7 +82,7 @@ def evaluate(
             plan,
             out,
             cache_dir or default_cache_dir(),
-            workers or os.cpu_count() or 1,
+            workers,
             shlex.join(["thymos", *sys.argv[1:]]),
             _watcher(bars),
         )

@@ -23,6 +23,7 @@ def read(path: Path) -> Listing:
         CorpusError: the table is not UTF-8 text, or has no columns ``file`` and ``emotion``.
     """
     listing = Listing(KIND, path.parent)
+    seen: set[str] = set()
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             table = csv.DictReader(lines)
@@ -32,6 +33,7 @@ def read(path: Path) -> Listing:
             for row in table:
                 _add(
                     listing,
+                    seen,
                     {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)},
                 )
     except (UnicodeDecodeError, csv.Error) as error:
@@ -39,8 +41,12 @@ def read(path: Path) -> Listing:
     return listing
 
 
-def _add(listing: Listing, row: dict[str, str]) -> None:
+def _add(listing: Listing, seen: set[str], row: dict[str, str]) -> None:
     name = Path(row["file"]).as_posix()
+    if name in seen:
+        listing.excluded.append(Exclusion(name, "is listed more than once; its first row counts"))
+        return
+    seen.add(name)
     emotion = to_emotion(row["emotion"])
     if emotion is None:
         known = ", ".join(EMOTIONS)

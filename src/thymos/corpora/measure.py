@@ -116,7 +116,7 @@ def _count_clipped(samples: Samples) -> int:
 def _stamp(path: Path) -> str:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return str(path)
     return f"{path}|{status.st_size}|{status.st_mtime_ns}"
 
@@ -130,5 +130,5 @@ def _read_cache(cache_file: Path | None) -> dict[str, Sound]:
         if content["version"] != _MEASURE_VERSION:
             return {}
         return {stamp: Sound(**sound) for stamp, sound in content["sounds"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

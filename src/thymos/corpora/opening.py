@@ -1,6 +1,7 @@
 """From what a user writes on the command line to a Corpus."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -76,6 +77,8 @@ def _list(kind: str | None, path: Path) -> Listing:
         if kind not in (None, csv_table.KIND) or not csv_table.recognises(path):
             raise CorpusError(f"{path} is a file; a corpus is a folder or a CSV table")
         return _read(csv_table, path)
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise CorpusError(f"{path} may not be read: permission denied")
     candidates = [KINDS[kind]] if kind else [aesdd, folders]
     # AESDD's archive unpacks to a folder in a folder of the same name; either may be given.
     for place in (path, *sorted(child for child in path.iterdir() if child.is_dir())):

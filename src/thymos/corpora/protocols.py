@@ -3,6 +3,7 @@
 Folds are lists of clips, made before any sound is cut, and every fold passes the leakage guard before it is used.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,8 @@ def _grouped_folds(corpus: Corpus, together: Sequence[str], n_folds: int, repeat
         raise ProtocolError(f"{n_folds} folds need as many groups of {together[-1]}; there are {len(set(groups))}")
     paths = [clip.path for clip in corpus.clips]
     emotions = [clip.emotion for clip in corpus.clips]
+    if max(Counter(emotions).values()) < n_folds:
+        raise ProtocolError(f"{n_folds} folds need an emotion with as many recordings; none has")
     result = []
     for repeat in range(repeats):
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + repeat)

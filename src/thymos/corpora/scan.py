@@ -34,7 +34,9 @@ def emotion_folders(root: Path) -> dict[Path, str]:
 
     A link to a folder counts, unless it leads back to ``root``.
     """
-    found = {}
+    found: dict[Path, str] = {}
+    if not os.access(root, os.R_OK | os.X_OK):
+        return found
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         emotion = to_emotion(folder.name)
         if emotion is not None and not _leads_back(folder, root):

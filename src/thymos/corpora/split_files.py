@@ -6,6 +6,7 @@ EmoBox (Ma et al. 2024, Interspeech) publishes each fold as ``*_train_fold_N.jso
 """
 
 import csv
+import io
 import json
 import re
 from collections import defaultdict
@@ -61,7 +62,8 @@ def _fold(index: int, name: str, sides: dict[str, list[str]]) -> Fold:
     for side in ("train", "test"):
         if not sides[side]:
             raise ProtocolError(f"fold {name} has no recording of this corpus to {side}")
-    return Fold(0, index, f"fold {name}", tuple(sides["train"]), tuple(sides["test"]), tuple(sides["validation"]))
+    train, test, validation = (tuple(dict.fromkeys(sides[side])) for side in ("train", "test", "validation"))
+    return Fold(0, index, f"fold {name}", train, test, validation)
 
 
 def _emobox_rows(folder: Path) -> Iterator[Row]:
@@ -69,7 +71,7 @@ def _emobox_rows(folder: Path) -> Iterator[Row]:
         match = _FOLD_FILE.fullmatch(path.name)
         if match is None:
             continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(_text(path).splitlines(), start=1):
             if line.strip():
                 try:
                     yield match["fold"], _SPLITS[match["split"]], str(json.loads(line)["wav"])
@@ -78,18 +80,25 @@ def _emobox_rows(folder: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        table = csv.DictReader(lines)
-        missing = {"file", "fold", "split"} - set(table.fieldnames or ())
-        if missing:
-            raise ProtocolError(f"{path} has no column {' and no column '.join(sorted(missing))}")
-        for row in table:
-            split = _SPLITS.get((row["split"] or "").strip().lower())
-            if split is None:
-                raise ProtocolError(
-                    f"{path}, line {table.line_num}: split is {row['split']!r}, not train, validation or test"
-                )
-            yield row["fold"].strip(), split, row["file"].strip()
+    table = csv.DictReader(io.StringIO(_text(path), newline=""), restval="")
+    missing = {"file", "fold", "split"} - set(table.fieldnames or ())
+    if missing:
+        raise ProtocolError(f"{path} has no column {' and no column '.join(sorted(missing))}")
+    for row in table:
+        split = _SPLITS.get(row["split"].strip().lower())
+        if split is None:
+            raise ProtocolError(
+                f"{path}, line {table.line_num}: split is {row['split']!r}, not train, validation or test"
+            )
+        yield row["fold"].strip(), split, row["file"].strip()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ProtocolError(f"{path} cannot be read: {reason}") from None
 
 
 def _clips_by_stem(corpus: Corpus) -> dict[str, str]:

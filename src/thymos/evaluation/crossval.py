@@ -121,8 +121,8 @@ def cross_validate(
     pictures: Pictures,
     run: RunFolder,
     seed: int,
-    workers: int = 2,
-    threads: int = 1,
+    workers: int,
+    threads: int,
     on_report: Report = lambda message: None,
     on_fold: Callable[[Fold], None] = lambda fold: None,
 ) -> list[FoldResult]:

@@ -35,8 +35,8 @@ class EvaluationPlan:
     shuffled_labels: bool = False
     only_fold: int | None = None
     """Run this fold alone, counted from 0 over all repeats."""
-    threads: int = 1
-    """Torch threads for each fold. More than one adds in another order, and so rounds otherwise."""
+    threads: int = 2
+    """Torch threads for each fold. Another number adds in another order, and so rounds otherwise."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def evaluate(
     plan: EvaluationPlan,
     out: Path,
     cache_dir: Path,
-    workers: int = 2,
+    workers: int = 1,
     command: str = "",
     watcher: Watcher = Watcher(),
 ) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def evaluate(
     run.claim(_identity(corpus, plan))
     watcher.on_pictures(len(corpus.clips))
     pictures = make_pictures(
-        corpus, plan.recipe.sound, plan.recipe.features, cache_dir, watcher.on_picture, threads=workers
+        corpus, plan.recipe.sound, plan.recipe.features, cache_dir, watcher.on_picture, workers * plan.threads
     )
     pictures_wall_s = time.perf_counter() - started
     watcher.on_folds(len(protocol.folds), plan.recipe.training.epochs)

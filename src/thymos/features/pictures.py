@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from thymos.audio import (
     Samples,
@@ -31,7 +30,7 @@ from thymos.audio import (
 )
 from thymos.audio.segments import Span
 from thymos.corpora.table import Clip, Corpus
-from thymos.features.mel import LogMel
+from thymos.features.front_end import front_end
 from thymos.features.settings import FeatureSettings, SoundSettings
 
 _PICTURES_VERSION = 1
@@ -52,20 +51,6 @@ class Pictures:
     values: NDArray[np.float32]
     clip_index: NDArray[np.int64]
     times_s: NDArray[np.float64]
-
-
-def front_end(sound: SoundSettings, features: FeatureSettings) -> nn.Module:
-    """Return the module ``(batch, samples) -> (batch, channels, bands, frames)``."""
-    mel = LogMel(
-        sound.rate_hz,
-        features.n_fft,
-        features.hop,
-        features.n_mels,
-        features.fmin_hz,
-        features.fmax_hz,
-        features.top_db,
-    )
-    return nn.Sequential(mel, nn.Unflatten(1, (1, features.n_mels)))
 
 
 def make_pictures(

@@ -32,15 +32,15 @@ class PooledConv(torch.autograd.Function):
         kernels = weight.to(x.dtype, memory_format=torch.channels_last)
         maps = functional.conv2d(x.permute(0, 3, 1, 2), kernels, bias.to(x.dtype), padding=weight.shape[-1] // 2)
         maps = maps.permute(0, 2, 3, 1).contiguous()
-        pooled = _pool_relu(maps)
-        ctx.save_for_backward(x, kernels, maps, pooled)
+        tall, pooled = _pool_relu(maps)
+        ctx.save_for_backward(x, kernels, maps, tall, pooled)
         return pooled
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return the gradients of ``x``, ``weight`` and ``bias``."""
-        x, kernels, maps, pooled = ctx.saved_tensors
-        grad_maps, grad_pooled = _pool_relu_backward(grads[0].contiguous(), pooled, maps)
+        x, kernels, maps, tall, pooled = ctx.saved_tensors
+        grad_maps, grad_pooled = _pool_relu_backward(grads[0].contiguous(), maps, tall, pooled)
         padding = kernels.shape[-1] // 2
         grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
             grad_maps.permute(0, 3, 1, 2),
@@ -70,16 +70,15 @@ def dropout(x: Tensor, probability: float) -> Tensor:
     return x * keep.view(x.shape).to(x.dtype).mul_(1 / (1 - probability))
 
 
-def _pool_relu(maps: Tensor) -> Tensor:
+def _pool_relu(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the bits of the maxima of row pairs, and the pooled maps."""
     tall = torch.maximum(*_row_pairs(_bits(maps)))
-    return torch.maximum(*_column_pairs(tall)).clamp_min_(0).view(maps.dtype)
+    return tall, torch.maximum(*_column_pairs(tall)).clamp_min_(0).view(maps.dtype)
 
 
-def _pool_relu_backward(grad: Tensor, pooled: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+def _pool_relu_backward(grad: Tensor, maps: Tensor, tall: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient before the pooling, and behind it but before the ReLU."""
     grad_pooled, grad_maps = torch.empty_like(pooled), torch.empty_like(maps)
-    upper, lower = _row_pairs(_bits(maps))
-    tall = torch.maximum(upper, lower)
     grad_tall = torch.empty_like(tall)
     if maps.shape[1] % 2:  # an odd last row or column is in no window
         grad_maps[:, -1] = 0
@@ -87,7 +86,7 @@ def _pool_relu_backward(grad: Tensor, pooled: Tensor, maps: Tensor) -> tuple[Ten
         grad_tall[:, :, -1] = 0
     behind = torch.gt(_bits(pooled), 0, out=_bits(grad_pooled)).mul_(_bits(grad))
     _share(behind, *_column_pairs(tall), *_column_pairs(grad_tall))
-    _share(grad_tall, upper, lower, *_row_pairs(_bits(grad_maps)))
+    _share(grad_tall, *_row_pairs(_bits(maps)), *_row_pairs(_bits(grad_maps)))
     return grad_maps, grad_pooled
 
 

@@ -72,7 +72,7 @@ class StudyCNN(nn.Module):
     def _features_bf16(self, x: Tensor) -> Tensor:
         x = x.to(torch.bfloat16).permute(0, 2, 3, 1).contiguous()
         for convolution in self.convolutions:
-            x = PooledConv.apply(x, convolution.weight, convolution.bias)
+            x = PooledConv.apply(x, convolution.weight, convolution.bias)  # type: ignore[no-untyped-call]
         return x.permute(0, 3, 1, 2).flatten(1)  # flattened in the order of the other way
 
 

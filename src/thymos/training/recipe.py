@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
@@ -12,6 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 from thymos.errors import RecipeError
 from thymos.features.settings import FeatureSettings, SoundSettings
 from thymos.models.registry import ModelSettings
+from thymos.models.study_cnn import StudyCNNSettings
 from thymos.settings import Settings
 
 
@@ -33,7 +34,7 @@ class Recipe(Settings):
     description: str = ""
     sound: SoundSettings = SoundSettings()
     features: FeatureSettings = FeatureSettings()
-    model: ModelSettings = ModelSettings()
+    model: ModelSettings = StudyCNNSettings()
     training: TrainingSettings = TrainingSettings()
 
 
@@ -106,21 +107,39 @@ def _apply(content: dict[str, Any], change: str) -> None:
 
 def _first_complaint(error: ValidationError) -> str:
     details = error.errors()[0]
-    path = [str(part) for part in details["loc"]]
+    path, known = _as_written(details["loc"])
     if details["type"] == "extra_forbidden":
-        known = _keys_at(path[:-1])
         return f"unknown key {'.'.join(path)!r}{_nearest(path[-1], known)}"
+    if details["type"] == "union_tag_invalid":
+        names = details["ctx"]["expected_tags"].replace("'", "")
+        return f"{'.'.join(path)}.family: there is no {details['ctx']['tag']!r}; there are {names}"
     return f"{'.'.join(path)}: {details['msg'][0].lower()}{details['msg'][1:]}, not {details['input']!r}"
 
 
-def _keys_at(path: list[str]) -> list[str]:
-    place: type[Settings] = Recipe
-    for part in path:
-        field = place.model_fields.get(part)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, Settings):
-            return []
-        place = field.annotation
-    return list(place.model_fields)
+def _as_written(location: Iterable[int | str]) -> tuple[list[str], list[str]]:
+    """Return pydantic's ``location`` as the keys of a recipe, and the known keys beside the last of them.
+
+    Below a choice of settings, such as ``model``, pydantic puts in the family, which is no key.
+    """
+    path: list[str] = []
+    known: list[str] = []
+    place: type[Settings] | None = Recipe
+    families: dict[str, type[Settings]] = {}
+    for part in map(str, location):
+        if part in families:
+            place, families = families[part], {}
+            continue
+        path.append(part)
+        known = list(place.model_fields) if place else []
+        annotation = place.model_fields[part].annotation if place and part in known else None
+        choices = [each for each in (annotation, *get_args(annotation)) if _is_settings(each)]
+        place = choices[0] if len(choices) == 1 else None
+        families = {each.model_fields["family"].default: each for each in choices} if len(choices) > 1 else {}
+    return path, known
+
+
+def _is_settings(annotation: Any) -> TypeGuard[type[Settings]]:
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -1,0 +1,189 @@
+"""The commands as a user types them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+FAST = ["--recipe", "model1", "--set", "training.epochs=1", "--set", "features.n_mels=32", "--folds", "2", "--quiet"]
+
+
+def thymos(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "thymos", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"} | (env or {}),
+    )
+
+
+@pytest.fixture
+def hostile(mini: Path, tmp_path: Path) -> Path:
+    """A corpus of real files among everything that can go wrong with files."""
+    root = tmp_path / "hostile"
+    for emotion in ("anger", "sadness"):
+        (root / emotion).mkdir(parents=True)
+        for clip in sorted((mini / emotion).iterdir())[:8]:
+            shutil.copy(clip, root / emotion)
+    anger = root / "anger"
+    (anger / "a11 (1).wav").write_text("this is a text")
+    (anger / "a12 (1).wav").mkdir()
+    (anger / "a13 (1).wav").symlink_to("a13 (1).wav")
+    (anger / "a14 (1).wav").touch()
+    (anger / "a15 (1).wav").write_bytes(b"RIFF\x1c\x00\x00\x00WAVEfmt \x10\x00\x00\x00" + bytes(8))
+    soundfile.write(anger / "a16 (1).wav", np.full(44100, np.nan, np.float32), 44100, subtype="FLOAT")
+    (root / "sadness" / "loop").symlink_to(root)
+    noise = np.random.default_rng(0).normal(0, 0.1, 44100)
+    soundfile.write(root / "sadness" / "θυμός [red].wav", noise, 44100)
+    return root
+
+
+BAD = {
+    "anger/a11 (1).wav": "is not sound in a known format",
+    "anger/a12 (1).wav": "is a directory",
+    "anger/a13 (1).wav": "is a symbolic link that leads back to itself",
+    "anger/a14 (1).wav": "is empty (0 bytes)",
+    "anger/a16 (1).wav": "holds samples that are NaN",
+    "sadness/loop": "is a link to a folder",
+    "sadness/θυμός [red].wav": "is not named as AESDD names its files",
+}
+
+
+def test_audit_names_every_bad_file_and_exits_1(hostile, tmp_path):
+    done = thymos("audit", hostile, "--cache-dir", tmp_path / "cache", "--quiet")
+    assert done.returncode == 1, done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    for name, reason in BAD.items():
+        assert re.search(re.escape(name) + r"\W+" + re.escape(reason.split()[0]), said), name
+        assert reason in said
+    assert "Traceback" not in said
+
+
+def test_evaluate_leaves_bad_files_out_and_says_so(hostile, tmp_path):
+    done = thymos("evaluate", hostile, *FAST, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    for name in BAD:
+        assert name in done.stderr
+    excluded = {
+        row["clip"]: row["reason"] for row in json.loads((tmp_path / "run/results.json").read_text())["excluded"]
+    }
+    assert BAD.keys() <= excluded.keys()
+    page = (tmp_path / "run/report.html").read_text()
+    assert all(name in page for name in BAD)
+
+
+def test_a_greek_name_is_a_name_like_any_other(hostile, tmp_path):
+    done = thymos("evaluate", f"folders:{hostile}", *FAST, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    assert "sadness/θυμός [red].wav" in (tmp_path / "run/predictions.csv").read_text()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_strict_stops_before_any_work(hostile, tmp_path, command):
+    words = FAST if command == "evaluate" else ["--recipe", "model1"]
+    done = thymos(command, hostile, *words, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache", "--strict")
+    assert done.returncode == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_writes_weights_that_load_into_the_network(hostile, tmp_path):
+    from safetensors.torch import load_file
+
+    from thymos.models.registry import build_model
+    from thymos.training.recipe import parse_recipe
+
+    changes = ["--set", "training.epochs=1", "--set", "features.n_mels=32"]
+    done = thymos(
+        "train", hostile, "--recipe", "model1", *changes, "--out", tmp_path / "m", "--cache-dir", tmp_path / "c"
+    )
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "m/model.json").read_text())
+    assert about["labels"] == ["anger", "sadness"]
+    recipe = parse_recipe(about["recipe"], "model.json")
+    network = build_model(recipe.model, tuple(about["picture_shape"]), len(about["labels"]))
+    network.load_state_dict(load_file(tmp_path / "m/weights.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["evaluate", "nowhere", "--out", "x"], "nowhere does not exist"),
+        (["evaluate", "{mini}", "--recipe", "model9", "--out", "x"], "did you mean"),
+        (["evaluate", "{mini}", "--set", "model.dropuot=1", "--out", "x"], "did you mean 'dropout'"),
+        (["evaluate", "{mini}", "--protocol", "random", "--out", "x"], "there is no protocol 'random'"),
+        (["evaluate", "{mini}", "--protocol", "file:nowhere", "--out", "x"], "nowhere does not exist"),
+        (["evaluate", "{mini}", "--folds", "1000", "--out", "x"], "folds need as many groups"),
+        (["evaluate", "iemocap:{mini}", "--out", "x"], "known kinds"),
+        (["evaluate", "{mini}", "--out", "{mini}/README.md"], "is not a run folder"),
+        (["show", "nowhere.wav"], "does not exist"),
+        (["audit", "{mini}/README.md"], "a corpus is a folder or a CSV table"),
+    ],
+)
+def test_wrong_call_gives_one_sentence_and_2(mini, tmp_path, words, expected):
+    done = subprocess.run(
+        [sys.executable, "-m", "thymos", *(word.format(mini=mini) for word in words)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"THYMOS_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode == 2
+    complaint = [line for line in done.stderr.splitlines() if line.startswith("thymos: ")]
+    assert len(complaint) == 1
+    assert expected in complaint[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_ctrl_c_ends_with_130_and_one_sentence(mini, tmp_path):
+    import signal
+
+    words = [
+        "evaluate",
+        str(mini),
+        "--recipe",
+        "model1",
+        "--set",
+        "training.epochs=1000",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    words += ["--cache-dir", str(tmp_path / "cache"), "--workers", "2", "--threads", "1"]
+    victim = subprocess.Popen(
+        [sys.executable, "-m", "thymos", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "cache/pictures").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(3)  # into the training
+    os.killpg(victim.pid, signal.SIGINT)  # as a terminal does, to every process
+    _, stderr = victim.communicate(timeout=30)
+    assert victim.returncode == 130
+    assert "interrupted; the same command goes on" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_importing_does_nothing(tmp_path):
+    code = "import sys, thymos; assert not {'torch', 'pandas', 'numpy', 'matplotlib'} & sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_help_needs_no_heavy_import():
+    code = (
+        "import sys; sys.argv = ['thymos', '--help']\n"
+        "from thymos.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not {'torch', 'pandas', 'matplotlib', 'sklearn', 'scipy'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

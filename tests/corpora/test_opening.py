@@ -1,0 +1,193 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thymos.corpora import open_corpus
+from thymos.errors import CorpusError
+from thymos.labels import EMOTIONS, to_emotion
+
+WriteSound = Callable[..., Path]
+
+
+# --- a folder per emotion ---
+
+
+def test_a_folder_per_emotion_is_a_corpus(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("Happy/b.wav", "Happy/deeper/a.FLAC", "angry/c.opus", "SURPRISED/d.mp3", "pleasant surprise/e.ogg"):
+        write_sound(tmp_path / name)
+    (tmp_path / "weather").mkdir()
+    write_sound(tmp_path / "weather" / "rain.wav")
+    write_sound(tmp_path / "Happy" / ".hidden.wav")
+    write_sound(tmp_path / "Happy" / "__MACOSX" / "x.wav")
+    corpus = open_corpus(tmp_path)
+    assert (corpus.kind, corpus.excluded, corpus.synthetic) == ("folders", (), False)
+    assert [(clip.path, clip.emotion) for clip in corpus.clips] == [
+        ("Happy/b.wav", "happiness"),
+        ("Happy/deeper/a.FLAC", "happiness"),
+        ("SURPRISED/d.mp3", "surprise"),
+        ("angry/c.opus", "anger"),
+        ("pleasant surprise/e.ogg", "surprise"),
+    ]
+    assert corpus.emotions == ("anger", "happiness", "surprise")
+    assert {(clip.speaker, clip.sentence, clip.take) for clip in corpus.clips} == {("", "", "")}
+
+
+def test_bad_files_are_named_with_their_reasons_and_the_rest_goes_on(tmp_path: Path, write_sound: WriteSound) -> None:
+    folder = tmp_path / "anger"
+    write_sound(folder / "θυμός.wav")
+    (folder / "words.wav").write_text("this is no sound")
+    (folder / "folder.wav").mkdir()
+    (folder / "empty.wav").touch()
+    (folder / "loop.wav").symlink_to("loop.wav")
+    os.mkfifo(folder / "pipe.wav")
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xe1.wav")).write_bytes((folder / "θυμός.wav").read_bytes())
+    corpus = open_corpus(tmp_path, cache_dir=tmp_path / "cache")
+    assert [clip.path for clip in corpus.clips] == ["anger/θυμός.wav"]
+    assert [(left_out.clip, left_out.reason, left_out.readable) for left_out in corpus.excluded] == [
+        ("anger/\\xe1.wav", "has a name that is not UTF-8 text; rename it", False),
+        ("anger/empty.wav", "is empty (0 bytes)", False),
+        ("anger/folder.wav", "is a directory, not a sound file", False),
+        ("anger/loop.wav", "is a symbolic link that leads back to itself", False),
+        ("anger/pipe.wav", "is not a regular file", False),
+        ("anger/words.wav", "is not sound in a known format (16 bytes)", False),
+    ]
+    assert corpus.unusable == corpus.excluded
+
+
+def test_a_folder_linked_into_itself_is_no_endless_corpus(tmp_path: Path, write_sound: WriteSound) -> None:
+    write_sound(tmp_path / "anger" / "a.wav")
+    (tmp_path / "anger" / "again").symlink_to(tmp_path / "anger")
+    (tmp_path / "fear").symlink_to("fear")
+    assert [clip.path for clip in open_corpus(tmp_path).clips] == ["anger/a.wav"]
+
+
+def test_excluding_keeps_reasons_and_says_that_the_sound_is_fine(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("anger/a.wav", "fear/b.wav", "fear/c.wav"):
+        write_sound(tmp_path / name)
+    (tmp_path / "fear" / "d.wav").touch()
+    corpus = open_corpus(tmp_path).excluding(lambda clip: "is dull" if clip.path == "fear/b.wav" else None)
+    assert [clip.path for clip in corpus.clips] == ["anger/a.wav", "fear/c.wav"]
+    assert {(left_out.clip, left_out.readable) for left_out in corpus.excluded} == {
+        ("fear/b.wav", True),
+        ("fear/d.wav", False),
+    }
+    assert [left_out.clip for left_out in corpus.unusable] == ["fear/d.wav"]
+
+
+# --- a table ---
+
+
+def test_a_csv_table_is_a_corpus(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("a.wav", "deep/φωνή.wav", "c.wav", "d.wav"):
+        write_sound(tmp_path / name)
+    table = tmp_path / "clips.csv"
+    table.write_text(
+        "\ufeffsentence,file,emotion,mood,speaker\n"
+        "01,a.wav,angry,fine,ann\n"
+        '02, deep/φωνή.wav ,SAD,"so, so",bob\n'
+        "03,c.wav,bored,,ann\n"
+        "04,absent.wav,fear,,ann\n"
+        "05,a.wav,fear,,bob\n"
+        "06,d.wav,joy\n",
+        encoding="utf-8",
+    )
+    for spec in (table, f"csv:{table}"):
+        corpus = open_corpus(spec)
+        assert corpus.kind == "csv"
+        assert [(c.path, c.emotion, c.speaker, c.sentence, c.take) for c in corpus.clips] == [
+            ("a.wav", "anger", "ann", "01", ""),
+            ("d.wav", "happiness", "", "06", ""),
+            ("deep/φωνή.wav", "sadness", "bob", "02", ""),
+        ]
+        reasons = {left_out.clip: left_out.reason for left_out in corpus.excluded}
+        assert reasons.pop("c.wav").startswith("has the emotion 'bored', which is none of anger, disgust")
+        assert reasons == {
+            "a.wav": "is listed more than once; its first row counts",
+            "absent.wav": "does not exist",
+        }
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"file;emotion\na.wav;anger\n", "has no column emotion and no column file"),
+        (b"file,mood\na.wav,anger\n", "has no column emotion$"),
+        (b"", "has no column"),
+        ("file,emotion\nφ.wav,anger\n".encode("iso-8859-7"), "cannot be read as a CSV table"),
+        (b"file,emotion\n", "holds no sound that can be used"),
+    ],
+)
+def test_a_bad_table_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    table = tmp_path / "clips.csv"
+    table.write_bytes(content)
+    with pytest.raises(CorpusError, match=words):
+        open_corpus(table)
+
+
+# --- what is refused, and which kind is found ---
+
+
+def test_errors_say_what_is_wrong(tmp_path: Path, write_sound: WriteSound, mini: Path) -> None:
+    write_sound(tmp_path / "generic" / "anger" / "a.wav")
+    (tmp_path / "hollow" / "anger").mkdir(parents=True)
+    (tmp_path / "bad" / "anger").mkdir(parents=True)
+    (tmp_path / "bad" / "anger" / "a.wav").write_text("Thymos")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "notes.txt").write_text("Thymos")
+    for spec, words in {
+        f"{tmp_path}/absent": "does not exist",
+        f"aesdd:{tmp_path}/absent": "does not exist",
+        f"iemocap:{tmp_path}": "'iemocap' is no kind of corpus; known kinds: csv, aesdd, folders",
+        f"{tmp_path}/nothing": "is not a corpus: it has no folders named for emotions",
+        f"{tmp_path}/notes.txt": "is a file; a corpus is a folder or a CSV table",
+        f"aesdd:{tmp_path}/generic": "is not a corpus of kind aesdd",
+        f"csv:{mini}": "is not a corpus of kind csv",
+        f"{tmp_path}/hollow": "holds no sound that can be used",
+        f"{tmp_path}/bad": "anger/a.wav is not sound in a known format",
+    }.items():
+        with pytest.raises(CorpusError) as caught:
+            open_corpus(spec)
+        assert words in str(caught.value)
+
+
+def test_the_kind_is_found_or_named(tmp_path: Path, write_sound: WriteSound, mini: Path) -> None:
+    assert open_corpus(mini).kind == open_corpus(str(mini)).kind == "aesdd"
+    as_folders = open_corpus(f"folders:{mini}")
+    assert as_folders.kind == "folders"
+    assert {clip.speaker for clip in as_folders.clips} == {""}
+    # One file of AESDD's naming among others does not make a corpus AESDD, nor does AESDD's naming of other emotions.
+    for name in ("anger/a01 (1).wav", "anger/b.wav", "fear/c.wav"):
+        write_sound(tmp_path / "few" / name)
+    assert open_corpus(tmp_path / "few").kind == "folders"
+    for name in ("anger/a01 (1).wav", "neutral/a01 (1).wav"):
+        write_sound(tmp_path / "more" / name)
+    assert open_corpus(tmp_path / "more").kind == "folders"
+
+
+def test_a_path_with_a_colon_is_a_path(tmp_path: Path, write_sound: WriteSound, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sound(tmp_path / "my:corpus" / "anger" / "a.wav")
+    monkeypatch.chdir(tmp_path)
+    assert len(open_corpus("my:corpus").clips) == 1
+
+
+def test_progress_and_cache(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("anger/a.wav", "fear/b.wav"):
+        write_sound(tmp_path / "corpus" / name)
+    totals: list[int] = []
+    steps: list[None] = []
+    opened = [
+        open_corpus(tmp_path / "corpus", tmp_path / "cache", totals.append, lambda: steps.append(None)) for _ in "12"
+    ]
+    assert opened[0] == opened[1]
+    assert totals == [2, 2]
+    assert len(steps) == 4
+    assert len(list((tmp_path / "cache" / "sounds").iterdir())) == 1
+
+
+def test_words_for_emotions() -> None:
+    assert [to_emotion(word) for word in EMOTIONS] == list(EMOTIONS)
+    assert to_emotion(" Angry ") == "anger"
+    assert to_emotion("pleasant-surprise") == "surprise"
+    assert to_emotion("bored") is None

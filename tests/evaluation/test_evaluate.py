@@ -1,0 +1,189 @@
+"""A whole evaluation on the mini corpus, with a network small enough for a test."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from thymos.corpora import Corpus, open_corpus
+from thymos.errors import ProtocolError, RunError
+from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
+from thymos.evaluation.metrics import confusion, scores
+from thymos.training.recipe import load_recipe
+
+SMALL = ("training.epochs=3", "model.conv_channels=[4, 8]", "model.dense_units=[8]", "features.n_mels=32")
+
+
+@pytest.fixture(scope="module")
+def corpus(mini: Path) -> Corpus:
+    return open_corpus(mini)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def plan() -> EvaluationPlan:
+    return EvaluationPlan(load_recipe("model1", SMALL), folds=3, threads=1)
+
+
+@pytest.fixture(scope="module")
+def run(corpus: Corpus, plan: EvaluationPlan, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    evaluate(corpus, plan, out, cache)
+    return out
+
+
+def test_results_hold_what_the_design_says(run):
+    results = json.loads((run / "results.json").read_text())
+    assert {
+        "format", "corpus", "recipe", "protocol", "seed", "labels", "versions", "wall_s",
+        "folds", "summary", "per_speaker", "per_emotion", "confusion", "excluded",
+    } <= results.keys()  # fmt: skip
+    for level in ("segment", "recording"):
+        for metric in ("accuracy", "uar", "macro_f1"):
+            score = results["summary"][level][metric]
+            assert score.keys() == {"mean", "sd", "ci95"}
+            of_folds = [fold[level][metric] for fold in results["folds"]]
+            assert score["mean"] == pytest.approx(np.mean(of_folds))
+            assert score["sd"] == pytest.approx(np.std(of_folds, ddof=1))
+        assert "accuracy" in results["summary"][level]["pooled"]
+    assert sum(fold["test_clips"] for fold in results["folds"]) == 150
+    assert results["corpus"]["synthetic"] is True
+
+
+def test_scores_follow_from_the_predictions_alone(run):
+    results = json.loads((run / "results.json").read_text())
+    frame = pd.read_csv(run / "predictions.csv")
+    labels = results["labels"]
+    assert list(frame.columns) == [
+        "clip", "start_s", "end_s", "repeat", "fold", "speaker", "truth", *(f"p_{word}" for word in labels)
+    ]  # fmt: skip
+    columns = [f"p_{word}" for word in labels]
+    assert frame[columns].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    recordings = frame.groupby(["clip", "truth"], as_index=False)[columns].mean()
+    assert len(recordings) == 150
+    truth = recordings["truth"].map(labels.index).to_numpy()
+    counts = confusion(truth, recordings[columns].to_numpy().argmax(1), len(labels))
+    assert counts.tolist() == results["confusion"]["recording"]
+    assert results["summary"]["recording"]["pooled"] == pytest.approx(scores(counts))
+
+
+def test_it_learns_something(run):
+    results = json.loads((run / "results.json").read_text())
+    curve = results["folds"][0]["curve"]
+    assert curve[-1]["loss"] < curve[0]["loss"]
+
+
+def test_same_seed_same_numbers_whatever_the_number_of_workers(corpus, plan, cache, run, tmp_path):
+    evaluate(corpus, plan, tmp_path / "again", cache, workers=2)
+    assert (tmp_path / "again/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
+    assert not multiprocessing.active_children()
+
+
+def test_other_seed_other_numbers(corpus, plan, cache, run, tmp_path):
+    from dataclasses import replace
+
+    evaluate(corpus, replace(plan, seed=1), tmp_path / "other", cache)
+    assert (tmp_path / "other/predictions.csv").read_bytes() != (run / "predictions.csv").read_bytes()
+
+
+def test_interrupted_run_goes_on_and_ends_with_the_same_numbers(corpus, plan, cache, run, tmp_path):
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(corpus, plan, tmp_path / "cut", cache, watcher=Watcher(on_fold=stop))
+    assert not (tmp_path / "cut/results.json").exists()
+    finished = []
+    evaluate(corpus, plan, tmp_path / "cut", cache, watcher=Watcher(on_report=lambda m: finished.append(m[0])))
+    assert set(finished) == {"fold 2", "fold 3"}
+    assert (tmp_path / "cut/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
+
+
+def test_killed_run_leaves_no_process_and_goes_on(mini, run, tmp_path):
+    """kill -9 of the parent, with worker processes at work."""
+    words = [sys.executable, "-m", "thymos", "evaluate", str(mini), "--recipe", "model1", "--folds", "3"]
+    words += [f"--set={change}" for change in SMALL]
+    words += ["--threads", "1", "--workers", "2", "--out", str(tmp_path / "cut"), "--quiet"]
+    words += ["--cache-dir", str(tmp_path / "cache")]
+    slow = [*words, "--set=training.epochs=500"]
+    victim = subprocess.Popen(slow, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    workers = _children_when_training(victim.pid)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    deadline = time.monotonic() + 20
+    while any(_is_alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in workers if _is_alive(pid)]
+    # The folder now belongs to a run of 500 epochs; one of 3 must not mix with it.
+    refused = subprocess.run(words, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "another recipe.training.epochs" in refused.stderr
+    words[words.index(str(tmp_path / "cut"))] = str(tmp_path / "whole")
+    assert subprocess.run(words, capture_output=True).returncode == 0
+    assert (tmp_path / "whole/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
+
+
+def _children_when_training(pid: int) -> list[int]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # One of the children is multiprocessing's resource tracker.
+        if len(children) >= 3:
+            return [int(child) for child in children]
+        time.sleep(0.1)
+    raise AssertionError("no workers were started")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_folder_of_another_run_is_refused(corpus, plan, cache, run):
+    from dataclasses import replace
+
+    with pytest.raises(RunError, match="another seed"):
+        evaluate(corpus, replace(plan, seed=7), run, cache)
+
+
+def test_folder_with_other_things_is_refused(corpus, plan, cache, tmp_path):
+    (tmp_path / "thesis.txt").write_text("do not touch")
+    with pytest.raises(RunError, match="is not a run folder"):
+        evaluate(corpus, plan, tmp_path, cache)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_one_fold_alone_is_that_fold_of_the_whole(corpus, plan, cache, run, tmp_path):
+    from dataclasses import replace
+
+    evaluate(corpus, replace(plan, only_fold=1), tmp_path / "one", cache)
+    whole = pd.read_csv(run / "predictions.csv")
+    one = pd.read_csv(tmp_path / "one/predictions.csv")
+    pd.testing.assert_frame_equal(one, whole[whole.fold == 1].reset_index(drop=True))
+    with pytest.raises(ProtocolError, match="there is no fold 3"):
+        evaluate(corpus, replace(plan, only_fold=3), tmp_path / "none", cache)
+
+
+def test_precision_changes_the_rounding_and_not_the_learning(corpus, plan, cache, run, tmp_path):
+    from dataclasses import replace
+
+    recipe = load_recipe("model1", [*SMALL, "training.precision=fp32"])
+    results = evaluate(corpus, replace(plan, recipe=recipe), tmp_path / "fp32", cache)
+    fast = json.loads((run / "results.json").read_text())
+    for slow_fold, fast_fold in zip(results["folds"], fast["folds"], strict=True):
+        assert slow_fold["curve"][0]["loss"] == pytest.approx(fast_fold["curve"][0]["loss"], rel=0.25)
