@@ -62,7 +62,7 @@ def test_the_table_of_a_sound(tmp_path: Path, write_sound: WriteSound, make_tone
 def test_clipping_is_three_samples_or_more_at_full_scale_of_one_sign(
     tmp_path: Path, samples: list[float], clipped: int
 ) -> None:
-    soundfile.write(tmp_path / "a.wav", np.array(samples), RATE_HZ, "PCM_16")
+    soundfile.write(tmp_path / "a.wav", np.array(samples, float), RATE_HZ, "PCM_16")
     assert measure_sound(tmp_path / "a.wav").clipped_samples == clipped
 
 

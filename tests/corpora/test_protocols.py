@@ -1,0 +1,345 @@
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thymos.corpora import Clip, Corpus, Sound, open_corpus
+from thymos.corpora.folds import GROUPS, Fold, Protocol, check_leakage
+from thymos.corpora.protocols import apply_protocol, shuffle_labels
+from thymos.errors import LeakageError, ProtocolError
+from thymos.labels import AESDD_EMOTIONS
+
+
+def clip(path: str, emotion: str, speaker: str = "", sentence: str = "", take: str = "", sound: str = "") -> Clip:
+    """A row of a table; without ``sound`` its audio is like no other's."""
+    measured = Sound(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.0, sound or f"sound of {path}")
+    return Clip(path, emotion, measured, speaker, sentence, take)
+
+
+def table(*clips: Clip) -> Corpus:
+    return Corpus("aesdd", Path("."), clips)
+
+
+def like_aesdd(sentences: int = 5) -> Corpus:
+    """Five emotions × six speakers × a few sentences, and a second take of speaker 5's first sentences."""
+    clips = []
+    for emotion in AESDD_EMOTIONS:
+        for sentence in range(1, sentences + 1):
+            for speaker in "123456":
+                stem = f"{emotion[0]}{sentence:02d} ({speaker})"
+                clips.append(clip(f"{emotion}/{stem}.wav", emotion, speaker, f"{sentence:02d}"))
+                if speaker == "5" and sentence <= 2:
+                    clips.append(clip(f"{emotion}/{stem}b.wav", emotion, speaker, f"{sentence:02d}", "b"))
+    return table(*clips)
+
+
+def assert_each_clip_is_tested_once_a_repeat(corpus: Corpus, protocol: Protocol) -> None:
+    paths = sorted(clip.path for clip in corpus.clips)
+    tested = defaultdict(list)
+    for fold in protocol.folds:
+        assert sorted(fold.train + fold.test) == paths
+        tested[fold.repeat] += fold.test
+    for repeat in tested.values():
+        assert sorted(repeat) == paths
+
+
+def crossing(corpus: Corpus, protocol: Protocol, what: str) -> set[tuple[str, ...]]:
+    """The groups of ``what`` that are on both sides of a fold: the guard's question, asked another way."""
+    group = {clip.path: GROUPS[what](clip) for clip in corpus.clips}
+    return {
+        shared
+        for fold in protocol.folds
+        for shared in {group[path] for path in fold.train + fold.validation} & {group[path] for path in fold.test}
+    }
+
+
+# --- the protocols that draw folds ---
+
+
+@pytest.mark.parametrize("name", ["recording", "take", "sentence"])
+def test_drawn_folds_test_every_clip_once_and_keep_groups_whole(name: str) -> None:
+    corpus = like_aesdd()
+    protocol = apply_protocol(corpus, name, folds=5, repeats=2, seed=3)
+    assert len(protocol.folds) == 10
+    assert [(fold.repeat, fold.index) for fold in protocol.folds] == [(r, i) for r in range(2) for i in range(5)]
+    assert len({fold.name for fold in protocol.folds}) == 10
+    assert_each_clip_is_tested_once_a_repeat(corpus, protocol)
+    assert not crossing(corpus, protocol, name)
+    assert name in protocol.must_not_cross
+    assert not any(fold.validation for fold in protocol.folds)
+
+
+def test_folds_by_recording_are_balanced_by_emotion() -> None:
+    corpus = like_aesdd()
+    emotion = {clip.path: clip.emotion for clip in corpus.clips}
+    for fold in apply_protocol(corpus, "recording").folds:
+        counts = Counter(emotion[path] for path in fold.test)
+        assert len(counts) == 5
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_what_each_protocol_lets_cross_tells_them_apart() -> None:
+    corpus = like_aesdd()
+    assert crossing(corpus, apply_protocol(corpus, "recording"), "take")
+    assert crossing(corpus, apply_protocol(corpus, "take"), "sentence")
+    assert crossing(corpus, apply_protocol(corpus, "sentence"), "speaker")
+    assert crossing(corpus, apply_protocol(corpus, "speaker"), "sentence")
+
+
+@pytest.mark.parametrize("name", ["recording", "take", "sentence"])
+def test_the_same_seed_draws_the_same_folds_and_another_seed_others(name: str) -> None:
+    corpus = like_aesdd()
+    assert apply_protocol(corpus, name, seed=1) == apply_protocol(corpus, name, seed=1)
+    assert apply_protocol(corpus, name, seed=1).folds != apply_protocol(corpus, name, seed=2).folds
+    first, second = (
+        [fold.test for fold in apply_protocol(corpus, name, repeats=2).folds if fold.repeat == repeat]
+        for repeat in (0, 1)
+    )
+    assert first != second
+
+
+def test_exact_copies_of_a_recording_stay_together() -> None:
+    twins = [clip(f"{i}{half}.wav", AESDD_EMOTIONS[i % 5], sound=f"{i}") for i in range(25) for half in "ab"]
+    corpus = table(*twins)
+    for seed in range(5):
+        protocol = apply_protocol(corpus, "recording", seed=seed)
+        for fold in protocol.folds:
+            assert {path[:-5] + "b.wav" for path in fold.test} == {path for path in fold.test if "b" in path}
+
+
+def test_groups_joined_through_a_third_clip_stay_together() -> None:
+    # The sound of "0" occurs again as a take of sentence 1: so sentences 0 and 1 must stay together.
+    clips = [clip(f"{s}{i}.wav", AESDD_EMOTIONS[i], "1", f"{s}") for s in range(8) for i in range(5)]
+    clips.append(clip("copy.wav", "anger", "1", "1", sound="sound of 00.wav"))
+    corpus = table(*clips)
+    for fold in apply_protocol(corpus, "sentence", folds=4).folds:
+        sentences = {path[0] for path in fold.test}
+        assert ("0" in sentences) == ("1" in sentences) == ("c" in sentences)
+
+
+numbers = st.integers(0, 8).map(str)
+rows = st.lists(st.tuples(st.sampled_from(AESDD_EMOTIONS), numbers, numbers, st.integers(0, 40)), min_size=2, max_size=40)
+
+
+@given(rows, st.sampled_from(["recording", "take", "sentence", "speaker"]), st.integers(2, 5), st.integers(0, 9))
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_no_group_ever_crosses(rows: list[tuple[str, str, str, int]], name: str, folds: int, seed: int) -> None:
+    clips = [clip(f"{i}.wav", emotion, who, what, "", f"{s}") for i, (emotion, who, what, s) in enumerate(rows)]
+    corpus = table(*clips)
+    try:
+        protocol = apply_protocol(corpus, name, folds, seed=seed)
+    except ProtocolError:
+        return  # too few groups, or, by speaker, one sound under two speakers
+    assert_each_clip_is_tested_once_a_repeat(corpus, protocol)
+    assert all(fold.train and fold.test for fold in protocol.folds)
+    assert not any(crossing(corpus, protocol, what) for what in protocol.must_not_cross)
+
+
+# --- speakers ---
+
+
+def test_speaker_leaves_each_one_out_in_natural_order() -> None:
+    corpus = table(*(clip(f"{s}{e}.wav", e, s, "01") for s in ("10", "2", "ann", "1") for e in AESDD_EMOTIONS))
+    protocol = apply_protocol(corpus, "speaker")
+    assert [fold.name for fold in protocol.folds] == ["speaker 1", "speaker 2", "speaker 10", "speaker ann"]
+    assert_each_clip_is_tested_once_a_repeat(corpus, protocol)
+    assert not crossing(corpus, protocol, "speaker")
+
+
+def test_serab_trains_on_2_3_6_validates_on_4_and_tests_on_1_5() -> None:
+    corpus = like_aesdd()
+    (fold,) = apply_protocol(corpus, "serab").folds
+    who = {clip.path: clip.speaker for clip in corpus.clips}
+    sides = [{who[path] for path in side} for side in (fold.train, fold.validation, fold.test)]
+    assert sides == [{"2", "3", "6"}, {"4"}, {"1", "5"}]
+    assert len(fold.train) + len(fold.validation) + len(fold.test) == len(corpus.clips)
+    assert not crossing(corpus, apply_protocol(corpus, "serab"), "speaker")
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize("side", ["validation", "test"])
+def test_the_guard_names_the_offenders(side: str) -> None:
+    corpus = table(
+        clip("a.wav", "anger", "1", "01"), clip("b.wav", "anger", "1", "01", "b"), clip("c.wav", "fear", "2", "02")
+    )
+    sides = {"test": ("c.wav",)} | {side: ("b.wav",)}
+    fold = Fold(0, 0, "fold 1", ("a.wav",), **sides)
+    check_leakage(corpus, Protocol("recording", ("recording",), (fold,)))
+    for what in ("take", "sentence", "speaker"):
+        with pytest.raises(LeakageError) as caught:
+            check_leakage(corpus, Protocol("mine", ("recording", what), (fold,)))
+        assert str(caught.value) == (
+            f"protocol mine, fold 1: one {what} is on both sides, a.wav in train and b.wav in {side}"
+        )
+
+
+def test_one_sound_under_two_speakers_is_leakage_by_speaker() -> None:
+    clips = [clip(f"{s}{e}.wav", e, s, "01") for s in "123" for e in AESDD_EMOTIONS]
+    corpus = table(*clips, clip("thief.wav", "anger", "3", "02", sound="sound of 1anger.wav"))
+    with pytest.raises(LeakageError, match=r"one recording is on both sides") as caught:
+        apply_protocol(corpus, "speaker")
+    assert "1anger.wav" in str(caught.value)
+    assert "thief.wav" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "folds", "repeats", "words"),
+    [
+        ("random", 5, 1, "there is no protocol 'random'; the protocols are recording, take, sentence"),
+        ("recording", 1, 1, "needs at least 2 folds and 1 repeat"),
+        ("recording", 5, 0, "needs at least 2 folds and 1 repeat"),
+        ("recording", 99, 1, "99 folds need an emotion with as many recordings"),
+        ("sentence", 6, 1, "6 folds need as many groups of sentence; there are 5"),
+        ("file:absent", 5, 1, "absent does not exist"),
+    ],
+)
+def test_what_cannot_be_is_refused(name: str, folds: int, repeats: int, words: str) -> None:
+    with pytest.raises(ProtocolError, match=words):
+        apply_protocol(like_aesdd(), name, folds, repeats)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("take", "speaker"), ("sentence", "sentence"), ("speaker", "speaker"), ("serab", "speaker")]
+)
+def test_protocols_say_which_clips_lack_what_they_need(name: str, missing: str) -> None:
+    corpus = table(*(clip(f"{i}{e}.wav", e) for i in range(5) for e in AESDD_EMOTIONS))
+    with pytest.raises(ProtocolError, match=f"needs every clip's {missing}, unknown for 0anger.wav, .* and 20 more"):
+        apply_protocol(corpus, name)
+    apply_protocol(corpus, "recording")
+
+
+def test_serab_is_only_for_aesdds_speakers() -> None:
+    corpus = table(*(clip(f"{s}.wav", "anger", s, "01") for s in "123457"))
+    with pytest.raises(ProtocolError, match="exactly the speakers 1, 2, 3, 4, 5, 6"):
+        apply_protocol(corpus, "serab")
+
+
+def test_one_speaker_cannot_be_left_out() -> None:
+    with pytest.raises(ProtocolError, match="at least two speakers"):
+        apply_protocol(table(clip("a.wav", "anger", "1"), clip("b.wav", "fear", "1")), "speaker")
+
+
+# --- folds from files ---
+
+
+def write_emobox(folder: Path, name: str, *stems: str) -> None:
+    lines = [json.dumps({"key": stem, "wav": f"downloads/aesdd/x/{stem}.wav"}) for stem in stems]
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+
+
+SMALL = table(
+    clip("anger/a01 (1).flac", "anger", "1", "01"),
+    clip("anger/a02 (1).flac", "anger", "1", "02"),
+    clip("fear/f01 (1).flac", "fear", "1", "01"),
+)
+
+
+def test_emobox_lists_are_matched_by_stem_and_the_absent_named(tmp_path: Path) -> None:
+    lists = tmp_path / "lists"
+    write_emobox(lists, "emobox_aesdd_train_fold_2.jsonl", "a01 (1)", "a02 (1)", "a01 (1)")
+    write_emobox(lists, "emobox_aesdd_test_fold_2.jsonl", "f01 (1)", "f99 (1)")
+    write_emobox(lists, "emobox_aesdd_train_fold_10.jsonl", "f01 (1)")
+    write_emobox(lists, "emobox_aesdd_valid_fold_10.jsonl", "a02 (1)")
+    write_emobox(lists, "emobox_aesdd_test_fold_10.jsonl", "a01 (1)")
+    (lists / "README.md").write_text("not a list")
+    protocol = apply_protocol(SMALL, f"file:{lists}")
+    a01, a02, f01 = (clip.path for clip in SMALL.clips)
+    assert protocol.folds == (
+        Fold(0, 0, "fold 2", (a01, a02), (f01,)),
+        Fold(0, 1, "fold 10", (f01,), (a01,), (a02,)),
+    )
+    assert protocol.absent == ("downloads/aesdd/x/f99 (1).wav",)
+    assert protocol.name == "file:lists"
+
+
+def test_a_csv_of_folds(tmp_path: Path) -> None:
+    splits = tmp_path / "splits.csv"
+    splits.write_text(
+        "\ufefffold,file,split\n1,C:\\data\\a01 (1).wav,Train\n1,f01 (1).wav,test\n1,a02 (1),val\n1,gone.wav,train\n",
+        encoding="utf-8",
+    )
+    protocol = apply_protocol(SMALL, f"file:{splits}")
+    a01, a02, f01 = (clip.path for clip in SMALL.clips)
+    assert protocol.folds == (Fold(0, 0, "fold 1", (a01,), (f01,), (a02,)),)
+    assert protocol.absent == ("gone.wav",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("s.csv", b"file,split\n", "has no column fold"),
+        ("s.csv", b"file,fold,split\n", "names no folds"),
+        ("s.csv", b"file,fold,split\na01 (1),1,dev\n", "line 2: split is 'dev'"),
+        ("s.csv", b"split,file,fold\ntrain\n", "has no recording of this corpus to train"),
+        ("s.csv", b"file,fold,split\na01 (1),1,train\n", "fold 1 has no recording of this corpus to test"),
+        ("s.csv", b"\xff\xfe", "cannot be read: it is not UTF-8 text"),
+        ("x_train_fold_1.jsonl", b'{"wav": "a01 (1).wav"}\n{"file": 1}\n', "line 2, is not a JSON object with a 'wav'"),
+        ("x_train_fold_1.jsonl", b"[]", "line 1, is not a JSON object"),
+        ("x_train_fold_1.jsonl", b"a01 (1).wav", "line 1, is not a JSON object"),
+        ("x_train_fold_1.jsonl", b"\xff", "cannot be read: it is not UTF-8 text"),
+        ("x_train_fold_1.jsonl", b'{"wav": "a01 (1).wav"}\n', "fold 1 has no recording of this corpus to test"),
+        ("notes.txt", b"", "names no folds"),
+    ],
+)
+def test_bad_fold_files_are_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ProtocolError, match=words):
+        apply_protocol(SMALL, f"file:{tmp_path / name if name.endswith('.csv') else tmp_path}")
+
+
+def test_a_file_on_both_sides_of_a_list_is_leakage(tmp_path: Path) -> None:
+    write_emobox(tmp_path, "x_train_fold_1.jsonl", "a01 (1)", "a02 (1)")
+    write_emobox(tmp_path, "x_test_fold_1.jsonl", "a01 (1)", "f01 (1)")
+    with pytest.raises(LeakageError, match=r"anger/a01 \(1\).flac in train and anger/a01 \(1\).flac in test"):
+        apply_protocol(SMALL, f"file:{tmp_path}")
+
+
+def test_clips_that_share_a_stem_cannot_be_matched(tmp_path: Path) -> None:
+    write_emobox(tmp_path, "x_train_fold_1.jsonl", "a")
+    corpus = table(clip("anger/a.wav", "anger"), clip("fear/a.wav", "fear"))
+    with pytest.raises(ProtocolError, match=r"anger/a.wav, fear/a.wav share theirs"):
+        apply_protocol(corpus, f"file:{tmp_path}")
+
+
+@pytest.mark.real
+def test_emoboxs_own_lists_on_the_real_aesdd(aesdd: Path, protocols: Path) -> None:
+    corpus = open_corpus(aesdd)
+    protocol = apply_protocol(corpus, f"file:{protocols}")
+    (fold,) = protocol.folds
+    assert (len(fold.train), len(fold.test), fold.validation) == (454, 149, ())
+    assert [Path(name).stem for name in protocol.absent] == ["a20 (5)"]
+    assert not crossing(corpus, protocol, "recording")
+    assert crossing(corpus, protocol, "speaker")  # EmoBox's own choice: it is not speaker-independent
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "folds"), [("recording", 5), ("take", 5), ("sentence", 5), ("speaker", 6), ("serab", 1)])
+def test_every_protocol_works_on_the_real_aesdd(aesdd: Path, name: str, folds: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    corpus = open_corpus(aesdd, tmp_path_factory.getbasetemp() / "aesdd-sounds")
+    protocol = apply_protocol(corpus, name)
+    assert len(protocol.folds) == folds
+    assert not any(crossing(corpus, protocol, what) for what in protocol.must_not_cross)
+    if name != "serab":
+        assert_each_clip_is_tested_once_a_repeat(corpus, protocol)
+
+
+# --- the control ---
+
+
+def test_shuffled_labels_are_the_same_labels_dealt_out_anew() -> None:
+    corpus = like_aesdd()
+    shuffled = shuffle_labels(corpus, seed=0)
+    before, after = ([clip.emotion for clip in c.clips] for c in (corpus, shuffled))
+    assert Counter(before) == Counter(after)
+    agreement = sum(a == b for a, b in zip(before, after, strict=True)) / len(before)
+    assert 0.1 < agreement < 0.3
+    assert [clip.path for clip in shuffled.clips] == [clip.path for clip in corpus.clips]
+    assert [clip.sound for clip in shuffled.clips] == [clip.sound for clip in corpus.clips]
+    assert shuffle_labels(corpus, seed=0) == shuffled
+    assert shuffle_labels(corpus, seed=1) != shuffled
