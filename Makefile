@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # The demo's corpus; another: make demo CORPUS=aesdd:PATH
 CORPUS ?= data/mini-aesdd
 DEMO := runs/demo
-RECIPE ?= model1
+RECIPE ?= model3
 
 .PHONY: setup demo test lint bench clean
 

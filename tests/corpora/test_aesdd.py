@@ -117,9 +117,7 @@ def test_the_studys_choice_leaves_602_and_finds_the_silent_one_by_its_silence(re
 
 
 @pytest.mark.real
-def test_the_published_wav_form_reads_as_the_flac_here(
-    real: Corpus, tmp_path: Path, write_sound: WriteSound
-) -> None:
+def test_the_published_wav_form_reads_as_the_flac_here(real: Corpus, tmp_path: Path, write_sound: WriteSound) -> None:
     wanted = {"anger/a06 (5)b.flac": "PCM_24", "disgust/d03 (01).flac": "FLOAT", "fear/f01 (2).flac": "PCM_16"}
     originals = {clip.path: clip for clip in real.clips if clip.path in wanted}
     for path, subtype in wanted.items():

@@ -28,7 +28,7 @@ def test_silence_is_what_lies_20_db_below_the_loud(make_tone: MakeTone) -> None:
 
 
 def test_silence_does_not_depend_on_level_or_on_one_click(make_tone: MakeTone) -> None:
-    sound = np.concatenate([make_tone(2.0, level=0.01), silence(1)])
+    sound = np.concatenate([make_tone(2.0, level=0.002), silence(1)])
     assert silence_s(Waveform(sound, RATE_HZ)) == pytest.approx(1)
     sound[100] = 1.0
     assert silence_s(Waveform(sound, RATE_HZ)) == pytest.approx(1)

@@ -166,7 +166,9 @@ def test_the_kind_is_found_or_named(tmp_path: Path, write_sound: WriteSound, min
     assert open_corpus(tmp_path / "more").kind == "folders"
 
 
-def test_a_path_with_a_colon_is_a_path(tmp_path: Path, write_sound: WriteSound, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_with_a_colon_is_a_path(
+    tmp_path: Path, write_sound: WriteSound, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_sound(tmp_path / "my:corpus" / "anger" / "a.wav")
     monkeypatch.chdir(tmp_path)
     assert len(open_corpus("my:corpus").clips) == 1

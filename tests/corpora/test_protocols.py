@@ -20,7 +20,7 @@ def clip(path: str, emotion: str, speaker: str = "", sentence: str = "", take: s
 
 
 def table(*clips: Clip) -> Corpus:
-    return Corpus("aesdd", Path("."), clips)
+    return Corpus("aesdd", Path(), clips)
 
 
 def like_aesdd(sentences: int = 5) -> Corpus:
@@ -121,7 +121,9 @@ def test_groups_joined_through_a_third_clip_stay_together() -> None:
 
 
 numbers = st.integers(0, 8).map(str)
-rows = st.lists(st.tuples(st.sampled_from(AESDD_EMOTIONS), numbers, numbers, st.integers(0, 40)), min_size=2, max_size=40)
+rows = st.lists(
+    st.tuples(st.sampled_from(AESDD_EMOTIONS), numbers, numbers, st.integers(0, 40)), min_size=2, max_size=40
+)
 
 
 @given(rows, st.sampled_from(["recording", "take", "sentence", "speaker"]), st.integers(2, 5), st.integers(0, 9))
@@ -319,8 +321,12 @@ def test_emoboxs_own_lists_on_the_real_aesdd(aesdd: Path, protocols: Path) -> No
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("name", "folds"), [("recording", 5), ("take", 5), ("sentence", 5), ("speaker", 6), ("serab", 1)])
-def test_every_protocol_works_on_the_real_aesdd(aesdd: Path, name: str, folds: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize(
+    ("name", "folds"), [("recording", 5), ("take", 5), ("sentence", 5), ("speaker", 6), ("serab", 1)]
+)
+def test_every_protocol_works_on_the_real_aesdd(
+    aesdd: Path, name: str, folds: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     corpus = open_corpus(aesdd, tmp_path_factory.getbasetemp() / "aesdd-sounds")
     protocol = apply_protocol(corpus, name)
     assert len(protocol.folds) == folds

@@ -13,3 +13,5 @@ from thymos.audio.process import wiener as wiener
 from thymos.audio.segments import cut as cut
 from thymos.audio.segments import sliding_spans as sliding_spans
 from thymos.audio.segments import study_spans as study_spans
+from thymos.audio.stretch import shift_pitch as shift_pitch
+from thymos.audio.stretch import stretch_to as stretch_to

@@ -7,6 +7,7 @@ import typer
 from thymos.cli.audit import audit
 from thymos.cli.evaluate import evaluate
 from thymos.cli.show import show
+from thymos.cli.study import study
 from thymos.cli.train import train
 from thymos.errors import ThymosError
 
@@ -19,16 +20,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (audit, show, evaluate, train):
+for command in (audit, show, evaluate, train, study):
     app.command()(command)
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
-    # This process is ours, so its allocator may be set; a program that imports Thymos keeps its own.
-    from thymos.training.memory import keep_freed_memory
+    # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
+    from thymos.training.process import set_up_process
 
-    keep_freed_memory()
+    set_up_process()
     try:
         app()
     except ThymosError as error:

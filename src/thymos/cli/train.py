@@ -18,6 +18,7 @@ from thymos.cli.options import (
     SeedOption,
     StrictOption,
 )
+from thymos.errors import RecipeError
 
 if TYPE_CHECKING:
     from thymos.training.fit import Epoch
@@ -37,6 +38,7 @@ def train(
     """Fit one model on all recordings of a corpus. How good it is, `thymos evaluate` tells."""
     from thymos.evaluation.evaluate import usable_for
     from thymos.evaluation.results import describe_corpus, versions
+    from thymos.features.parts import training_part
     from thymos.features.pictures import make_pictures
     from thymos.training.bundle import write_bundle
     from thymos.training.fit import fit
@@ -45,18 +47,24 @@ def train(
     if precision:
         changes = [*(changes or ()), f"training.precision={precision}"]
     settings = load_recipe(recipe, changes or ())
+    if settings.transductive:
+        raise RecipeError(
+            "features.normalise=speaker judges a speaker's recordings together: it is for evaluation only"
+        )
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
     usable = usable_for(opened, settings)
     labels = usable.emotions
+    copies = settings.augmentation.copies
     with progress(quiet) as bars:
-        task = bars.add_task("Making pictures", total=len(usable.clips))
+        task = bars.add_task("Making pictures", total=len(usable.clips) * (1 + len(copies)))
         pictures = make_pictures(
             usable,
             settings.sound,
             settings.features,
             cache_dir or default_cache_dir(),
             lambda: bars.advance(task),
+            copies=copies,
         )
         clip_labels = [labels.index(clip.emotion) for clip in usable.clips]
         fitting = bars.add_task("Training (epochs)", total=settings.training.epochs)
@@ -66,8 +74,9 @@ def train(
 
         import numpy as np
 
-        targets = np.array(clip_labels, np.int64)[pictures.clip_index]
-        fitted = fit(settings, pictures.values, targets, len(labels), seed, on_epoch)
+        targets = np.tile(np.array(clip_labels, np.int64)[pictures.clip_index], 1 + len(copies))
+        values = training_part(pictures, range(len(pictures.values)))
+        fitted = fit(settings, values, targets, len(labels), seed, on_epoch)
     about = {
         "name": settings.name,
         "labels": list(labels),

@@ -15,6 +15,8 @@ from thymos.errors import ProtocolError
 from thymos.evaluation.predictions import predictions_frame
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.workers import Report, in_workers
+from thymos.features.normalise import speakers_of
+from thymos.features.parts import plain_part, training_part
 from thymos.features.pictures import Pictures, open_pictures
 from thymos.training.fit import Epoch, fit, predict_probabilities
 from thymos.training.recipe import Recipe
@@ -36,18 +38,44 @@ class FoldTask:
     """Clip path of each test segment."""
     test_speakers: tuple[str, ...]
     seed: int
+    copy_folders: tuple[Path, ...] = ()
+    """Pictures of each of the recipe's copies, for the training part."""
+    segment_speakers: tuple[str, ...] | None = None
+    """Speaker of every segment of the corpus, where the recipe normalises by speaker."""
+    watched: bool = False
+    """Whether the test part is scored after each epoch too: only where it is an inner validation part."""
 
 
 FoldResult = tuple[dict[str, Any], pd.DataFrame]
 
 
-def fold_tasks(corpus: Corpus, recipe: Recipe, folds: Sequence[Fold], pictures: Pictures, seed: int) -> list[FoldTask]:
+def fold_tasks(
+    corpus: Corpus,
+    recipe: Recipe,
+    folds: Sequence[Fold],
+    pictures: Pictures,
+    seed: int,
+    watched: bool = False,
+) -> list[FoldTask]:
     """Turn folds of clips into tasks on segments. Segments follow their clip: none can leave it.
 
+    Args:
+        corpus: whose clips the folds name.
+        recipe: what is fitted.
+        folds: of the corpus.
+        pictures: of ``corpus``, made by this recipe, with a copy for each of its ``augmentation.copies``.
+        seed: each fold's own is drawn from it and the fold's number.
+        watched: whether test parts are scored after each epoch too.
+
     Raises:
-        ProtocolError: the training part of a fold lacks an emotion of the corpus.
+        ProtocolError: the training part of a fold lacks an emotion of the corpus, or the recipe normalises by speaker
+            and the corpus does not tell who speaks.
+        ValueError: ``pictures`` lack the recipe's copies, so the fit would not be augmented.
     """
+    if len(pictures.copies) != len(recipe.augmentation.copies):
+        raise ValueError("pictures were made without the recipe's augmentation.copies")
     labels = corpus.emotions
+    speakers = np.array(speakers_of(corpus)) if recipe.features.normalise == "speaker" else None
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     clip_labels = np.array([labels.index(clip.emotion) for clip in corpus.clips])
     segment_labels = clip_labels[pictures.clip_index]
@@ -73,6 +101,9 @@ def fold_tasks(corpus: Corpus, recipe: Recipe, folds: Sequence[Fold], pictures: 
                 test_clips=tuple(clip.path for clip in tested),
                 test_speakers=tuple(clip.speaker for clip in tested),
                 seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
+                copy_folders=tuple(copy.folder for copy in pictures.copies),
+                segment_speakers=None if speakers is None else tuple(speakers[pictures.clip_index].tolist()),
+                watched=watched,
             )
         )
     return tasks
@@ -81,15 +112,24 @@ def fold_tasks(corpus: Corpus, recipe: Recipe, folds: Sequence[Fold], pictures: 
 def run_fold(task: FoldTask, report: Report) -> FoldResult:
     """Fit one fold and score its test part; ``report`` gets ``(fold name, epoch)`` after each epoch."""
     started = time.perf_counter()
-    pictures = open_pictures(task.pictures_folder)
+    pictures = open_pictures(task.pictures_folder, task.copy_folders)
     targets = np.array(task.segment_labels, np.int64)
     train, test = list(task.train_segments), list(task.test_segments)
 
     def on_epoch(epoch: Epoch) -> None:
         report((task.fold.name, epoch))
 
-    fitted = fit(task.recipe, pictures.values[train], targets[train], len(task.labels), task.seed, on_epoch)
-    probabilities = predict_probabilities(fitted.model, pictures.values[test], task.recipe.training)
+    tested = plain_part(pictures, test, task.segment_speakers)
+    fitted = fit(
+        task.recipe,
+        training_part(pictures, train, task.segment_speakers),
+        np.tile(targets[train], 1 + len(pictures.copies)),
+        len(task.labels),
+        task.seed,
+        on_epoch,
+        watch=(tested, targets[test]) if task.watched else None,
+    )
+    probabilities = predict_probabilities(fitted.model, tested, task.recipe.training)
     frame = predictions_frame(
         list(task.test_clips),
         pictures.times_s[test],
@@ -109,9 +149,13 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
         "test_segments": len(test),
         "parameters": sum(p.numel() for p in fitted.model.parameters()),
         "wall_s": round(time.perf_counter() - started, 3),
-        "curve": [asdict(epoch) for epoch in fitted.curve],
+        "curve": [_row(epoch) for epoch in fitted.curve],
     }
     return facts, frame
+
+
+def _row(epoch: Epoch) -> dict[str, float]:
+    return {name: value for name, value in asdict(epoch).items() if value is not None}
 
 
 def cross_validate(

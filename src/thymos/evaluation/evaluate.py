@@ -88,9 +88,16 @@ def evaluate(
         protocol = replace(protocol, folds=(protocol.folds[plan.only_fold],))
     run = RunFolder(out)
     run.claim(_identity(corpus, plan))
-    watcher.on_pictures(len(corpus.clips))
+    copies = plan.recipe.augmentation.copies
+    watcher.on_pictures(len(corpus.clips) * (1 + len(copies)))
     pictures = make_pictures(
-        corpus, plan.recipe.sound, plan.recipe.features, cache_dir, watcher.on_picture, workers * plan.threads
+        corpus,
+        plan.recipe.sound,
+        plan.recipe.features,
+        cache_dir,
+        watcher.on_picture,
+        workers * plan.threads,
+        copies,
     )
     pictures_wall_s = time.perf_counter() - started
     watcher.on_folds(len(protocol.folds), plan.recipe.training.epochs)

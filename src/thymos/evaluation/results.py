@@ -57,6 +57,7 @@ def make_results(
         "format": FORMAT,
         "corpus": describe_corpus(corpus),
         "recipe": recipe.model_dump(mode="json"),
+        "transductive": recipe.transductive,
         "protocol": {
             "name": protocol.name,
             "folds": len(protocol.folds),

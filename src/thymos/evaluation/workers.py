@@ -2,18 +2,19 @@
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import torch
 
 from thymos.errors import RunError
-from thymos.training.memory import keep_freed_memory
+from thymos.training.process import set_up_process
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -39,7 +40,7 @@ def in_workers(
         tasks: what to work on.
         workers: how many at once.
         threads: torch threads in each.
-        on_report: called here with each message, in a thread of its own.
+        on_report: called here with messages, in a thread of its own; the last ones of a worker may be lost.
 
     Raises:
         RunError: a worker was killed, for want of memory perhaps.
@@ -52,7 +53,8 @@ def in_workers(
     # A fork would inherit torch's locked thread pools, so workers start afresh.
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    reader = threading.Thread(target=_read, args=(messages, on_report), daemon=True)
+    done = threading.Event()
+    reader = threading.Thread(target=_read, args=(messages, on_report, done), daemon=True)
     reader.start()
     executor = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads, messages))
     try:
@@ -65,7 +67,7 @@ def in_workers(
         for child in multiprocessing.active_children():
             child.terminate()
         executor.shutdown(cancel_futures=True)
-        messages.put(None)
+        done.set()
         reader.join()
 
 
@@ -85,7 +87,7 @@ def _start_worker(threads: int, messages: Any) -> None:
     _report = messages.put
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent answers it
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    keep_freed_memory()
+    set_up_process()
     torch.set_num_threads(threads)
 
 
@@ -100,6 +102,8 @@ def _call(work: Callable[[Task, Report], Result], task: Task) -> Result:
     return work(task, _report)
 
 
-def _read(messages: Any, on_report: Report) -> None:
-    while (message := messages.get()) is not None:
-        on_report(message)
+def _read(messages: Any, on_report: Report, done: threading.Event) -> None:
+    # No last message is waited for: a worker that was ended may have taken the queue's lock with it.
+    while not done.is_set():
+        with suppress(queue.Empty):
+            on_report(messages.get(timeout=0.1))

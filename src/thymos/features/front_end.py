@@ -46,7 +46,7 @@ def front_end(sound: SoundSettings, features: FeatureSettings) -> nn.Module:
         return MelMfccChroma(mel, cepstrum, Chroma(sound.rate_hz, features.n_fft, features.n_chroma))
     if not features.deltas:
         return nn.Sequential(mel, cepstrum, _one_channel(features.n_mfcc))
-    frames = 1 + sound.window // features.hop
+    frames = features.frames(sound.window)
     if frames < DELTA_WIDTH:
         raise RecipeError(f"segments have {frames} frames, and deltas need {DELTA_WIDTH}: lengthen sound.window_s")
     return nn.Sequential(mel, cepstrum, WithDeltas())

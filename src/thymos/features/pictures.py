@@ -1,7 +1,8 @@
 """The pictures of a corpus: every clip decoded, cut and turned into feature pictures, once, and kept on disk.
 
 The cache is named by a hash of everything that shapes the pictures: settings, the sound of every clip, and the
-version of this code. Labels and folds do not shape them, so all protocols share one file.
+version of this code. Labels and folds do not shape them, so all protocols share one file. Changed copies of the
+recordings, for augmentation, lie in files of their own.
 """
 
 import hashlib
@@ -25,13 +26,15 @@ from thymos.audio import (
     read_waveform,
     resample,
     sliding_spans,
+    stretch_to,
     study_spans,
     wiener,
 )
 from thymos.audio.segments import Span
 from thymos.corpora.table import Clip, Corpus
+from thymos.features.copies import changed_copy
 from thymos.features.front_end import front_end
-from thymos.features.settings import FeatureSettings, SoundSettings
+from thymos.features.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 
 _PICTURES_VERSION = 1
 
@@ -45,12 +48,14 @@ class Pictures:
         values: float32, shape ``(segments, channels, bands, frames)``; may lie on disk.
         clip_index: shape ``(segments,)``: each segment's place in ``corpus.clips``.
         times_s: shape ``(segments, 2)``: start and end in seconds; the end does not pass the recording's.
+        copies: pictures of the same segments in changed copies of the recordings.
     """
 
     folder: Path
     values: NDArray[np.float32]
     clip_index: NDArray[np.int64]
     times_s: NDArray[np.float64]
+    copies: tuple["Pictures", ...] = ()
 
 
 def make_pictures(
@@ -60,6 +65,7 @@ def make_pictures(
     cache_dir: Path,
     advance: Callable[[], None] = lambda: None,
     threads: int = 2,
+    copies: Sequence[CopySettings] = (),
 ) -> Pictures:
     """Return the pictures of ``corpus``, from the cache where they are there.
 
@@ -68,33 +74,40 @@ def make_pictures(
         sound: how recordings become segments.
         features: how segments become pictures.
         cache_dir: where the pictures are kept.
-        advance: called after each clip, for a progress bar.
+        advance: called after each clip, for a progress bar; and again in each copy.
         threads: clips at work at once.
+        copies: changed copies of the recordings, whose pictures are made beside.
     """
-    folder = cache_dir / "pictures" / cache_key(corpus, sound, features)
-    if not folder.is_dir():
-        _write(folder, corpus.clips, corpus.root, sound, features, advance, threads)
-    else:
-        for _ in corpus.clips:
-            advance()
-    return open_pictures(folder)
+    folders = []
+    for copy in (UNCHANGED, *copies):
+        folder = cache_dir / "pictures" / cache_key(corpus, sound, features, copy)
+        folders.append(folder)
+        if not folder.is_dir():
+            _write(folder, corpus.clips, corpus.root, sound, features, copy, advance, threads)
+        else:
+            for _ in corpus.clips:
+                advance()
+    return open_pictures(folders[0], folders[1:])
 
 
-def open_pictures(folder: Path) -> Pictures:
+def open_pictures(folder: Path, copies: Sequence[Path] = ()) -> Pictures:
     """Return the pictures that ``make_pictures`` left in ``folder``; their values stay on disk until used."""
     with np.load(folder / "index.npz") as index:
         clip_index, times_s = index["clip_index"], index["times_s"]
-    return Pictures(folder, np.load(folder / "values.npy", mmap_mode="r"), clip_index, times_s)
+    values = np.load(folder / "values.npy", mmap_mode="r")
+    return Pictures(folder, values, clip_index, times_s, tuple(open_pictures(copy) for copy in copies))
 
 
-def cache_key(corpus: Corpus, sound: SoundSettings, features: FeatureSettings) -> str:
-    """Return the hash of all that shapes the pictures of ``corpus``."""
+def cache_key(corpus: Corpus, sound: SoundSettings, features: FeatureSettings, copy: CopySettings = UNCHANGED) -> str:
+    """Return the hash of all that shapes the pictures of ``corpus``, or of a changed copy of it."""
     shaping = {
         "version": _PICTURES_VERSION,
         "sound": sound.model_dump(exclude={"max_silence_s"}),
-        "features": features.model_dump(),
+        "features": features.model_dump(exclude={"normalise"}),
         "clips": [clip.sound.sha256 for clip in corpus.clips],
     }
+    if copy != UNCHANGED:
+        shaping["copy"] = copy.model_dump()
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -106,10 +119,21 @@ def prepare(samples: Samples, sound: SoundSettings) -> Samples:
 
 
 def spans_of(n_samples: int, sound: SoundSettings) -> list[Span]:
-    """Return where a recording of ``n_samples`` is cut."""
-    if sound.segments == "study":
-        return study_spans(n_samples, sound.window)
-    return sliding_spans(n_samples, sound.window, round(sound.hop_s * sound.rate_hz))
+    """Return where a recording of ``n_samples`` is cut, or all of it where it is stretched."""
+    match sound.segments:
+        case "study":
+            return study_spans(n_samples, sound.window)
+        case "sliding":
+            return sliding_spans(n_samples, sound.window, round(sound.hop_s * sound.rate_hz))
+        case "stretch":
+            return [(0, n_samples)]
+
+
+def segments_of(samples: Samples, sound: SoundSettings) -> Samples:
+    """Return the segments of a prepared recording, one for each of ``spans_of``: shape ``(segments, window)``."""
+    if sound.segments == "stretch":
+        return stretch_to(samples, sound.rate_hz, sound.window)[None]
+    return cut(samples, spans_of(len(samples), sound))
 
 
 def _write(
@@ -118,6 +142,7 @@ def _write(
     root: Path,
     sound: SoundSettings,
     features: FeatureSettings,
+    copy: CopySettings,
     advance: Callable[[], None],
     threads: int,
 ) -> None:
@@ -125,10 +150,10 @@ def _write(
 
     def picture(clip: Clip) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
         waveform = resample(read_waveform(root / clip.path), sound.rate_hz)
-        samples = prepare(waveform.samples, sound)
-        spans = spans_of(len(samples), sound)
+        samples = changed_copy(prepare(waveform.samples, sound), sound.rate_hz, copy, clip.sound.sha256)
         with torch.inference_mode():
-            values = module(torch.from_numpy(cut(samples, spans))).numpy()
+            values = module(torch.from_numpy(segments_of(samples, sound))).numpy()
+        spans = spans_of(len(samples), sound)
         times = [(start / sound.rate_hz, min(stop, len(samples)) / sound.rate_hz) for start, stop in spans]
         advance()
         return values, times

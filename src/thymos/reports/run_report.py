@@ -151,6 +151,7 @@ class Results(_Part):
     protocol: ProtocolFacts
     seed: int
     shuffled_labels: bool = False
+    transductive: bool = False
     labels: list[str]
     versions: dict[str, str | int | float | None]
     command: str

@@ -1,7 +1,7 @@
 """Fitting a network to pictures: one readable loop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from thymos.features.augment import BatchAugmentation
 from thymos.models.registry import build_model
 from thymos.training.recipe import Recipe, TrainingSettings
 
@@ -18,11 +19,15 @@ SCORING_BATCH = 128
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training part gave, measured while it was trained on."""
+    """What one pass over the training part gave, measured while it was trained on, as it was augmented."""
 
     epoch: int
     loss: float
     accuracy: float
+    """Where mixup gave a segment two classes, the heavier counts."""
+    validation_loss: float | None = None
+    """After the pass, on the pictures that were watched, if any."""
+    validation_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ def fit(
     n_classes: int,
     seed: int,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    watch: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None,
 ) -> Fitted:
     """Fit a new network. The same arguments and thread count give the same network on the same machine.
 
@@ -48,12 +54,15 @@ def fit(
         pictures: shape ``(segments, channels, bands, frames)``.
         targets: class of each segment, shape ``(segments,)``.
         n_classes: number of classes.
-        seed: of initial weights, order and dropout.
+        seed: of initial weights, order, dropout and augmentation.
         on_epoch: called after each epoch.
+        watch: pictures and targets that are scored after each epoch, never trained on; the network stays the same.
     """
     settings = recipe.training
     inputs = torch.from_numpy(np.ascontiguousarray(pictures)).to(_input_type(settings))
     wanted = torch.from_numpy(targets)
+    max_shift_frames = recipe.features.frames_in(recipe.augmentation.time_shift_s, recipe.sound.rate_hz)
+    augmented = BatchAugmentation(recipe.augmentation, max_shift_frames, n_classes, seed)
     # Dropout draws from torch's global state, which is set aside and given back.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -61,19 +70,23 @@ def fit(
         optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, eps=ADAM_EPSILON, fused=True)
         order = torch.Generator().manual_seed(seed)
         curve = []
-        model.train()
         for number in range(1, settings.epochs + 1):
+            model.train()
             loss_sum = torch.zeros((), dtype=torch.float64)
             correct = torch.zeros((), dtype=torch.int64)
             for batch in torch.randperm(len(wanted), generator=order).split(settings.batch_size):
-                logits = _logits(model, inputs[batch], settings)
-                loss = functional.cross_entropy(logits, wanted[batch])
+                shown, asked = augmented(inputs[batch], wanted[batch])
+                logits = _logits(model, shown, settings)
+                loss = functional.cross_entropy(logits, asked)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
                 loss_sum += loss.detach() * len(batch)
-                correct += (logits.detach().argmax(1) == wanted[batch]).sum()
+                correct += (logits.detach().argmax(1) == _heaviest(asked)).sum()
             epoch = Epoch(number, float(loss_sum) / len(wanted), int(correct) / len(wanted))
+            if watch is not None:
+                loss_there, accuracy_there = _score(model.eval(), *watch, settings)
+                epoch = replace(epoch, validation_loss=loss_there, validation_accuracy=accuracy_there)
             curve.append(epoch)
             on_epoch(epoch)
     return Fitted(model.eval(), tuple(curve))
@@ -83,17 +96,34 @@ def predict_probabilities(
     model: nn.Module, pictures: NDArray[np.float32], settings: TrainingSettings
 ) -> NDArray[np.float64]:
     """Return class probabilities, shape ``(segments, classes)``, of pictures as ``fit`` takes them."""
+    probabilities: NDArray[np.float64] = _all_logits(model, pictures, settings).double().softmax(1).numpy()
+    return probabilities
+
+
+def _score(
+    model: nn.Module, pictures: NDArray[np.float32], targets: NDArray[np.int64], settings: TrainingSettings
+) -> tuple[float, float]:
+    """Return the loss and accuracy of a network that is no longer, or not just now, trained."""
+    logits, wanted = _all_logits(model, pictures, settings), torch.from_numpy(targets)
+    loss = functional.cross_entropy(logits, wanted)
+    return float(loss), int((logits.argmax(1) == wanted).sum()) / len(wanted)
+
+
+def _all_logits(model: nn.Module, pictures: NDArray[np.float32], settings: TrainingSettings) -> Tensor:
     inputs = torch.from_numpy(np.ascontiguousarray(pictures)).to(_input_type(settings))
     with torch.inference_mode():
-        logits = torch.cat([_logits(model, batch, settings) for batch in inputs.split(SCORING_BATCH)])
-    probabilities: NDArray[np.float64] = logits.double().softmax(1).numpy()
-    return probabilities
+        return torch.cat([_logits(model, batch, settings) for batch in inputs.split(SCORING_BATCH)])
 
 
 def _logits(model: nn.Module, inputs: Tensor, settings: TrainingSettings) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
         logits: Tensor = model(inputs)
     return logits.float()
+
+
+def _heaviest(targets: Tensor) -> Tensor:
+    """Return the class of each target, be it a class already or shares of classes."""
+    return targets.argmax(1) if targets.is_floating_point() else targets
 
 
 def _input_type(settings: TrainingSettings) -> torch.dtype:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeGuard, get_args
 
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from thymos.errors import RecipeError
-from thymos.features.settings import FeatureSettings, SoundSettings
+from thymos.features.settings import AugmentationSettings, FeatureSettings, SoundSettings
 from thymos.models.registry import ModelSettings
 from thymos.models.study_cnn import StudyCNNSettings
 from thymos.settings import Settings
@@ -36,12 +37,37 @@ class Recipe(Settings):
     features: FeatureSettings = FeatureSettings()
     model: ModelSettings = StudyCNNSettings()
     training: TrainingSettings = TrainingSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    """How training segments are varied."""
+
+    @property
+    def transductive(self) -> bool:
+        """Whether pictures of one recording hinge on other recordings that are tested."""
+        return self.features.normalise == "speaker"
+
+    @field_validator("augmentation")
+    @classmethod
+    def _goes_with_the_pictures(cls, augmentation: AugmentationSettings, info: ValidationInfo) -> AugmentationSettings:
+        sound, features = info.data.get("sound"), info.data.get("features")
+        complaint = augmentation.complaint(sound, features) if sound and features else None
+        if complaint:
+            raise PydanticCustomError("does_not_go", "{complaint}", {"complaint": complaint})
+        return augmentation
 
 
 def shipped_recipes() -> list[str]:
     """Return the names of the recipes that come with Thymos."""
-    folder = resources.files("thymos.configs")
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return [name for name, content in _shipped() if "rows" not in content]
+
+
+def shipped_studies() -> list[str]:
+    """Return the names of the studies that come with Thymos: what declares rows is a study, no recipe."""
+    return [name for name, content in _shipped() if "rows" in content]
+
+
+def _shipped() -> list[tuple[str, dict[str, Any]]]:
+    files = [entry for entry in resources.files("thymos.configs").iterdir() if entry.name.endswith(".yaml")]
+    return sorted((Path(file.name).stem, yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files)
 
 
 def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe:
@@ -71,7 +97,7 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {_first_complaint(error)}") from None
+        raise RecipeError(f"{where}: {first_complaint(error, Recipe)}") from None
 
 
 def _read(name_or_path: str) -> tuple[str, str]:
@@ -84,7 +110,7 @@ def _read(name_or_path: str) -> tuple[str, str]:
             raise RecipeError(f"{path} cannot be read: {reason}") from None
     names = shipped_recipes()
     if name_or_path not in names:
-        raise RecipeError(f"there is no recipe {name_or_path!r}{_nearest(name_or_path, names)}")
+        raise RecipeError(f"there is no recipe {name_or_path!r}{nearest(name_or_path, names)}")
     shipped = resources.files("thymos.configs") / f"{name_or_path}.yaml"
     return shipped.read_text(encoding="utf-8"), f"recipe {name_or_path}"
 
@@ -105,29 +131,36 @@ def _apply(content: dict[str, Any], change: str) -> None:
         raise RecipeError(f"{value!r} is not a value for {key}") from None
 
 
-def _first_complaint(error: ValidationError) -> str:
+def first_complaint(error: ValidationError, root: type[Settings]) -> str:
+    """Say in words what is first wrong in the YAML that was to become a ``root``, with the nearest right key."""
     details = error.errors()[0]
-    path, known = _as_written(details["loc"])
+    path, known = _as_written(details["loc"], root)
     if details["type"] == "extra_forbidden":
-        return f"unknown key {'.'.join(path)!r}{_nearest(path[-1], known)}"
+        return f"unknown key {'.'.join(path)!r}{nearest(path[-1], known)}"
     if details["type"] == "union_tag_invalid":
         names = details["ctx"]["expected_tags"].replace("'", "")
         return f"{'.'.join(path)}.family: there is no {details['ctx']['tag']!r}; there are {names}"
-    return f"{'.'.join(path)}: {details['msg'][0].lower()}{details['msg'][1:]}, not {details['input']!r}"
+    complaint = f"{'.'.join(path)}: {details['msg'][0].lower()}{details['msg'][1:]}"
+    if isinstance(details["input"], Settings | dict | list | tuple):  # a whole part, too long to repeat
+        return complaint
+    return f"{complaint}, not {details['input']!r}"
 
 
-def _as_written(location: Iterable[int | str]) -> tuple[list[str], list[str]]:
-    """Return pydantic's ``location`` as the keys of a recipe, and the known keys beside the last of them.
+def _as_written(location: Iterable[int | str], root: type[Settings]) -> tuple[list[str], list[str]]:
+    """Return pydantic's ``location`` as the keys below ``root``, and the known keys beside the last of them.
 
     Below a choice of settings, such as ``model``, pydantic puts in the family, which is no key.
     """
     path: list[str] = []
     known: list[str] = []
-    place: type[Settings] | None = Recipe
+    place: type[Settings] | None = root
     families: dict[str, type[Settings]] = {}
     for part in map(str, location):
         if part in families:
             place, families = families[part], {}
+            continue
+        if part.isdecimal():  # a place in a list, whose members are of one kind
+            path.append(part)
             continue
         path.append(part)
         known = list(place.model_fields) if place else []
@@ -142,7 +175,8 @@ def _is_settings(annotation: Any) -> TypeGuard[type[Settings]]:
     return isinstance(annotation, type) and issubclass(annotation, Settings)
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: list[str]) -> str:
+    """Return the end of a complaint about ``word``: the known word that is nearest, or all of them."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -1,0 +1,200 @@
+"""``thymos study``: a declared set of evaluations, and one table that compares them."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from thymos.cli.console import console, default_cache_dir, notes, open_corpus_with_progress
+from thymos.cli.evaluate import name_unusable
+from thymos.cli.options import CacheOption, QuietOption
+
+if TYPE_CHECKING:
+    from thymos.evaluation.study import StudyWatcher
+    from thymos.evaluation.study_table import RowOutcome
+
+
+def study(
+    config: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")],
+    corpus: Annotated[
+        str, typer.Option(help="A folder, KIND:FOLDER (such as aesdd:PATH), or a CSV table of files and emotions.")
+    ],
+    out: Annotated[Path, typer.Option(help="The study's folder: new, or an earlier call's to go on with.")],
+    quick: Annotated[bool, typer.Option("--quick", help="For a look: 2 folds, 5 epochs, no repeats.")] = False,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option("--rows", metavar="NAME", help="Only this row and what it is compared to. May be repeated."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Fits at once, each in a process of its own (default: one a core).")
+    ] = None,
+    cache_dir: CacheOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Run every row of a study; write study.html, study.csv and each row's own report to --out.
+
+    Cut short, the same command goes on where it stopped and ends with the same numbers. A fit that fails is named and
+    the others go on; the exit code is then 1.
+    """
+    import os
+
+    from thymos.evaluation.study import run_study
+    from thymos.evaluation.study_plan import load_study
+    from thymos.reports.study_report import write_study_report
+
+    plan = load_study(config, quick)
+    if rows:
+        plan = plan.only(rows)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet)
+    name_unusable(opened, strict=False)
+    view = StudyView(len(plan.rows))
+    with view.shown(quiet):
+        content = run_study(
+            opened,
+            plan,
+            out,
+            cache_dir or default_cache_dir(),
+            workers or os.cpu_count() or 1,
+            shlex.join(["thymos", *sys.argv[1:]]),
+            view.watcher(),
+        )
+        view.note("Drawing the reports")
+        page = write_study_report(out)
+    order = [row.name for row in plan.rows]
+    console.print(view.table(sorted(view.outcomes, key=lambda outcome: order.index(outcome.row.name))))
+    failed = [row for row in content["rows"] if row["failed"]]
+    for row in failed:
+        notes.print(f"[red]failed:[/red] {escape(row['row'])}: {escape(row['failed'])}", soft_wrap=True)
+    console.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+class StudyView:
+    """What the user sees while a study runs: cells done, time left, and the table so far."""
+
+    LINES_AROUND_TABLE = 8
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.outcomes: list[RowOutcome] = []
+        self.failures: list[str] = []
+        self.plain = False
+        self.bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+        )
+        self.pictures = self.bars.add_task("Making pictures", total=None, visible=False, left="")
+        self.cells = self.bars.add_task("Fitting cells", total=None, visible=False, left="")
+        self.work = self.work_done = self.work_before = 0.0
+        self.started = time.monotonic()
+
+    @contextmanager
+    def shown(self, quiet: bool) -> Iterator[None]:
+        """Show it: redrawn on a terminal, as plain lines in a pipe, not at all if ``quiet``."""
+        if quiet:
+            self.note = lambda words: None  # type: ignore[method-assign]
+            yield
+        elif notes.is_terminal:
+            with Live(get_renderable=self.render, console=notes, refresh_per_second=2, transient=True):
+                yield
+        else:
+            self.plain = True
+            yield
+
+    def watcher(self) -> "StudyWatcher":
+        """Return what tells this view how far the study is."""
+        from thymos.evaluation.study import StudyWatcher
+
+        return StudyWatcher(
+            on_pictures=self._on_pictures,
+            on_picture=self._on_picture,
+            on_cells=self._on_cells,
+            on_cell=self._on_cell,
+            on_failure=self._on_failure,
+            on_row=self._on_row,
+        )
+
+    def note(self, words: str) -> None:
+        """Say ``words`` where lines are plain."""
+        if self.plain:
+            print(words, file=sys.stderr, flush=True)
+
+    def render(self) -> RenderableType:
+        """Return the whole view; of a table taller than the screen, its end."""
+        room = max(3, notes.height - self.LINES_AROUND_TABLE)
+        failures = [f"[red]failed:[/red] {escape(line)}" for line in self.failures[-3:]]
+        table = [self.table(self.outcomes[-room:])] if self.outcomes else []
+        return Group(*table, *failures, self.bars)
+
+    def table(self, outcomes: "list[RowOutcome]") -> Table:
+        """Return ``outcomes`` as a table."""
+        table = Table(
+            "", "per segment", "per recording", caption=f"accuracy in %, mean ± sd over folds; {self._rows_done()}"
+        )
+        for outcome in outcomes:
+            table.add_row(escape(outcome.row.name), *_scores(outcome))
+        return table
+
+    def _rows_done(self) -> str:
+        return f"{len(self.outcomes)} of {self.rows} rows"
+
+    def _on_pictures(self, total: int) -> None:
+        if total:
+            self.bars.update(self.pictures, total=total, completed=0, visible=True)
+            self.note(f"making pictures of {total} recordings and copies")
+
+    def _on_picture(self) -> None:
+        self.bars.advance(self.pictures)
+        if self.work_done == self.work_before:  # the pace is that of fits, which begin when pictures are there
+            self.started = time.monotonic()
+
+    def _on_cells(self, cells: int, done: int, work: float, work_done: float) -> None:
+        self.bars.update(self.cells, total=cells, completed=done, visible=True)
+        self.work, self.work_done, self.work_before = work, work_done, work_done
+        self.note(f"{cells} cells, {done} of them done before")
+
+    def _on_cell(self, work: float) -> None:
+        self.work_done += work
+        self.bars.update(self.cells, advance=1, left=self._left())
+        task = self.bars.tasks[self.cells]
+        self.note(f"cell {task.completed:.0f} of {task.total:.0f}, {self._left()}")
+
+    def _left(self) -> str:
+        """Return about how long the rest takes, at the pace of this call."""
+        from thymos.reports.page import clock
+
+        done = self.work_done - self.work_before
+        seconds = (time.monotonic() - self.started) * (self.work - self.work_done) / done
+        return f"about {clock(max(0.0, seconds))} left"
+
+    def _on_failure(self, cell: str, reason: str) -> None:
+        self.failures.append(f"{cell}: {reason}")
+        self.note(f"failed: {cell}: {reason}")
+
+    def _on_row(self, outcome: "RowOutcome") -> None:
+        self.outcomes.append(outcome)
+        segment, recording = _scores(outcome)
+        said = f"failed, {outcome.failure}" if outcome.failure else f"{segment} per segment, {recording} per recording"
+        self.note(f"{outcome.row.name}: {said} ({self._rows_done()})")
+
+
+def _scores(outcome: "RowOutcome") -> tuple[str, str]:
+    """Return accuracy per segment and per recording as "63.1 ± 2.0"."""
+    if outcome.run is None:
+        return "failed", ""
+    cells = []
+    for level in ("segment", "recording"):
+        score = outcome.run.results["summary"][level]["accuracy"]
+        spread = "" if score["sd"] is None else f" ± {100 * score['sd']:.1f}"
+        cells.append(f"{100 * score['mean']:.1f}{spread}")
+    return cells[0], cells[1]

@@ -1,0 +1,289 @@
+"""A small study of the mini corpus: shared cells, choices, failures, kills."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from thymos.corpora import Corpus, open_corpus
+from thymos.corpora.folds import GROUPS, check_leakage
+from thymos.corpora.protocols import apply_protocol
+from thymos.errors import RecipeError, RunError
+from thymos.evaluation.study import StudyWatcher, inner_splits, row_cells, run_study
+from thymos.evaluation.study_plan import load_study
+
+TINY = "{training.epochs: 1, features.n_mels: 16, features.hop: 4096, model.conv_channels: [2], model.dense_units: [4]}"
+STUDY = f"""
+name: small
+base: {{recipe: model1, folds: 2, set: {TINY}}}
+rows:
+  - {{name: plain, group: One, note: "<b>What</b> is it?", published: {{accuracy: 50.45, sd: 2.0, what: elsewhere}}}}
+  - {{name: twice, repeats: 2, compare_to: null}}
+  - {{name: by take, protocol: take}}
+  - name: chosen
+    choose:
+      candidates:
+        - {{name: as it is}}
+        - {{name: wider, set: {{"model.conv_channels": [4]}}}}
+"""
+DEEP = '  - {name: too deep, set: {"model.conv_channels": [2, 2, 2, 2, 2]}}\n'
+
+
+@pytest.fixture(scope="module")
+def corpus(mini: Path) -> Corpus:
+    return open_corpus(mini)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def written(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "study.yaml").write_text(text)
+    return folder / "study.yaml"
+
+
+@pytest.fixture(scope="module")
+def done(corpus: Corpus, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study with a row that fails, finished."""
+    folder = tmp_path_factory.mktemp("study")
+    run_study(corpus, load_study(written(folder, STUDY + DEEP)), folder / "out", cache, workers=1)
+    return folder / "out"
+
+
+# --- what is declared ---
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "complaint"),
+    [
+        ("protocol: take", "protocol: tkae", "row 'by take': there is no protocol 'tkae'; did you mean 'take'?"),
+        ("protocol: take", "protocl: take", "row 'by take': unknown key 'protocl'; did you mean 'protocol'?"),
+        ("protocol: take", "recipe: modle3", "row 'by take': there is no recipe 'modle3'; did you mean 'model3'?"),
+        ("protocol: take", "set: {model.dropuot: 1}", "unknown key 'model.dropuot'; did you mean 'dropout'?"),
+        ("protocol: take", "compare_to: plian", "compare_to: there is no row 'plian'; did you mean 'plain'?"),
+        ("protocol: take", "compare_to: by take", "cannot be compared to itself"),
+        ("protocol: take", "folds: 1", "row 'by take': folds: "),
+        ("protocol: take", "protocol: 'file:nowhere'", "nowhere does not exist"),
+        ("name: by take", "name: plain", "the name 'plain' is given more than once"),
+        ("base:", "bsae:", "unknown key 'bsae'; did you mean 'base'?"),
+        ("accuracy: 50.45", "accuracy: 0.5045", "published.accuracy: "),
+        ("name: wider, set", "name: wider, sets", "unknown key 'choose.candidates.1.sets'; did you mean 'set'?"),
+        ('channels": [4]', 'channels": [four]', "row 'chosen', candidate 'wider': recipe model1: model.conv_channels"),
+        ("rows:", "row:", "it declares no rows"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(tmp_path, wrong, right, complaint):
+    assert wrong in STUDY
+    path = written(tmp_path, STUDY.replace(wrong, right))
+    with pytest.raises(RecipeError, match=re.escape(complaint)) as error:
+        load_study(path)
+    assert str(path) in str(error.value)
+
+
+def test_the_shipped_study_is_complete_and_every_row_resolves():
+    plan = load_study("study")
+    assert {row.protocol for row in plan.rows} == {"recording", "take", "sentence", "speaker"}
+    families = {row.recipe.model.family for row in plan.rows}
+    assert families == {"study_cnn", "residual", "recurrent"}
+    assert [row.published.accuracy for row in plan.rows if row.published][:2] == [64.12, 58.05]
+    assert len({row.slug for row in plan.rows}) == len(plan.rows)
+    by_name = {row.name: row for row in plan.rows}
+    assert by_name["model1 with the Wiener filter"].recipe.sound.wiener
+    assert all("transductive" in row.name for row in plan.rows if row.recipe.features.normalise == "speaker")
+
+
+def test_quick_has_few_folds_and_epochs(tmp_path):
+    plan = load_study("study", quick=True)
+    assert {(row.folds, row.repeats, row.most_folds) for row in plan.rows} == {(2, 1, 2)}
+    recipes = [recipe for row in plan.rows for recipe in (row.recipe, *(each for _, each in row.candidates))]
+    assert {recipe.training.epochs for recipe in recipes} == {5}
+    assert {row.recipe.training.epochs for row in load_study(written(tmp_path, STUDY), quick=True).rows} == {1}
+
+
+def test_some_rows_bring_what_they_are_compared_to(tmp_path):
+    plan = load_study(written(tmp_path, STUDY))
+    assert [row.name for row in plan.only(["by take"]).rows] == ["plain", "by take"]
+    with pytest.raises(RecipeError, match="no row 'by tkae'; did you mean 'by take'"):
+        plan.only(["by tkae"])
+
+
+def test_a_recipe_file_may_lie_beside_the_study(tmp_path):
+    (tmp_path / "mine.yaml").write_text("name: mine\nmodel: {conv_channels: [3]}\n")
+    path = written(tmp_path, STUDY.replace("protocol: take", "recipe: mine.yaml"))
+    assert load_study(path).rows[2].recipe.name == "mine"
+
+
+# --- what is run ---
+
+
+def test_every_row_has_results_and_a_line(done):
+    table = pd.read_csv(done / "study.csv").set_index("row")
+    assert list(table.index) == ["plain", "twice", "by take", "chosen", "too deep"]
+    for slug in ("plain", "twice", "by-take", "chosen"):
+        results = json.loads((done / "rows" / slug / "results.json").read_text())
+        predictions = pd.read_csv(done / "rows" / slug / "predictions.csv")
+        assert len(predictions) == sum(fold["test_segments"] for fold in results["folds"])
+    assert table.loc["twice", "repeats"] == 2
+    assert pd.isna(table.loc["twice", "compared_to"])
+    assert table.loc["by take", "compared_to"] == "plain"
+    assert table.loc["by take", "verdict"]
+    assert table.loc["plain", "published_accuracy"] == pytest.approx(0.5045)
+    assert table.loc["chosen", "chosen"].count(";") == 1
+
+
+def test_a_row_means_what_evaluate_measures(done, corpus, cache, tmp_path):
+    """The same recipe, protocol and seed outside a study give the same predictions."""
+    from thymos.evaluation.evaluate import EvaluationPlan, evaluate
+
+    recipe = load_study(written(tmp_path, STUDY)).rows[0].recipe
+    evaluate(corpus, EvaluationPlan(recipe, folds=2, threads=1), tmp_path / "run", cache)
+    assert (tmp_path / "run/predictions.csv").read_bytes() == (done / "rows/plain/predictions.csv").read_bytes()
+
+
+def test_a_failed_cell_is_named_and_the_others_go_on(done):
+    rows = {row["row"]: row for row in json.loads((done / "study.json").read_text())["rows"]}
+    assert "too small to be halved 5 times" in rows["too deep"]["failed"]
+    assert all(row["failed"] is None for name, row in rows.items() if name != "too deep")
+    table = pd.read_csv(done / "study.csv").set_index("row")
+    assert "too small" in table.loc["too deep", "failed"]
+
+
+def test_rows_share_the_fits_they_have_in_common(done):
+    """Kept: 2 of plain, 2 more of twice, 2 × 2 to choose by, and what was chosen but is not plain."""
+    timing = pd.read_csv(done / "timing.csv").set_index("row")["cells"]
+    kept = len(list((done / "cells").glob("*.json")))
+    chosen = json.loads((done / "rows/chosen/results.json").read_text())["chosen"]
+    # A curve is the first candidate's inner fit of the first fold; and this corpus has no second takes, so that
+    # folds by take are folds by recording.
+    assert kept == 2 + 2 + 4 + chosen.count("wider")
+    assert timing.sum() > kept
+    both = [pd.read_csv(done / "rows" / slug / "predictions.csv") for slug in ("plain", "twice")]
+    pd.testing.assert_frame_equal(both[0], both[1][both[1]["repeat"] == 0])
+
+
+def test_learning_curves_are_of_inner_validation(done):
+    rows = {row["row"]: row for row in json.loads((done / "study.json").read_text())["rows"]}
+    for name in ("plain", "twice", "by take", "chosen"):
+        assert rows[name]["curve"][0].keys() >= {"loss", "accuracy", "validation_loss", "validation_accuracy"}
+
+
+def test_what_is_done_is_not_done_again(done, corpus, cache, tmp_path):
+    fitted = []
+    plan = load_study(written(tmp_path, STUDY + DEEP))
+    before = (done / "study.csv").read_bytes()
+    run_study(corpus, plan, done, cache, workers=1, watcher=StudyWatcher(on_cell=fitted.append))
+    assert len(fitted) == 3  # the failed ones are tried again
+    assert (done / "study.csv").read_bytes() == before
+
+
+def test_a_row_that_does_not_fit_the_corpus_fails_alone(corpus, cache, tmp_path):
+    plan = load_study(written(tmp_path, STUDY + "  - {name: many folds, folds: 151, protocol: sentence}\n"))
+    content = run_study(corpus, plan.only(["many folds"]), tmp_path / "out", cache, workers=1)
+    assert [bool(row["failed"]) for row in content["rows"]] == [False, True]
+    assert "151 folds need as many groups" in content["rows"][1]["failed"]
+
+
+def test_a_folder_of_another_study_is_refused(done, corpus, cache, tmp_path):
+    other = load_study(written(tmp_path, STUDY.replace("name: small", "name: other")))
+    with pytest.raises(RunError, match="another study"):
+        run_study(corpus, other, done, cache, workers=1)
+
+
+# --- the choice ---
+
+
+@pytest.mark.parametrize("protocol", ["recording", "take", "sentence", "speaker"])
+def test_no_choice_sees_a_test_clip(corpus, tmp_path, protocol):
+    text = STUDY.replace("  - name: chosen\n", f"  - name: chosen\n    protocol: {protocol}\n")
+    row = load_study(written(tmp_path, text)).rows[3]
+    cells = row_cells(corpus, row, seed=0)
+    assert not cells.outer
+    clips = {clip.path: clip for clip in corpus.clips}
+    for fold, candidates in zip(cells.protocol.folds, cells.inner, strict=True):
+        for cell in (cell for candidate in candidates for cell in candidate):
+            seen = {*cell.fold.train, *cell.fold.test}
+            assert seen == set(fold.train)
+            for what in cells.protocol.must_not_cross:
+                group = GROUPS[what]
+                tested = {group(clips[path]) for path in fold.test}
+                assert not tested & {group(clips[path]) for path in seen}
+                assert not {group(clips[path]) for path in cell.fold.train} & {
+                    group(clips[path]) for path in cell.fold.test
+                }
+
+
+def test_the_better_candidate_is_chosen_and_ties_go_to_the_first(done, corpus, tmp_path):
+    """Scored again from the kept predictions of the inner parts, in another way."""
+    row = load_study(written(tmp_path, STUDY)).rows[3]
+    expected = []
+    for candidates in row_cells(corpus, row, seed=0).inner:
+        scores = [_recording_accuracy(done / "cells" / f"{cell.key}.csv") for (cell,) in candidates]
+        expected.append("wider" if scores[1] > scores[0] else "as it is")
+    assert json.loads((done / "rows/chosen/results.json").read_text())["chosen"] == expected
+
+
+def _recording_accuracy(path: Path) -> float:
+    frame = pd.read_csv(path)
+    columns = [name for name in frame if name.startswith("p_")]
+    means = frame.groupby("clip")[columns].mean()
+    truth = frame.groupby("clip")["truth"].first()
+    return float((means.idxmax(axis=1).str.removeprefix("p_") == truth).mean())
+
+
+def test_a_validation_part_is_the_inner_split(corpus):
+    from dataclasses import replace
+
+    protocol = apply_protocol(corpus, "recording", 5)
+    fold = protocol.folds[0]
+    held = replace(fold, train=fold.train[10:], validation=fold.train[:10])
+    (split,) = inner_splits(corpus, protocol, held, 3, seed=0)
+    assert (split.train, split.test) == (fold.train[10:], fold.train[:10])
+    check_leakage(corpus, replace(protocol, folds=(split,)))
+
+
+# --- kills ---
+
+
+def test_a_killed_study_ends_with_the_same_bytes(mini, tmp_path):
+    """kill -9 of the command in the middle of its cells; then the same command to its end."""
+    words = [sys.executable, "-m", "thymos", "study", "../study.yaml", "--corpus", str(mini), "--out", "out"]
+    words += ["--workers", "1", "--quiet", "--cache-dir", str(tmp_path / "cache"), "--rows", "chosen"]
+    written(tmp_path, STUDY)
+    for place in ("whole", "cut"):
+        (tmp_path / place).mkdir()
+    whole = subprocess.run(words, cwd=tmp_path / "whole", capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    victim = subprocess.Popen(words, cwd=tmp_path / "cut", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for_cells(victim, tmp_path / "cut/out/cells", 3)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert not (tmp_path / "cut/out/study.csv").exists()
+    resumed = subprocess.run(words, cwd=tmp_path / "cut", capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    pages = {}
+    for place in ("whole", "cut"):
+        out = tmp_path / place / "out"
+        pages[place] = [line for line in (out / "study.html").read_text().split("\n") if "data-timing" not in line]
+        assert len(pages[place]) == len((out / "study.html").read_text().split("\n")) - 1
+    assert pages["cut"] == pages["whole"]
+    assert (tmp_path / "cut/out/study.csv").read_bytes() == (tmp_path / "whole/out/study.csv").read_bytes()
+
+
+def _wait_for_cells(victim: subprocess.Popen[bytes], folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if len(list(folder.glob("*.json"))) >= count:
+            return
+        assert victim.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    raise AssertionError(f"fewer than {count} cells in {os.fspath(folder)}")
