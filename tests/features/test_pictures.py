@@ -146,6 +146,7 @@ def test_what_is_killed_is_not_taken_for_whole(corpus: Corpus, tmp_path: Path) -
     assert not (cache / "pictures" / cache_key(corpus, SOUND, FEATURES)).exists()
     whole = make_pictures(corpus, SOUND, FEATURES, cache)
     assert_same(whole, make_pictures(corpus, SOUND, FEATURES, tmp_path / "fresh"))
+    assert [path.name for path in (cache / "pictures").iterdir()] == [cache_key(corpus, SOUND, FEATURES)]
 
 
 def test_torchs_threads_are_left_as_they_were(corpus: Corpus, tmp_path: Path) -> None:

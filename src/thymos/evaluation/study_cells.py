@@ -8,6 +8,7 @@ Rows that need the same fit share its cell, and a study that was cut short fits 
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,9 +86,13 @@ class CellFailure:
 def run_cell(task: CellTask, report: Report) -> FoldResult | CellFailure:
     """Fit and score one cell. What goes wrong inside is returned, so that the other cells go on."""
     try:
-        return run_fold(task.task, lambda message: report((task.key, message[1])))
+        facts, predictions = run_fold(task.task, lambda message: report((task.key, message[1])))
     except Exception as error:
         return CellFailure(f"{type(error).__name__}: {error}")
+    diverged = [at["epoch"] for at in facts["curve"] if not all(map(math.isfinite, at.values()))]
+    if diverged:
+        return CellFailure(f"training diverged: a loss was not a number after epoch {diverged[0]}")
+    return facts, predictions
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ recordings, for augmentation, lie in files of their own.
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -185,7 +186,8 @@ def _raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``; it takes that name only if the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    _remove_left_behind(folder)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{os.getpid()}."))
     try:
         yield temporary
         try:
@@ -195,6 +197,18 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Remove temporary folders of processes that were killed; they would never be used, and they are large."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        process = left.name.split(".")[2]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, PermissionError):  # not ours
+            pass
 
 
 @contextmanager

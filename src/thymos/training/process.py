@@ -3,8 +3,8 @@
 Both settings belong to the whole process, so importing Thymos leaves them alone; the command line and its worker
 processes make them, and a program of yours may.
 
-glibc returns large freed blocks to the kernel at once, and every training step asks for the same large blocks again: the
-kernel then clears each page anew. Told to keep them, the same step takes half to a third of the time.
+glibc returns large freed blocks to the kernel at once, and every training step asks for the same large blocks again:
+the kernel then clears each page anew. Told to keep them, the same step takes half to a third of the time.
 
 OpenMP threads that wait for each other spin by default. Where another program wants the same core, the one who is
 waited for is then kept from running, and a step takes many times as long; asleep, they only lose their share.

@@ -1,0 +1,163 @@
+"""The page of a study: what stands in it, what it survives, and that it is one file."""
+
+import json
+import re
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from thymos.errors import RunError
+from thymos.reports import study_figures as figures
+from thymos.reports.study_report import read_study, study_page
+
+HOSTILE = "<script>alert('x')</script> & co"
+
+
+def _level(mean: float) -> dict[str, Any]:
+    score = {"mean": mean, "sd": 0.03, "ci95": [mean - 0.04, mean + 0.04]}
+    return {"accuracy": score, "uar": score, "macro_f1": score, "pooled": {}}
+
+
+def _row(name: str, mean: float, **more: Any) -> dict[str, Any]:
+    repeats = more.get("repeats", 1)
+    row = {
+        "row": name, "slug": "a-row", "group": "Networks", "note": "Is it good?", "recipe": "model3",
+        "protocol": "recording", "failed": None, "published": None, "chosen": [], "folds": 5, "repeats": 1,
+        "clips": 602, "parameters": [123456], "summary": {"segment": _level(mean), "recording": _level(mean + 0.02)},
+        "by_fold": [
+            {"repeat": r, "fold": f, "segment": {"accuracy": mean + 0.01 * (f - 2) + 0.005 * r},
+             "recording": {"accuracy": mean + 0.02 * (f - 2)}}
+            for r in range(repeats) for f in range(5)
+        ],
+        "comparison": None,
+        "curve": [
+            {"epoch": e, "loss": 1.6 * 0.8**e, "accuracy": 1 - 0.8**e, "validation_loss": 1.6, "validation_accuracy": 0.3}
+            for e in range(1, 21)
+        ],
+    }  # fmt: skip
+    return row | more
+
+
+def _comparison(difference: float, p: float, shown: bool) -> dict[str, Any]:
+    return {
+        "to": "base", "none_because": None, "sentence": f"it is {difference} away", "difference": difference,
+        "interval": [difference - 0.02, difference + 0.02], "p_holm": p, "shown": shown,
+    }  # fmt: skip
+
+
+def _study() -> dict[str, Any]:
+    nothing = {"summary": None, "by_fold": [], "curve": [], "folds": None, "repeats": None, "parameters": None}
+    return {
+        "format": 1, "name": "study", "description": "What is tried.", "quick": False, "seed": 0, "threads": 1,
+        "command": "thymos study x", "excluded": [{"clip": HOSTILE, "reason": "is empty", "readable": False}],
+        "corpus": {
+            "kind": "aesdd", "name": "aesdd", "clips": 602, "duration_s": 2460.1, "synthetic": False,
+            "emotions": dict.fromkeys(("anger", "disgust", "fear", "happiness", "sadness"), 120), "speakers": {"1": 602},
+        },
+        "versions": {"thymos": "0.1.0", "python": "3.11"},
+        "rows": [
+            _row("base", 0.63, published={"accuracy": 64.12, "sd": 5.7, "what": "the study"}),
+            _row("better", 0.71, comparison=_comparison(0.08, 0.0004, True)),
+            _row("like it", 0.64, comparison=_comparison(-0.01, 0.7, False), chosen=["a", "b"], parameters=[1000, 2000]),
+            _row("alone", 0.6, comparison={"to": "gone", "none_because": "gone has no result"}),
+            _row("again", 0.62, repeats=5, published={"accuracy": 64.12, "sd": 5.7, "what": "the study"}),
+            _row(HOSTILE, 0.0, failed=f"ValueError: {HOSTILE}", **nothing),
+        ],
+        "timing": {
+            "finished": "2026-01-01T00:00:00+00:00", "wall_s": 9000.0, "pictures_wall_s": 100.0,
+            "cells_wall_s": 17000.0, "workers": 2,
+        },
+    }  # fmt: skip
+
+
+def _text(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", page.split("</style>")[1]).replace("&nbsp;", " ").split())
+
+
+def test_the_page_is_one_file_and_escapes_what_it_is_given():
+    page = study_page(_study())
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    assert set(re.findall(r'href="([^"#]+)"', page)) == {"data:,", "rows/a-row/report.html"}
+
+
+def test_the_table_says_what_was_measured_and_what_was_published():
+    text = _text(study_page(_study()))
+    assert "63.0 ± 3.0 59.0 to 67.0" in text
+    assert "64.1 ± 5.7" in text
+    assert "+8.0 6.0 to 10.0 to base < 0.001" in text.replace("&lt;", "<")
+    assert "−1.0 −3.0 to 1.0 to base 0.700" in text
+    assert "chosen: a · b" in text
+    assert "1,000 2,000" in text
+    assert "failed: ValueError" in text
+    assert "alone and gone: gone has no result" in text
+
+
+def test_only_what_was_shown_is_claimed():
+    page = study_page(_study())
+    shown, not_shown = page.split("Differences that were shown")[1].split("Differences that were not shown")
+    assert "It is 0.08 away" in shown
+    assert "It is -0.01 away" in not_shown
+
+
+def test_all_that_hangs_on_time_stands_in_one_marked_line():
+    study = _study()
+    later = deepcopy(study)
+    later["timing"] |= {"finished": "2027-02-02T00:00:00+00:00", "wall_s": 1.0, "cells_wall_s": 2.0}
+    pairs = zip(study_page(study).split("\n"), study_page(later).split("\n"), strict=True)
+    differing = [line for line, other in pairs if line != other]
+    assert len(differing) == 1
+    assert "data-timing" in differing[0]
+
+
+def test_a_study_of_failures_has_a_page():
+    study = _study()
+    study["rows"] = study["rows"][-1:]
+    assert "1 row has no result" in _text(study_page(study))
+
+
+def test_quick_and_synthetic_studies_say_so():
+    study = _study() | {"quick": True}
+    study["corpus"]["synthetic"] = True
+    text = _text(study_page(study))
+    assert "not to be cited" in text
+    assert "say nothing about emotion recognition" in text
+
+
+def test_marks_lie_where_the_values_are():
+    plot = figures.forest(_study()["rows"], chance=0.2)
+    assert plot is not None
+    places = {text: place for place, text in plot.ticks}
+    assert places["60"] < plot.rows[0].segment.at < places["65"]
+    assert plot.chance is None  # no row is near it
+    assert plot.rows[-1].recording is None
+    for row in plot.rows:
+        for mark in filter(None, (row.recording, row.segment, row.published)):
+            assert 0 <= mark.start <= mark.at <= mark.start + mark.width + 0.02 <= 100.03
+
+
+def test_how_far_a_figure_strays():
+    segment, recording = figures.stray_plots(_study()["rows"])
+    assert (segment.lowest, segment.highest) == pytest.approx((0.62, 0.64))
+    assert (segment.lowest_fold, segment.highest_fold) == pytest.approx((0.60, 0.66))
+    assert len(segment.means) == 5
+    assert len(set(segment.folds)) == len(segment.folds) == 25
+    assert segment.published is not None
+    assert recording.published is None
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"), [(None, "has not finished"), ("{", "cannot be read"), ("{}", "format")]
+)
+def test_what_is_no_study_is_refused(tmp_path, content, complaint):
+    if content is not None:
+        (tmp_path / "study.json").write_text(content)
+    with pytest.raises(RunError, match=complaint):
+        read_study(tmp_path)
+
+
+def test_reading_gives_what_was_written(tmp_path):
+    (tmp_path / "study.json").write_text(json.dumps(_study()))
+    assert read_study(tmp_path) == _study()
