@@ -16,8 +16,9 @@ from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.folds import GROUPS, check_leakage
 from thymos.corpora.protocols import apply_protocol
 from thymos.errors import RecipeError, RunError
-from thymos.evaluation.study import StudyWatcher, inner_splits, row_cells, run_study
+from thymos.evaluation.study import StudyWatcher, run_study
 from thymos.evaluation.study_plan import load_study
+from thymos.evaluation.study_rows import inner_splits, row_cells
 
 TINY = "{training.epochs: 1, features.n_mels: 16, features.hop: 4096, model.conv_channels: [2], model.dense_units: [4]}"
 STUDY = f"""

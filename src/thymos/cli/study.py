@@ -101,14 +101,11 @@ class StudyView:
     @contextmanager
     def shown(self, quiet: bool) -> Iterator[None]:
         """Show it: redrawn on a terminal, as plain lines in a pipe, not at all if ``quiet``."""
-        if quiet:
-            self.note = lambda words: None  # type: ignore[method-assign]
-            yield
-        elif notes.is_terminal:
+        if notes.is_terminal and not quiet:
             with Live(get_renderable=self.render, console=notes, refresh_per_second=2, transient=True):
                 yield
         else:
-            self.plain = True
+            self.plain = not quiet
             yield
 
     def watcher(self) -> "StudyWatcher":

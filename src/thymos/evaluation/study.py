@@ -18,26 +18,21 @@ from typing import Any
 
 import pandas as pd
 
-from thymos.corpora.folds import GROUPS, Fold, Protocol
-from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
 from thymos.errors import ThymosError
 from thymos.evaluation.compare import FinishedRun
 from thymos.evaluation.crossval import FoldResult, fold_tasks
-from thymos.evaluation.evaluate import usable_for
 from thymos.evaluation.predictions import write_predictions
 from thymos.evaluation.results import describe_corpus, make_results, versions
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, CellTask, recording_hits, run_cell
-from thymos.evaluation.study_plan import INNER_FOLDS, PlannedRow, StudyPlan
+from thymos.evaluation.study_plan import PlannedRow, StudyPlan
+from thymos.evaluation.study_rows import THREADS, RowCells, names_of_chosen, row_cells
 from thymos.evaluation.study_table import RowOutcome, csv_row, study_table, write_csv
 from thymos.evaluation.workers import in_workers
 from thymos.features.pictures import Pictures, cache_key, make_pictures
 from thymos.files import write_json
 from thymos.training.recipe import Recipe
-
-THREADS = 1
-"""Torch threads for each cell: two fits side by side with one thread each are never slower than one with two."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +46,6 @@ class StudyWatcher:
     on_cell: Callable[[float], None] = lambda work: None
     on_failure: Callable[[str, str], None] = lambda cell, reason: None
     on_row: Callable[[RowOutcome], None] = lambda outcome: None
-
-
-@dataclass(frozen=True)
-class RowCells:
-    """The cells of one row."""
-
-    row: PlannedRow
-    corpus: Corpus
-    protocol: Protocol
-    outer: tuple[Cell, ...]
-    """One a fold; empty for a row that chooses, until it has chosen."""
-    inner: tuple[tuple[tuple[Cell, ...], ...], ...]
-    """For each fold and candidate, one cell for each inner split; empty for a row that does not choose."""
-    curve: Cell | None
-    """A fit on an inner split of the first fold; what it shows decides nothing."""
-
-    def needed(self) -> list[Cell]:
-        """Return the cells that do not depend on a choice."""
-        inner = [cell for fold in self.inner for candidate in fold for cell in candidate]
-        return [*self.outer, *([self.curve] if self.curve else []), *inner]
 
 
 def run_study(
@@ -152,6 +127,11 @@ class _Running:
         """Run the cells of ``rows`` that have no result yet, and finish each row whose cells are all there."""
         waiting = {row.row.name: {cell.key for cell in cells_of(row)} for row in rows}
         missing = {cell.key: cell for row in rows for cell in cells_of(row) if not self.store.has(cell)}
+        names = {
+            key: f"{row}, {missing[key].fold.name}"
+            for row, keys in reversed(waiting.items())
+            for key in keys & missing.keys()
+        }
         tasks, works = [], {}
         for cell, pictures in self._with_pictures(list(missing.values())):
             try:
@@ -162,13 +142,13 @@ class _Running:
                 )
                 works[cell.key] = cell.work
             except ThymosError as error:
-                self._cell_failed(cell.key, cell.fold.name, str(error))
+                self._cell_failed(cell.key, names[cell.key], str(error))
         done = {key for keys in waiting.values() for key in keys} - missing.keys()
         if not tasks:
             return
         for task, result in in_workers(run_cell, tasks, min(self.workers, len(tasks)), THREADS):
             if isinstance(result, CellFailure):
-                self._cell_failed(task.key, f"{task.task.recipe.name}, {task.task.fold.name}", result.reason)
+                self._cell_failed(task.key, names[task.key], result.reason)
             else:
                 self.store.save(task.key, result)
             done.add(task.key)
@@ -232,7 +212,7 @@ class _Running:
         if reasons:
             self._fail(row, reasons[0] + (f" (and {len(reasons) - 1} more cells fail)" if len(reasons) > 1 else ""))
             return
-        chosen = _names_of_chosen(cells)
+        chosen = names_of_chosen(cells)
         fold_results = [self.store.load(cell) for cell in cells.outer]
         wall_s = round(sum(self.store.load(cell)[0]["wall_s"] for cell in used.values()), 3)
         run = self._write_row(cells, fold_results, chosen, wall_s)
@@ -313,65 +293,6 @@ class _Running:
         )
         write_json(self.out / "study.json", study)
         return study
-
-
-def row_cells(corpus: Corpus, row: PlannedRow, seed: int) -> RowCells:
-    """Divide ``corpus`` by the row's protocol and return its cells. Inner splits never hold a clip of the test part.
-
-    Raises:
-        ProtocolError: the protocol does not fit the corpus.
-        LeakageError: its folds leak.
-        CorpusError: the recipe leaves out too much.
-    """
-    usable = usable_for(corpus, row.recipe)
-    protocol = apply_protocol(usable, row.protocol, row.folds, row.repeats, seed)
-    protocol = replace(protocol, folds=protocol.folds[: row.most_folds])
-
-    def cell(recipe: Recipe, fold: Fold, watched: bool = False) -> Cell:
-        return Cell(usable, recipe, fold, seed, THREADS, watched)
-
-    if not row.candidates:
-        split = inner_splits(usable, protocol, protocol.folds[0], 1, seed)[0]
-        outer = tuple(cell(row.recipe, fold) for fold in protocol.folds)
-        return RowCells(row, usable, protocol, outer, (), cell(row.recipe, split, watched=True))
-    inner = []
-    for fold in protocol.folds:
-        splits = inner_splits(usable, protocol, fold, row.inner_folds, seed)
-        inner.append(
-            tuple(tuple(cell(recipe, split, watched=True) for split in splits) for _, recipe in row.candidates)
-        )
-    return RowCells(row, usable, protocol, (), tuple(inner), None)
-
-
-def inner_splits(corpus: Corpus, protocol: Protocol, fold: Fold, most: int, seed: int) -> list[Fold]:
-    """Divide the training part of ``fold`` by the same rule once more, and return the first ``most`` of the splits.
-
-    A protocol that comes with a validation part has that one split.
-
-    Raises:
-        ProtocolError: the training part is too small to be divided.
-        LeakageError: the split leaks.
-    """
-    if fold.validation:
-        return [replace(fold, test=fold.validation, validation=())]
-    inside = set(fold.train)
-    part = replace(corpus, clips=tuple(clip for clip in corpus.clips if clip.path in inside))
-    # Folds that somebody else drew say what must not cross, not how to divide further.
-    name = protocol.name if protocol.name in ("recording", "take", "sentence", "speaker") else "recording"
-    if "speaker" in protocol.must_not_cross:
-        name = "speaker"
-    groups = {GROUPS[name](clip) for clip in part.clips}
-    inner = apply_protocol(part, name, min(INNER_FOLDS, len(groups)), 1, seed)
-    return [
-        replace(split, repeat=fold.repeat, index=fold.index, name=f"{fold.name}, inner {split.name}")
-        for split in inner.folds[:most]
-    ]
-
-
-def _names_of_chosen(cells: RowCells) -> tuple[str, ...]:
-    if not cells.inner:
-        return ()
-    return tuple(next(name for name, recipe in cells.row.candidates if recipe is cell.recipe) for cell in cells.outer)
 
 
 def _sources(recipe: Recipe) -> int:
