@@ -11,7 +11,8 @@ import pytest
 from thymos.errors import RunError
 from thymos.reports.figures import RAMPS, ink_on
 from thymos.reports.page import clock, data_uri, percent
-from thymos.reports.run_report import read_results, shares, write_report
+from thymos.reports.results_file import read_results
+from thymos.reports.run_report import shares, write_report
 
 LABELS = ["anger", "disgust", "fear", "happiness", "sadness"]
 HOSTILE = "<script>alert('x')</script> & co.wav"

@@ -117,7 +117,12 @@ def _processor() -> str:
 
 def _fold_row(facts: dict[str, Any], frame: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]:
     scored = {"segment": scored_segments(frame, labels), "recording": scored_recordings(frame, labels)}
-    return facts | {level: scores(_counts(rows, len(labels))) for level, rows in scored.items()}
+    counts = {level: _counts(rows, len(labels)) for level, rows in scored.items()}
+    return (
+        facts
+        | {level: scores(counts[level]) for level in LEVELS}
+        | {"confusion": {level: counts[level].tolist() for level in LEVELS}}
+    )
 
 
 def _counts(rows: Scored, n_classes: int) -> Counts:

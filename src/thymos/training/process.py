@@ -6,9 +6,9 @@ processes make them, and a program of yours may.
 glibc returns large freed blocks to the kernel at once, and every training step asks for the same large blocks again:
 the kernel then clears each page anew. Told to keep them, the same step takes half to a third of the time.
 
-OpenMP threads that wait for each other spin, by default for milliseconds. Where another program wants the same core, the
-one who is waited for is then kept from running, and a step takes many times as long. Spinning a hundredth of that is
-as fast on an idle machine, and on a busy one they sleep and only lose their share.
+OpenMP threads that wait for each other spin, by default for milliseconds. Where another program wants the same core,
+the one who is waited for is then kept from running, and a step takes many times as long. Spinning for a small part of
+that is as fast on an idle machine, and on a busy one they sleep and only lose their share.
 """
 
 import ctypes
