@@ -54,9 +54,7 @@ def run_command(command: Sequence[str], name: str, sample_memory: bool = False) 
     return Finished(wall, usage.ru_utime + usage.ru_stime, load, peak, output)
 
 
-def _wait(
-    process: subprocess.Popen[bytes], sample_memory: bool
-) -> tuple[resource.struct_rusage, float | None]:
+def _wait(process: subprocess.Popen[bytes], sample_memory: bool) -> tuple[resource.struct_rusage, float | None]:
     """wait4 instead of Popen.wait: it alone tells the processor time of this command and its children."""
     peak = 0.0
     while True:

@@ -127,9 +127,7 @@ def measure_speed(bench: Bench, options: argparse.Namespace) -> None:
     sections: dict[str, Record] = {}
     if options.pairs:
         title = f"One fold of {bench.folds}"
-        sections["one_fold"] = time_pairs(
-            bench, python, seed, reference.clip_folds, options.fold, options.pairs, title
-        )
+        sections["one_fold"] = time_pairs(bench, python, seed, reference.clip_folds, options.fold, options.pairs, title)
     if options.all_folds_pairs:
         title = f"All {bench.folds} folds"
         sections["all_folds"] = time_pairs(

@@ -83,9 +83,7 @@ def cut_segments(signal: Floats) -> list[Floats]:
 
 
 def mel_spectrogram(segment: Floats) -> Floats:
-    power = librosa.feature.melspectrogram(
-        y=segment, sr=SAMPLE_RATE, n_fft=FFT_SIZE, hop_length=HOP, n_mels=MEL_BANDS
-    )
+    power = librosa.feature.melspectrogram(y=segment, sr=SAMPLE_RATE, n_fft=FFT_SIZE, hop_length=HOP, n_mels=MEL_BANDS)
     return librosa.power_to_db(power, ref=1.0)
 
 

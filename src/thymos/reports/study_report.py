@@ -10,13 +10,14 @@ from thymos.files import write_text
 from thymos.reports import study_figures as figures
 from thymos.reports.page import render
 from thymos.reports.run_report import write_report
+from thymos.reports.study_markdown import study_markdown
 
 FORMAT = 1
 """The version of ``study.json`` that this module reads."""
 
 
 def write_study_report(out: Path) -> Path:
-    """Write ``study.html`` into a finished study's folder, and ``report.html`` into the folder of each row.
+    """Write ``study.html`` and ``study.md`` into a finished study's folder, and ``report.html`` into the folder of each row.
 
     Returns:
         The path of ``study.html``.
@@ -28,6 +29,7 @@ def write_study_report(out: Path) -> Path:
     for row in study["rows"]:
         if not row["failed"]:
             write_report(out / "rows" / row["slug"])
+    write_text(out / "study.md", study_markdown(study))
     path = out / "study.html"
     write_text(path, study_page(study))
     return path
