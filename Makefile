@@ -35,7 +35,7 @@ lint: setup
 
 # make bench CORPUS=aesdd:PATH; side by side with the study's own stack, about half an hour
 bench: setup
-	$(RUN) benchmarks/speed.py --corpus '$(patsubst aesdd:%,%,$(CORPUS))'
+	$(RUN) benchmarks/speed.py $(if $(filter command line environment,$(origin CORPUS)),--corpus '$(CORPUS:aesdd:%=%)')
 
 clean:
 	rm -rf $(VENV) runs build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/study_stack/.venv

@@ -25,6 +25,10 @@ class RecipeError(ThymosError):
     """A recipe or a study file is wrong: an unknown key, a bad value, a file that cannot be parsed."""
 
 
+class TrainingError(ThymosError):
+    """Training went wrong, as it can with too high a learning rate."""
+
+
 class RunError(ThymosError):
     """A run folder cannot be used: it belongs to another run, or is damaged."""
 

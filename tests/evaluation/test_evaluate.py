@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from thymos.corpora import Corpus, open_corpus
-from thymos.errors import ProtocolError, RunError
+from thymos.errors import ProtocolError, RecipeError, RunError, TrainingError
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
 from thymos.evaluation.metrics import confusion, scores
 from thymos.training.recipe import load_recipe
@@ -92,8 +93,6 @@ def test_same_seed_same_numbers_whatever_the_number_of_workers(corpus, plan, cac
 
 
 def test_other_seed_other_numbers(corpus, plan, cache, run, tmp_path):
-    from dataclasses import replace
-
     evaluate(corpus, replace(plan, seed=1), tmp_path / "other", cache)
     assert (tmp_path / "other/predictions.csv").read_bytes() != (run / "predictions.csv").read_bytes()
 
@@ -111,39 +110,33 @@ def test_interrupted_run_goes_on_and_ends_with_the_same_numbers(corpus, plan, ca
     assert (tmp_path / "cut/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
-def test_killed_run_leaves_no_process_and_goes_on(mini, run, tmp_path):
+def test_killed_run_leaves_no_process_and_the_same_command_goes_on(mini, tmp_path):
     """kill -9 of the parent, with worker processes at work."""
-    words = [sys.executable, "-m", "thymos", "evaluate", str(mini), "--recipe", "model1", "--folds", "3"]
-    words += [f"--set={change}" for change in SMALL]
-    words += ["--threads", "1", "--workers", "2", "--out", str(tmp_path / "cut"), "--quiet"]
-    words += ["--cache-dir", str(tmp_path / "cache")]
-    slow = [*words, "--set=training.epochs=500"]
-    victim = subprocess.Popen(slow, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    workers = _children_when_training(victim.pid)
+
+    def command(out: str) -> list[str]:
+        words = [sys.executable, "-m", "thymos", "evaluate", str(mini), "--recipe", "model1", "--folds", "3"]
+        words += [f"--set={change}" for change in SMALL]
+        words += ["--set=training.epochs=40", "--threads", "1", "--workers", "2", "--quiet"]
+        return [*words, "--out", str(tmp_path / out), "--cache-dir", str(tmp_path / "cache")]
+
+    victim = subprocess.Popen(command("cut"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "cut/folds").glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = [int(pid) for pid in Path(f"/proc/{victim.pid}/task/{victim.pid}/children").read_text().split()]
     victim.send_signal(signal.SIGKILL)
     victim.wait()
+    assert len(workers) >= 2
+    assert not (tmp_path / "cut/results.json").exists()
     deadline = time.monotonic() + 20
     while any(_is_alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in workers if _is_alive(pid)]
-    # The folder now belongs to a run of 500 epochs; one of 3 must not mix with it.
-    refused = subprocess.run(words, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "another recipe.training.epochs" in refused.stderr
-    words[words.index(str(tmp_path / "cut"))] = str(tmp_path / "whole")
-    assert subprocess.run(words, capture_output=True).returncode == 0
-    assert (tmp_path / "whole/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
-
-
-def _children_when_training(pid: int) -> list[int]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        # One of the children is multiprocessing's resource tracker.
-        if len(children) >= 3:
-            return [int(child) for child in children]
-        time.sleep(0.1)
-    raise AssertionError("no workers were started")
+    for out in ("cut", "whole"):
+        assert subprocess.run(command(out), capture_output=True).returncode == 0
+    resumed = json.loads((tmp_path / "cut/results.json").read_text())["resumed_folds"]
+    assert 1 <= resumed < 3
+    assert (tmp_path / "cut/predictions.csv").read_bytes() == (tmp_path / "whole/predictions.csv").read_bytes()
 
 
 def _is_alive(pid: int) -> bool:
@@ -155,10 +148,40 @@ def _is_alive(pid: int) -> bool:
 
 
 def test_folder_of_another_run_is_refused(corpus, plan, cache, run):
-    from dataclasses import replace
-
     with pytest.raises(RunError, match="another seed"):
         evaluate(corpus, replace(plan, seed=7), run, cache)
+
+
+def test_finished_run_is_left_alone(corpus, plan, cache, run):
+    before = (run / "results.json").read_bytes()
+    evaluate(corpus, plan, run, cache)
+    assert (run / "results.json").read_bytes() == before
+
+
+def test_what_a_killed_process_was_writing_does_not_claim_a_folder(corpus, plan, cache, run, tmp_path):
+    (tmp_path / ".run.json.x1.part").write_text("{")
+    evaluate(corpus, plan, tmp_path, cache)
+    assert (tmp_path / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
+
+
+def test_divergence_is_an_error_in_words(corpus, plan, cache, tmp_path):
+    recipe = load_recipe("model1", [*SMALL, "training.learning_rate=1e30"])
+    with pytest.raises(TrainingError, match="diverged: its loss was not a number in epoch"):
+        evaluate(corpus, replace(plan, recipe=recipe), tmp_path / "run", cache)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("model.conv_channels=[4, 4, 4, 4, 4, 4, 4, 4]", "too small to be halved 8 times"),
+        ("features.fmin_hz=30000", "do not fit a sampling rate of 44100 Hz"),
+    ],
+)
+def test_recipe_that_cannot_work_is_refused_before_any_work(corpus, plan, cache, tmp_path, change, reason):
+    recipe = load_recipe("model1", [*SMALL, change])
+    with pytest.raises(RecipeError, match=reason):
+        evaluate(corpus, replace(plan, recipe=recipe), tmp_path / "run", cache)
+    assert not (tmp_path / "run").exists()
 
 
 def test_folder_with_other_things_is_refused(corpus, plan, cache, tmp_path):
@@ -169,8 +192,6 @@ def test_folder_with_other_things_is_refused(corpus, plan, cache, tmp_path):
 
 
 def test_one_fold_alone_is_that_fold_of_the_whole(corpus, plan, cache, run, tmp_path):
-    from dataclasses import replace
-
     evaluate(corpus, replace(plan, only_fold=1), tmp_path / "one", cache)
     whole = pd.read_csv(run / "predictions.csv")
     one = pd.read_csv(tmp_path / "one/predictions.csv")
@@ -180,8 +201,6 @@ def test_one_fold_alone_is_that_fold_of_the_whole(corpus, plan, cache, run, tmp_
 
 
 def test_precision_changes_the_rounding_and_not_the_learning(corpus, plan, cache, run, tmp_path):
-    from dataclasses import replace
-
     recipe = load_recipe("model1", [*SMALL, "training.precision=fp32"])
     results = evaluate(corpus, replace(plan, recipe=recipe), tmp_path / "fp32", cache)
     fast = json.loads((run / "results.json").read_text())

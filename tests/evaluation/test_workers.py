@@ -38,6 +38,15 @@ def test_error_of_a_task_arrives(workers):
         list(in_workers(fail, [1, 2], workers, threads=1))
 
 
+def die_at_two(task: int, report: Report) -> int:
+    return die(task, report) if task == 2 else task
+
+
+def test_other_tasks_go_on_when_a_worker_is_killed():
+    results = dict(in_workers(die_at_two, [1, 2, 3, 4], workers=2, threads=1, on_death=lambda task: -task))
+    assert results == {1: 1, 2: -2, 3: 3, 4: 4}
+
+
 def test_killed_worker_is_an_error_and_no_hang():
     with pytest.raises(RunError, match="a worker process was killed"):
         list(in_workers(die, [1, 2], workers=2, threads=1))

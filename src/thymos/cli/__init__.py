@@ -35,11 +35,18 @@ def main() -> None:
     except ThymosError as error:
         print(f"thymos: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("thymos"):
+            raise
+        print(f"thymos: this needs the library {error.name}: pip install 'thymos[train]'", file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"thymos: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer makes this of Ctrl-C, without a word
-            print("thymos: interrupted; the same command goes on where it stopped", file=sys.stderr)
+            resumable = sys.argv[1:2] in (["evaluate"], ["study"])
+            hint = "; the same command goes on where it stopped" if resumable else ""
+            print(f"thymos: interrupted{hint}", file=sys.stderr)
         raise

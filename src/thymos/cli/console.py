@@ -1,5 +1,6 @@
 """What the commands share: where they print, how they show progress, how they open a corpus."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,10 +57,13 @@ def progress(quiet: bool) -> Iterator[Progress]:
             yield bars
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_cache_dir() -> Path:
     """Return where measurements and pictures are kept: ``THYMOS_CACHE``, or the user's cache folder."""
-    import os
-
     given = os.environ.get("THYMOS_CACHE")
     if given:
         return Path(given)

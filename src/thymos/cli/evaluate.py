@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from thymos.cli.console import console, default_cache_dir, notes, open_corpus_with_progress, progress
+from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress, progress
 from thymos.cli.options import (
     CacheOption,
     ChangesOption,
@@ -55,8 +55,6 @@ def evaluate(
 
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
-    import os
-
     from thymos.evaluation.evaluate import EvaluationPlan
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.reports.run_report import write_report
@@ -72,7 +70,7 @@ def evaluate(
         seed,
         shuffle_labels,
         fold,
-        threads or os.cpu_count() or 1,
+        threads or cores(),
     )
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
@@ -86,6 +84,9 @@ def evaluate(
             shlex.join(["thymos", *sys.argv[1:]]),
             _watcher(bars),
         )
+    absent = results["protocol"]["absent"]
+    if absent:
+        notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {escape(', '.join(absent))}")
     page = write_report(out)
     console.print(summary_table(results))
     console.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)

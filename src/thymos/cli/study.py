@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from thymos.cli.console import console, default_cache_dir, notes, open_corpus_with_progress
+from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import CacheOption, QuietOption
 
@@ -33,7 +33,11 @@ def study(
     quick: Annotated[bool, typer.Option("--quick", help="For a look: 2 folds, 5 epochs, no repeats.")] = False,
     rows: Annotated[
         list[str] | None,
-        typer.Option("--rows", metavar="NAME", help="Only this row and what it is compared to. May be repeated."),
+        typer.Option(
+            "--rows",
+            metavar="NAME",
+            help="Only this row and what it is compared to. May be repeated. Needs an --out of its own.",
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Fits at once, each in a process of its own (default: one a core).")
@@ -46,8 +50,6 @@ def study(
     Cut short, the same command goes on where it stopped and ends with the same numbers. A fit that fails is named and
     the others go on; the exit code is then 1.
     """
-    import os
-
     from thymos.evaluation.study import run_study
     from thymos.evaluation.study_plan import load_study
     from thymos.reports.study_report import write_study_report
@@ -64,7 +66,7 @@ def study(
             plan,
             out,
             cache_dir or default_cache_dir(),
-            workers or os.cpu_count() or 1,
+            workers or cores(),
             shlex.join(["thymos", *sys.argv[1:]]),
             view.watcher(),
         )

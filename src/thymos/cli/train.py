@@ -41,7 +41,7 @@ def train(
     from thymos.features.parts import training_part
     from thymos.features.pictures import make_pictures
     from thymos.training.bundle import write_bundle
-    from thymos.training.fit import fit
+    from thymos.training.fit import check_buildable, fit
     from thymos.training.recipe import load_recipe
 
     if precision:
@@ -55,6 +55,7 @@ def train(
     name_unusable(opened, strict)
     usable = usable_for(opened, settings)
     labels = usable.emotions
+    check_buildable(settings, len(labels))
     copies = settings.augmentation.copies
     with progress(quiet) as bars:
         task = bars.add_task("Making pictures", total=len(usable.clips) * (1 + len(copies)))

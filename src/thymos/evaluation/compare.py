@@ -289,7 +289,9 @@ def _evidence(comparison: Comparison, low: float, high: float) -> str:
     uncorrected = " before correction" if p > ALPHA and not low <= 0 <= high else ""
     corrected = "" if comparison.p_holm is None else " after Holm's correction"
     shown_p = "< 0.001" if p < 0.001 else f"= {p:.3f}"
-    return f"{kind} {_points(low)} to {_points(high)}{uncorrected}; {test} {shown_p}{corrected}"
+    # The bootstrap and McNemar's test know nothing of other folds and fits.
+    given = "" if comparison.t_test else ", on one drawing of the folds"
+    return f"{kind} {_points(low)} to {_points(high)}{uncorrected}; {test} {shown_p}{corrected}{given}"
 
 
 def _points(share: float) -> str:

@@ -1,25 +1,28 @@
 """A whole evaluation: corpus, recipe and protocol in, a run folder with results out."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from thymos.corpora.folds import Fold
+from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.protocols import apply_protocol, shuffle_labels
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import CorpusError, ProtocolError
 from thymos.evaluation.crossval import cross_validate
 from thymos.evaluation.predictions import write_predictions
-from thymos.evaluation.results import make_results
+from thymos.evaluation.results import make_results, versions
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.workers import Report
 from thymos.features.pictures import make_pictures
 from thymos.files import write_json
+from thymos.training.fit import check_buildable
 from thymos.training.recipe import Recipe
 
 
@@ -61,7 +64,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Cross-validate ``plan`` on ``corpus``, write ``results.json`` and ``predictions.csv`` to ``out``, return results.
 
-    A run that was cut short goes on where it stopped, with the same numbers in the end.
+    A run that was cut short goes on where it stopped, with the same numbers in the end; a finished one is left alone.
 
     Args:
         corpus: what to evaluate on.
@@ -75,6 +78,8 @@ def evaluate(
     Raises:
         ProtocolError: the protocol does not fit the corpus.
         LeakageError: its folds leak.
+        RecipeError: no such network can be built for such pictures.
+        TrainingError: the loss stopped being a number.
         RunError: ``out`` holds something else.
     """
     started = time.perf_counter()
@@ -86,8 +91,12 @@ def evaluate(
         if not 0 <= plan.only_fold < len(protocol.folds):
             raise ProtocolError(f"there is no fold {plan.only_fold}: they are 0 to {len(protocol.folds) - 1}")
         protocol = replace(protocol, folds=(protocol.folds[plan.only_fold],))
+    check_buildable(plan.recipe, len(corpus.emotions))
     run = RunFolder(out)
-    run.claim(_identity(corpus, plan))
+    run.claim(_identity(corpus, plan, protocol))
+    resumed = sum(map(run.is_finished, protocol.folds))
+    if resumed == len(protocol.folds) and (before := run.results()) is not None:
+        return before
     copies = plan.recipe.augmentation.copies
     watcher.on_pictures(len(corpus.clips) * (1 + len(copies)))
     pictures = make_pictures(
@@ -119,6 +128,7 @@ def evaluate(
         "command": command,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_s": round(time.perf_counter() - started, 3),
+        "resumed_folds": resumed,
         "features_wall_s": round(pictures_wall_s, 3),
     }
     results = make_results(corpus, plan.recipe, protocol, fold_results, plan.seed, facts)
@@ -146,8 +156,9 @@ def usable_for(corpus: Corpus, recipe: Recipe) -> Corpus:
     return usable
 
 
-def _identity(corpus: Corpus, plan: EvaluationPlan) -> dict[str, Any]:
+def _identity(corpus: Corpus, plan: EvaluationPlan, protocol: Protocol) -> dict[str, Any]:
     """What a run folder belongs to: everything that decides its numbers."""
+    divided = [asdict(fold) for fold in protocol.folds]
     return {
         "format": 1,
         "recipe": plan.recipe.model_dump(mode="json"),
@@ -158,5 +169,8 @@ def _identity(corpus: Corpus, plan: EvaluationPlan) -> dict[str, Any]:
         "shuffled_labels": plan.shuffled_labels,
         "only_fold": plan.only_fold,
         "threads": plan.threads,
-        "corpus": {clip.path: f"{clip.emotion} {clip.sound.sha256}" for clip in corpus.clips},
+        "versions": {package: versions()[package] for package in ("thymos", "torch", "numpy")},
+        "corpus": {clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}" for clip in corpus.clips},
+        # A list of folds that somebody else drew may change under the same name.
+        "division": hashlib.sha256(json.dumps(divided).encode()).hexdigest(),
     }

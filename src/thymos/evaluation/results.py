@@ -61,7 +61,7 @@ def make_results(
         "protocol": {
             "name": protocol.name,
             "folds": len(protocol.folds),
-            "repeats": 1 + max(fold.repeat for fold in protocol.folds),
+            "repeats": len({fold.repeat for fold in protocol.folds}),
             "must_not_cross": list(protocol.must_not_cross),
             "absent": list(protocol.absent),
         },

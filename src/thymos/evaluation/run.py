@@ -19,7 +19,7 @@ import pandas as pd
 from thymos.corpora.folds import Fold
 from thymos.errors import RunError
 from thymos.evaluation.predictions import read_predictions, write_predictions
-from thymos.files import write_json
+from thymos.files import is_unfinished, write_json
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RunFolder:
             if differing:
                 raise RunError(f"{self.path} holds a run with another {differing}; choose another --out, or delete it")
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or not all(map(is_unfinished, self.path.iterdir()))):
             raise RunError(f"{self.path} exists and is not a run folder; choose another --out")
         write_json(file, asked)
 
@@ -70,6 +70,14 @@ class RunFolder:
             raise RunError(f"{file} is damaged; delete it and run again") from None
         return facts, read_predictions(self._file(fold, ".csv"))
 
+    def results(self) -> dict[str, Any] | None:
+        """Return the end result, or None where there is none that can be read."""
+        try:
+            results: dict[str, Any] = json.loads((self.path / "results.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return results
+
     def _file(self, fold: Fold, suffix: str) -> Path:
         return self.path / "folds" / f"repeat-{fold.repeat}_fold-{fold.index}{suffix}"
 
@@ -77,7 +85,7 @@ class RunFolder:
 def _first_difference(before: Any, now: Any, where: str = "") -> str | None:
     """Return the dotted name of the first key whose values differ, or None."""
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
+        for key in {**now, **before}:
             inner = _first_difference(before.get(key), now.get(key), f"{where}.{key}" if where else str(key))
             if inner:
                 return inner

@@ -69,7 +69,7 @@ def run_study(
         watcher: told how far it is.
 
     Raises:
-        RunError: ``out`` holds something else, or a worker was killed.
+        RunError: ``out`` holds something else.
     """
     RunFolder(out).claim(_identity(corpus, plan))
     study = _Running(corpus, plan, out, cache_dir, workers, command, watcher)
@@ -146,7 +146,7 @@ class _Running:
         done = {key for keys in waiting.values() for key in keys} - missing.keys()
         if not tasks:
             return
-        for task, result in in_workers(run_cell, tasks, min(self.workers, len(tasks)), THREADS):
+        for task, result in in_workers(run_cell, tasks, self.workers, THREADS, on_death=_killed):
             if isinstance(result, CellFailure):
                 self._cell_failed(task.key, names[task.key], result.reason)
             else:
@@ -246,6 +246,9 @@ class _Running:
             "features_wall_s": None,
             "study": self.plan.name,
             "row": cells.row.name,
+            "candidates": [
+                {"name": name, "recipe": recipe.model_dump(mode="json")} for name, recipe in cells.row.candidates
+            ],
             "chosen": list(chosen),
         }
         recipe = cells.row.recipe
@@ -295,6 +298,10 @@ class _Running:
         return study
 
 
+def _killed(task: CellTask) -> CellFailure:
+    return CellFailure("its worker process was killed, perhaps for want of memory")
+
+
 def _sources(recipe: Recipe) -> int:
     """How many times each clip is turned into pictures: as it is, and once for each copy."""
     return 1 + len(recipe.augmentation.copies)
@@ -308,10 +315,16 @@ def _kind_of_pictures(cell: Cell) -> str:
 
 
 def _identity(corpus: Corpus, plan: StudyPlan) -> dict[str, Any]:
-    """What a study's folder belongs to. Rows may change: cells are known by their content."""
+    """What a study's folder belongs to. Rows may be declared otherwise later: cells are known by their content.
+
+    Which rows are run does count: a table of some would replace the table of all, and be corrected for fewer tests.
+    """
+    now = versions()
     return {
         "format": 1,
         "study": plan.name,
         "quick": plan.quick,
+        "only": None if plan.selected is None else list(plan.selected),
+        "versions": {package: now[package] for package in ("thymos", "torch", "numpy")},
         "corpus": {clip.path: f"{clip.emotion} {clip.sound.sha256}" for clip in corpus.clips},
     }

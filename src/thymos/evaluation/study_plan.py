@@ -13,17 +13,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import Field, PositiveInt, ValidationError
 
 from thymos.corpora.protocols import NAMES
 from thymos.errors import RecipeError
 from thymos.settings import Settings
-from thymos.training.recipe import Recipe, first_complaint, load_recipe, nearest, shipped_studies
+from thymos.training.recipe import Recipe, first_complaint, load_recipe, nearest, read_yaml, shipped_studies
 
 QUICK_FOLDS = 2
 QUICK_EPOCHS = 5
@@ -141,6 +139,8 @@ class StudyPlan:
     seed: int
     rows: tuple[PlannedRow, ...]
     quick: bool = False
+    selected: tuple[str, ...] | None = None
+    """Names of the rows that ``only`` left, in alphabetical order; None where the study is whole."""
 
     def only(self, names: Sequence[str]) -> "StudyPlan":
         """Return the plan with the rows called ``names`` and those that they are compared to, in their order.
@@ -157,7 +157,10 @@ class StudyPlan:
             while row is not None and row.name not in wanted:
                 wanted.add(row.name)
                 row = by_name[row.compare_to] if row.compare_to is not None else None
-        return replace(self, rows=tuple(row for row in self.rows if row.name in wanted))
+        if len(wanted) == len(self.rows):
+            return self
+        kept = tuple(row for row in self.rows if row.name in wanted)
+        return replace(self, rows=kept, selected=tuple(sorted(wanted)))
 
 
 def load_study(name_or_path: str | Path, quick: bool = False) -> StudyPlan:
@@ -170,11 +173,7 @@ def load_study(name_or_path: str | Path, quick: bool = False) -> StudyPlan:
     Raises:
         RecipeError: not readable, an unknown key, row, recipe or protocol (with the nearest right one), or a bad value.
     """
-    text, where, folder = _read(str(name_or_path))
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    content, where, folder = read_yaml(name_or_path, "study", shipped_studies)
     if not isinstance(content, dict) or "rows" not in content:
         raise RecipeError(f"{where} is not a study: it declares no rows")
     declared = _parse(Declaration, content, where)
@@ -204,27 +203,34 @@ class _Resolver:
         where = f"{self.where}, row {row.name!r}"
         protocol = row.protocol or self.base.protocol
         _check_protocol(protocol, where)
-        candidates: list[tuple[str, Recipe]] = []
-        if row.choose:
-            _check_names([candidate.name for candidate in row.choose.candidates], where)
-            for candidate in row.choose.candidates:
-                changes = [row.set, candidate.set]
-                recipe = self._recipe(candidate.recipe or row.recipe, changes, f"{where}, candidate {candidate.name!r}")
-                candidates.append((candidate.name, recipe))
+        recipe = self._recipe(row.recipe, [row.set], where)
         return PlannedRow(
             name=row.name,
             slug=slug,
             group=row.group,
             note=row.note,
-            recipe=self._recipe(row.recipe, [row.set], where),
+            recipe=recipe,
             protocol=protocol,
             folds=row.folds or self.base.folds,
             repeats=row.repeats or self.base.repeats,
             compare_to=self._compared_to(row, base_row, where),
             published=row.published,
-            candidates=tuple(candidates),
+            candidates=tuple(self._candidates(row, recipe, where)),
             inner_folds=row.choose.inner_folds if row.choose else 1,
         )
+
+    def _candidates(self, row: Row, recipe: Recipe, where: str) -> Iterable[tuple[str, Recipe]]:
+        if row.choose is None:
+            return
+        _check_names([candidate.name for candidate in row.choose.candidates], where)
+        for candidate in row.choose.candidates:
+            inside = f"{where}, candidate {candidate.name!r}"
+            chosen_from = self._recipe(candidate.recipe or row.recipe, [row.set, candidate.set], inside)
+            if chosen_from.sound.max_silence_s != recipe.sound.max_silence_s:
+                raise RecipeError(
+                    f"{inside}: sound.max_silence_s is not the row's: all candidates need the same recordings"
+                )
+            yield candidate.name, chosen_from
 
     def _recipe(self, name: str | None, changes: Iterable[Changes], where: str) -> Recipe:
         name = name or self.base.recipe
@@ -264,22 +270,6 @@ def _quick(row: PlannedRow) -> PlannedRow:
         inner_folds=1,
         most_folds=QUICK_FOLDS,
     )
-
-
-def _read(name_or_path: str) -> tuple[str, str, Path | None]:
-    """Return the study's text, its name for messages, and the folder that recipes may lie in."""
-    path = Path(name_or_path).expanduser()
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            return path.read_text(encoding="utf-8"), str(path), path.parent
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise RecipeError(f"{path} cannot be read: {reason}") from None
-    names = shipped_studies()
-    if name_or_path not in names:
-        raise RecipeError(f"there is no study {name_or_path!r}{nearest(name_or_path, names)}")
-    shipped = resources.files("thymos.configs") / f"{name_or_path}.yaml"
-    return shipped.read_text(encoding="utf-8"), f"study {name_or_path}", None
 
 
 def _parse(part: type[Part], content: Any, where: str) -> Part:

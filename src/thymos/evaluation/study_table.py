@@ -83,13 +83,15 @@ def _table_row(outcome: RowOutcome, compared: Comparison | str | None) -> dict[s
 
 def _scores(run: FinishedRun | None) -> dict[str, Any]:
     if run is None:
-        return {"folds": None, "repeats": None, "clips": None, "parameters": None, "summary": None, "by_fold": []}
+        nothing = dict.fromkeys(("folds", "repeats", "clips", "parameters", "summary"))
+        return {**nothing, "absent": [], "by_fold": []}
     results = run.results
     sizes = sorted({fold["parameters"] for fold in results["folds"]})
     return {
         "folds": len(results["folds"]) // results["protocol"]["repeats"],
         "repeats": results["protocol"]["repeats"],
         "clips": results["corpus"]["clips"],
+        "absent": results["protocol"]["absent"],
         # A row that chooses may fit networks of several sizes.
         "parameters": sizes,
         "summary": results["summary"],
@@ -153,6 +155,7 @@ def csv_row(row: dict[str, Any]) -> dict[str, Any]:
         "p_t": t_test.get("p"),
         "p_mcnemar": mcnemar.get("p"),
         "p_holm": comparison.get("p_holm"),
+        "p_mcnemar_holm": comparison.get("mcnemar_p_holm"),
         "verdict": comparison.get("sentence") or comparison.get("none_because"),
         "published_accuracy": _share(published.get("accuracy")),
         "published_sd": _share(published.get("sd")),

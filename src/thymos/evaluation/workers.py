@@ -20,6 +20,9 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Report = Callable[[Any], None]
 
+# A fork would inherit torch's locked thread pools, so workers start afresh.
+_CONTEXT = multiprocessing.get_context("spawn")
+
 _report: Report = lambda message: None  # noqa: E731  (set in each worker)
 
 
@@ -29,10 +32,12 @@ def in_workers(
     workers: int,
     threads: int,
     on_report: Report = lambda message: None,
+    on_death: Callable[[Task], Result] | None = None,
 ) -> Iterator[tuple[Task, Result]]:
     """Yield each task with what ``work`` made of it, as they get done.
 
-    With one worker the work is done here; else in ``workers`` processes. An interruption, or the death of this
+    With one worker the work is done here; else in ``workers`` processes, which import the calling program's main
+    module, so that a script must guard it by ``if __name__ == "__main__"``. An interruption, or the death of this
     process, ends them.
 
     Args:
@@ -41,6 +46,7 @@ def in_workers(
         workers: how many at once.
         threads: torch threads in each.
         on_report: called here with messages, in a thread of its own; the last ones of a worker may be lost.
+        on_death: the result of a task whose worker is killed; the other tasks go on. None: that is an error.
 
     Raises:
         RunError: a worker was killed, for want of memory perhaps.
@@ -50,23 +56,53 @@ def in_workers(
             for task in tasks:
                 yield task, work(task, on_report)
         return
-    # A fork would inherit torch's locked thread pools, so workers start afresh.
-    context = multiprocessing.get_context("spawn")
-    messages = context.Queue()
+    with _reader(on_report) as messages:
+        waiting = dict(enumerate(tasks))
+        alone: list[int] = []
+        while waiting:
+            now = {i: waiting[i] for i in alone[:1]} or waiting
+            try:
+                for i, result in _in_pool(work, dict(now), workers, threads, messages):
+                    yield waiting.pop(i), result
+            except BrokenProcessPool:
+                if on_death is None:
+                    raise RunError(
+                        "a worker process was killed, perhaps for want of memory; run the same command again"
+                    ) from None
+                if len(now) == 1:
+                    (i,) = now
+                    yield waiting[i], on_death(waiting.pop(i))
+                # A pool does not say whose worker it was, but its queue is short: try the first ones one by one.
+                alone = alone or list(waiting)[: 2 * workers + 1]
+            alone = [i for i in alone if i in waiting]
+
+
+def _in_pool(
+    work: Callable[[Task, Report], Result], tasks: dict[int, Task], workers: int, threads: int, messages: Any
+) -> Iterator[tuple[int, Result]]:
+    others = set(multiprocessing.active_children())
+    count = min(workers, len(tasks))
+    executor = ProcessPoolExecutor(count, _CONTEXT, initializer=_start_worker, initargs=(threads, messages))
+    try:
+        futures: dict[Future[Result], int] = {executor.submit(_call, work, task): i for i, task in tasks.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _reader(on_report: Report) -> Iterator[Any]:
+    """Yield a queue whose messages go to ``on_report`` while the block runs."""
+    messages = _CONTEXT.Queue()
     done = threading.Event()
     reader = threading.Thread(target=_read, args=(messages, on_report, done), daemon=True)
     reader.start()
-    executor = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads, messages))
     try:
-        futures: dict[Future[Result], Task] = {executor.submit(_call, work, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool:
-        raise RunError("a worker process was killed, perhaps for want of memory; run the same command again") from None
+        yield messages
     finally:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        executor.shutdown(cancel_futures=True)
         done.set()
         reader.join()
 

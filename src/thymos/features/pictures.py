@@ -8,6 +8,7 @@ recordings, for augmentation, lie in files of their own.
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -33,11 +34,12 @@ from thymos.audio import (
 )
 from thymos.audio.segments import Span
 from thymos.corpora.table import Clip, Corpus
+from thymos.errors import AudioError
 from thymos.features.copies import changed_copy
 from thymos.features.front_end import front_end
 from thymos.features.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 
-_PICTURES_VERSION = 1
+_PICTURES_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,10 @@ def _write(
     module = front_end(sound, features).eval()
 
     def picture(clip: Clip) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
-        waveform = resample(read_waveform(root / clip.path), sound.rate_hz)
+        try:
+            waveform = resample(read_waveform(root / clip.path), sound.rate_hz)
+        except AudioError as error:
+            raise AudioError(f"{clip.path} {error}") from None
         samples = changed_copy(prepare(waveform.samples, sound), sound.rate_hz, copy, clip.sound.sha256)
         with torch.inference_mode():
             values = module(torch.from_numpy(segments_of(samples, sound))).numpy()
@@ -187,7 +192,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``; it takes that name only if the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_left_behind(folder)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{os.getpid()}."))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{platform.node()}.{os.getpid()}."))
     try:
         yield temporary
         try:
@@ -200,9 +205,9 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def _remove_left_behind(folder: Path) -> None:
-    """Remove temporary folders of processes that were killed; they would never be used, and they are large."""
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        process = left.name.split(".")[2]
+    """Remove temporary folders of this machine's killed processes: they would never be used, and they are large."""
+    for left in folder.parent.glob(f".{folder.name}.{platform.node()}.*"):
+        process = left.name.split(".")[-2]
         try:
             os.kill(int(process), 0)
         except ProcessLookupError:

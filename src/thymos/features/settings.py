@@ -10,6 +10,7 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -33,6 +34,12 @@ class SoundSettings(Settings):
     """Only for ``sliding``."""
     max_silence_s: PositiveFloat | None = None
     """Recordings with more seconds of silence than this are left out."""
+
+    @model_validator(mode="after")
+    def _are_at_least_a_sample(self) -> "SoundSettings":
+        if min(self.window_s, self.hop_s) * self.rate_hz < 1:
+            raise ValueError(f"window_s and hop_s must last at least a sample, 1/{self.rate_hz} s")
+        return self
 
     @property
     def window(self) -> int:

@@ -23,25 +23,12 @@ from thymos.files import whole_file
 DOTS_PER_INCH = 200
 WIDE_INCHES = (7.2, 3.6)
 """Across a page or both columns of a paper."""
-SQUARE_INCHES = (4.6, 4.2)
 
 INK = "#1f2430"
 MUTED = "#667085"
 GRID = "#e4e7ec"
 ACCENT = "#3451b2"
 SECOND = "#c2571a"
-
-EMOTION_COLOURS = {
-    "anger": "#c8322b",
-    "disgust": "#5c8a2c",
-    "fear": "#7a4fb5",
-    "happiness": "#d99a00",
-    "sadness": "#2f6fb3",
-    "neutral": "#7a7f87",
-    "calm": "#2a9d8f",
-    "surprise": "#d4589b",
-}
-"""One colour per emotion, the same in every figure."""
 
 
 @dataclass(frozen=True)

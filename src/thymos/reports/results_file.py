@@ -124,6 +124,8 @@ class ProtocolFacts(_Part):
     folds: int
     repeats: int = Field(1, ge=1)
     must_not_cross: list[str] = []
+    absent: list[str] = []
+    """Recordings that a file protocol names and the corpus does not have."""
 
 
 class Excluded(_Part):

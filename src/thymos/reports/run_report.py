@@ -50,7 +50,6 @@ def write_report(run_dir: Path) -> Path:
             "segment": _matrices(results.labels, results.confusion.segment),
         },
         last_fold=_last_fold(results),
-        fold_names=fold_names(results),
         plots=_plots(results),
         figures=_draw(results, run_dir / "figures"),
     )
@@ -62,13 +61,6 @@ def write_report(run_dir: Path) -> Path:
 def recipe_name(results: Results) -> str:
     """Return the recipe's own name."""
     return str(results.recipe.get("name", "unnamed recipe"))
-
-
-def fold_names(results: Results) -> list[str]:
-    """Return the folds' names, with the repeat where there are several."""
-    if results.protocol.repeats == 1:
-        return [fold.name for fold in results.folds]
-    return [f"repeat {fold.repeat + 1}, {fold.name}" for fold in results.folds]
 
 
 def shares(counts: list[list[int]], of: Side) -> Matrix:
@@ -84,7 +76,7 @@ def _draw(results: Results, folder: Path) -> dict[str, Path]:
     """Draw every figure into ``folder`` and return caption -> file."""
     drawn = {
         "folds": figures.folds_figure(
-            fold_names(results),
+            [fold.name for fold in results.folds],
             [fold.recording.accuracy for fold in results.folds],
             [fold.segment.accuracy for fold in results.folds],
             1 / len(results.labels),

@@ -13,25 +13,28 @@ def study_markdown(study: dict[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    head = "| row | protocol, folds | per segment | per recording | UAR per recording | published | compared, per recording |"
-    lines = [head, "|---|---|---|---|---|---|---|"]
+    columns = ("row", "protocol, folds", "per segment", "per recording", "UAR per recording", "published", "compared")
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for row in rows:
-        divided = f"{row['protocol']}, {row['repeats']} × {row['folds'] // row['repeats']}"
-        if row["failed"]:
-            lines.append(f"| {row['row']} | {divided} | failed: {row['failed']} | | | | |")
-            continue
-        segment, recording = row["summary"]["segment"], row["summary"]["recording"]
-        cells = [
-            row["row"],
-            divided,
-            _score(segment["accuracy"]),
-            _score(recording["accuracy"]),
-            _score(recording["uar"]),
-            _published(row["published"]),
-            _verdict(row["comparison"]),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        cells = [row["row"], row["protocol"], f"failed: {row['failed']}", "", "", "", ""]
+        if not row["failed"]:
+            segment, recording = row["summary"]["segment"], row["summary"]["recording"]
+            cells = [
+                row["row"],
+                f"{row['protocol']}, {row['repeats']} × {row['folds']}",
+                _score(segment["accuracy"]),
+                _score(recording["accuracy"]),
+                _score(recording["uar"]),
+                _published(row["published"]),
+                _verdict(row["comparison"]),
+            ]
+        lines.append("| " + " | ".join(map(_in_cell, cells)) + " |")
     return "\n".join(lines)
+
+
+def _in_cell(text: str) -> str:
+    """Return ``text`` on one line, with nothing in it that would end a table's cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _score(score: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 def write_study_report(out: Path) -> Path:
-    """Write ``study.html`` and ``study.md`` into a finished study's folder, and ``report.html`` into the folder of each row.
+    """Write ``study.html`` and ``study.md`` into a finished study's folder, and ``report.html`` into each row's.
 
     Returns:
         The path of ``study.html``.

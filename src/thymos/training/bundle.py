@@ -17,6 +17,8 @@ def write_bundle(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
 
     ``model.json`` is written last and holds the weights' SHA-256: a folder that has it is whole.
     """
+    about_file = folder / "model.json"
+    about_file.unlink(missing_ok=True)  # an earlier model's, which would not fit these weights
     weights = folder / "weights.safetensors"
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with whole_file(weights) as temporary:
@@ -24,6 +26,6 @@ def write_bundle(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     write_json(
-        folder / "model.json",
+        about_file,
         {"format": FORMAT, **about, "parameters": parameters, "sha256": {weights.name: digest}},
     )

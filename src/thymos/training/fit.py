@@ -1,5 +1,6 @@
 """Fitting a network to pictures: one readable loop."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from thymos.errors import RecipeError, TrainingError
 from thymos.features.augment import BatchAugmentation
+from thymos.features.front_end import front_end
 from thymos.models.registry import build_model
 from thymos.training.recipe import Recipe, TrainingSettings
 
@@ -57,6 +60,9 @@ def fit(
         seed: of initial weights, order, dropout and augmentation.
         on_epoch: called after each epoch.
         watch: pictures and targets that are scored after each epoch, never trained on; the network stays the same.
+
+    Raises:
+        TrainingError: the loss stopped being a number.
     """
     settings = recipe.training
     inputs = torch.from_numpy(np.ascontiguousarray(pictures)).to(_input_type(settings))
@@ -84,12 +90,29 @@ def fit(
                 loss_sum += loss.detach() * len(batch)
                 correct += (logits.detach().argmax(1) == _heaviest(asked)).sum()
             epoch = Epoch(number, float(loss_sum) / len(wanted), int(correct) / len(wanted))
+            if not math.isfinite(epoch.loss):
+                raise TrainingError(f"training {recipe.name} diverged: its loss was not a number in epoch {number}")
             if watch is not None:
                 loss_there, accuracy_there = _score(model.eval(), *watch, settings)
                 epoch = replace(epoch, validation_loss=loss_there, validation_accuracy=accuracy_there)
             curve.append(epoch)
             on_epoch(epoch)
     return Fitted(model.eval(), tuple(curve))
+
+
+def check_buildable(recipe: Recipe, n_classes: int) -> None:
+    """Check, before any work, that the recipe's network can be built for the pictures that the recipe makes.
+
+    Raises:
+        RecipeError: it cannot, such as a picture too small for so many poolings.
+    """
+    silence = torch.zeros(1, recipe.sound.window)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            picture = front_end(recipe.sound, recipe.features)(silence)
+            build_model(recipe.model, _shape(picture.numpy()), n_classes)
+    except (ValueError, RuntimeError) as error:
+        raise RecipeError(f"recipe {recipe.name}: {error}") from None
 
 
 def predict_probabilities(

@@ -1,7 +1,7 @@
 """Recipes: everything that decides what is trained and how, in one checked object read from YAML."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeGuard, get_args
@@ -76,11 +76,7 @@ def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe
     Raises:
         RecipeError: no such recipe, not YAML, an unknown key (with the nearest right one), or a bad value.
     """
-    text, where = _read(str(name_or_path))
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    content, where, _ = read_yaml(name_or_path, "recipe", shipped_recipes)
     if not isinstance(content, dict):
         raise RecipeError(f"{where} is not a recipe: it holds no keys")
     for change in changes:
@@ -100,19 +96,41 @@ def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where}: {first_complaint(error, Recipe)}") from None
 
 
-def _read(name_or_path: str) -> tuple[str, str]:
+def read_yaml(
+    name_or_path: str | Path, kind: Literal["recipe", "study"], shipped: Callable[[], list[str]]
+) -> tuple[Any, str, Path | None]:
+    """Read a YAML file, or what comes with Thymos under a name.
+
+    Args:
+        name_or_path: anything that is a file, or ends as one would, is read; all else is a name.
+        kind: what it is to be, for messages.
+        shipped: returns the names of that kind that come with Thymos.
+
+    Returns:
+        The content, what to call it in messages, and the file's folder (None for what is shipped).
+
+    Raises:
+        RecipeError: no such name (with the nearest right one), not readable, or not YAML.
+    """
     path = Path(name_or_path).expanduser()
+    folder = None
     if path.suffix in (".yaml", ".yml") or path.is_file():
+        where, folder = str(path), path.parent
         try:
-            return path.read_text(encoding="utf-8"), str(path)
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise RecipeError(f"{path} cannot be read: {reason}") from None
-    names = shipped_recipes()
-    if name_or_path not in names:
-        raise RecipeError(f"there is no recipe {name_or_path!r}{nearest(name_or_path, names)}")
-    shipped = resources.files("thymos.configs") / f"{name_or_path}.yaml"
-    return shipped.read_text(encoding="utf-8"), f"recipe {name_or_path}"
+    else:
+        name, names = str(name_or_path), shipped()
+        if name not in names:
+            raise RecipeError(f"there is no {kind} {name!r}{nearest(name, names)}")
+        where = f"{kind} {name}"
+        text = (resources.files("thymos.configs") / f"{name}.yaml").read_text(encoding="utf-8")
+    try:
+        return yaml.safe_load(text), where, folder
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
