@@ -256,14 +256,26 @@ def test_exclusions_are_told_apart(page_of, results):
     assert "every file of the corpus was used" in _words(page_of(results))
 
 
+def test_what_a_protocol_names_in_vain_is_listed(page_of, results):
+    assert "does not have" not in _words(page_of(results))
+    results["protocol"]["absent"] = [HOSTILE, "anger/a01 (1).wav"]
+    page = page_of(results)
+    assert "2 recordings that the protocol names and the corpus does not have" in _words(page)
+    assert "anger/a01 (1).wav" in page
+    assert "<script" not in page
+
+
 def test_repeats_are_named_and_counted_once(page_of, results):
     results["protocol"]["repeats"] = 2
     second = deepcopy(results["folds"])
     for fold in second:
         fold["repeat"] = 1
     results["folds"] += second
+    for fold in results["folds"]:  # as the protocols name them
+        fold["name"] = f"repeat {fold['repeat'] + 1} fold {fold['fold'] + 1}"
     words = _words(page_of(results))
-    assert "repeat 2, fold 1" in words
+    assert "repeat 2 fold 1" in words
+    assert not re.search(r"repeat \d,? repeat", words)
     assert f"of {np.sum(results['confusion']['recording']) // 2} recordings" in words
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from thymos.errors import RunError
 from thymos.reports import study_figures as figures
+from thymos.reports.study_markdown import study_markdown
 from thymos.reports.study_report import read_study, study_page
 
 HOSTILE = "<script>alert('x')</script> & co"
@@ -24,7 +25,8 @@ def _row(name: str, mean: float, **more: Any) -> dict[str, Any]:
     row = {
         "row": name, "slug": "a-row", "group": "Networks", "note": "Is it good?", "recipe": "model3",
         "protocol": "recording", "failed": None, "published": None, "chosen": [], "folds": 5, "repeats": 1,
-        "clips": 602, "parameters": [123456], "summary": {"segment": _level(mean), "recording": _level(mean + 0.02)},
+        "clips": 602, "absent": [], "parameters": [123456],
+        "summary": {"segment": _level(mean), "recording": _level(mean + 0.02)},
         "by_fold": [
             {"repeat": r, "fold": f, "segment": {"accuracy": mean + 0.01 * (f - 2) + 0.005 * r},
              "recording": {"accuracy": mean + 0.02 * (f - 2)}}
@@ -42,7 +44,7 @@ def _row(name: str, mean: float, **more: Any) -> dict[str, Any]:
 def _comparison(difference: float, p: float, shown: bool) -> dict[str, Any]:
     return {
         "to": "base", "none_because": None, "sentence": f"it is {difference} away", "difference": difference,
-        "interval": [difference - 0.02, difference + 0.02], "p_holm": p, "shown": shown,
+        "interval": [difference - 0.02, difference + 0.02], "p_holm": p, "mcnemar_p_holm": 0.25, "shown": shown,
     }  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def test_the_table_says_what_was_measured_and_what_was_published():
     text = _text(study_page(_study()))
     assert "63.0 ± 3.0 59.0 to 67.0" in text
     assert "64.12 ± 5.7" in text
-    assert "+8.0 6.0 to 10.0 to base < 0.001" in text.replace("&lt;", "<")
+    assert "+8.0 6.0 to 10.0 to base < 0.001 McNemar 0.250" in text.replace("&lt;", "<")
     assert "−1.0 −3.0 to 1.0 to base 0.700" in text
     assert "chosen: a · b" in text
     assert "10 2,000" in text
@@ -117,6 +119,28 @@ def test_a_study_of_failures_has_a_page():
     study = _study()
     study["rows"] = study["rows"][-1:]
     assert "1 row has no result" in _text(study_page(study))
+
+
+def test_what_a_protocol_names_in_vain_is_listed():
+    study = _study()
+    study["rows"][0] |= {"protocol": "file:lists", "absent": ["anger/gone.wav"]}
+    text = _text(study_page(study))
+    assert "base: 1 recording named by file:lists and not in the corpus anger/gone.wav" in text
+    assert "not in the corpus" not in _text(study_page(_study()))
+
+
+def test_the_markdown_table_has_a_line_for_every_row():
+    study = _study()
+    study["rows"][-1] |= {"row": "a|b", "failed": "ValueError:\n no | good"}
+    lines = study_markdown(study).splitlines()
+    assert lines[0] == "### Networks"
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 2 + len(study["rows"])
+    # Bars that are no cell borders are escaped, so every line has as many cells.
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {8}
+    assert table[-1] == r"| a\|b | recording | failed: ValueError: no \| good |  |  |  |  |"
+    assert "| again | recording, 5 × 5 |" in table[-2]
+    assert "| base | recording, 1 × 5 | 63.0 ± 3.0 [59.0, 67.0] |" in table[2]
 
 
 def test_quick_and_synthetic_studies_say_so():

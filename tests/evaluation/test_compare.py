@@ -363,7 +363,8 @@ class TestSentence:
 
     def test_without_a_t_test_it_names_what_it_rests_on(self) -> None:
         assert sentence(make_comparison(interval=(0.02, 0.10), p=0.01), "recording", "take") == (
-            "take is 6.0 points above recording (95 % bootstrap interval 2.0 to 10.0; McNemar's p = 0.010)"
+            "take is 6.0 points above recording (95 % bootstrap interval 2.0 to 10.0; McNemar's p = 0.010, "
+            "on one drawing of the folds)"
         )
 
     def test_a_small_p_alone_claims_nothing(self) -> None:

@@ -5,7 +5,6 @@ on, and a network that only remembers would seem to recognise emotions. The labe
 to be learned, so whatever is scored above chance is leaked.
 """
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,13 +92,6 @@ def test_segments_follow_their_recording(corpus, recipe, pictures, protocol):
         ]
         assert sides == [set(fold.train), set(fold.test)]
         assert len(task.train_segments) + len(task.test_segments) == len(pictures.clip_index)
-
-
-def test_a_protocol_divides_clips_and_knows_no_segments():
-    """Folds name clips; nothing that a caller may give to a protocol or an evaluation names a segment."""
-    named = {*inspect.signature(apply_protocol).parameters, *inspect.signature(evaluate).parameters}
-    named |= {*Fold.__dataclass_fields__, *EvaluationPlan.__dataclass_fields__}
-    assert not [name for name in named if "segment" in name]
 
 
 def test_a_fold_with_a_recording_on_both_sides_is_refused(corpus):

@@ -80,6 +80,7 @@ def done(corpus: Corpus, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
         ("accuracy: 50.45", "accuracy: 0.5045", "published.accuracy: "),
         ("name: wider, set", "name: wider, sets", "unknown key 'choose.candidates.1.sets'; did you mean 'set'?"),
         ('channels": [4]', 'channels": [four]', "row 'chosen', candidate 'wider': recipe model1: model.conv_channels"),
+        ('"model.conv_channels": [4]', "sound.max_silence_s: 3", "'wider': sound.max_silence_s is not the row's"),
         ("rows:", "row:", "it declares no rows"),
     ],
 )
@@ -140,6 +141,16 @@ def test_every_row_has_results_and_a_line(done):
     assert table.loc["by take", "verdict"]
     assert table.loc["plain", "published_accuracy"] == pytest.approx(0.5045)
     assert table.loc["chosen", "chosen"].count(";") == 1
+    assert table.loc["by take", "p_mcnemar"] <= table.loc["by take", "p_mcnemar_holm"] <= 1
+
+
+def test_a_row_that_chooses_says_among_what(done):
+    results = json.loads((done / "rows/chosen/results.json").read_text())
+    channels = {each["name"]: each["recipe"]["model"]["conv_channels"] for each in results["candidates"]}
+    assert channels == {"as it is": [2], "wider": [4]}
+    assert len(results["chosen"]) == 2
+    assert set(results["chosen"]) <= channels.keys()
+    assert json.loads((done / "rows/plain/results.json").read_text())["candidates"] == []
 
 
 def test_a_row_means_what_evaluate_measures(done, corpus, cache, tmp_path):
@@ -200,6 +211,42 @@ def test_a_folder_of_another_study_is_refused(done, corpus, cache, tmp_path):
         run_study(corpus, other, done, cache, workers=1)
 
 
+def test_a_folder_of_the_whole_study_takes_no_part_of_it(done, corpus, cache, tmp_path):
+    plan = load_study(written(tmp_path, STUDY + DEEP))
+    before = (done / "study.csv").read_bytes()
+    with pytest.raises(RunError, match="another only"):
+        run_study(corpus, plan.only(["by take"]), done, cache, workers=1)
+    assert (done / "study.csv").read_bytes() == before
+    assert plan.only([row.name for row in plan.rows]) == plan
+
+
+def test_a_folder_of_another_torch_is_refused(done, corpus, cache, tmp_path, monkeypatch):
+    from thymos.evaluation import study
+
+    now = study.versions()
+    monkeypatch.setattr(study, "versions", lambda: now | {"torch": "0.1"})
+    with pytest.raises(RunError, match=r"another versions\.torch"):
+        run_study(corpus, load_study(written(tmp_path, STUDY + DEEP)), done, cache, workers=1)
+
+
+def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, cache, tmp_path, monkeypatch):
+    """Workers stand in: what they do when one of them is killed has its own tests."""
+    from thymos.evaluation import study
+
+    def first_one_killed(work, tasks, workers, threads, on_death):
+        for number, task in enumerate(tasks):
+            yield task, on_death(task) if number == 0 else work(task, lambda message: None)
+
+    monkeypatch.setattr(study, "in_workers", first_one_killed)
+    two_rows = STUDY.replace("protocol: take", 'set: {"model.conv_channels": [3]}')
+    plan = load_study(written(tmp_path, two_rows)).only(["by take"])
+    content = run_study(corpus, plan, tmp_path / "out", cache, workers=2)
+    plain, other = content["rows"]
+    assert plain["failed"] == "its worker process was killed, perhaps for want of memory"
+    assert other["failed"] is None
+    assert other["comparison"]["none_because"] == "plain has no result"
+
+
 # --- the choice ---
 
 
@@ -255,29 +302,46 @@ def test_a_validation_part_is_the_inner_split(corpus):
 # --- kills ---
 
 
-def test_a_killed_study_ends_with_the_same_bytes(mini, tmp_path):
-    """kill -9 of the command in the middle of its cells; then the same command to its end."""
-    words = [sys.executable, "-m", "thymos", "study", "../study.yaml", "--corpus", str(mini), "--out", "out"]
-    words += ["--workers", "1", "--quiet", "--cache-dir", str(tmp_path / "cache"), "--rows", "chosen"]
-    written(tmp_path, STUDY)
-    for place in ("whole", "cut"):
-        (tmp_path / place).mkdir()
-    whole = subprocess.run(words, cwd=tmp_path / "whole", capture_output=True, text=True)
-    assert whole.returncode == 0, whole.stderr
-    victim = subprocess.Popen(words, cwd=tmp_path / "cut", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for_cells(victim, tmp_path / "cut/out/cells", 3)
+def test_a_killed_study_ends_with_the_same_bytes_as_a_whole_one_of_one_worker(mini, tmp_path):
+    """kill -9 of the command while both its workers are fitting; then the same command to its end."""
+    text = STUDY.replace("training.epochs: 1,", "training.epochs: 15,")  # a cell takes longer than it takes to kill
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        written(folder, text)
+
+    def words(workers: int) -> list[str]:
+        call = [sys.executable, "-m", "thymos", "study", "study.yaml", "--corpus", str(mini), "--out", "out"]
+        call += ["--cache-dir", str(tmp_path / "cache"), "--quiet", "--rows", "chosen", "--workers", str(workers)]
+        return call
+
+    undisturbed = subprocess.run(words(1), cwd=whole, capture_output=True, text=True)
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    victim = subprocess.Popen(words(2), cwd=cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for_cells(victim, cut / "out/cells", 1)
     victim.send_signal(signal.SIGKILL)
     victim.wait()
-    assert not (tmp_path / "cut/out/study.csv").exists()
-    resumed = subprocess.run(words, cwd=tmp_path / "cut", capture_output=True, text=True)
+    finished = {path.name for path in (whole / "out/cells").glob("*.json")}
+    assert 1 <= len(list((cut / "out/cells").glob("*.json"))) <= len(finished) - 2
+    assert not (cut / "out/study.csv").exists()
+    resumed = subprocess.run(words(2), cwd=cut, capture_output=True, text=True)
     assert resumed.returncode == 0, resumed.stderr
-    pages = {}
-    for place in ("whole", "cut"):
-        out = tmp_path / place / "out"
-        pages[place] = [line for line in (out / "study.html").read_text().split("\n") if "data-timing" not in line]
-        assert len(pages[place]) == len((out / "study.html").read_text().split("\n")) - 1
-    assert pages["cut"] == pages["whole"]
-    assert (tmp_path / "cut/out/study.csv").read_bytes() == (tmp_path / "whole/out/study.csv").read_bytes()
+
+    assert {path.name for path in (cut / "out/cells").glob("*.json")} == finished
+    assert (cut / "out/study.csv").read_bytes() == (whole / "out/study.csv").read_bytes()
+    assert _page_without_times(cut) == _page_without_times(whole)
+    rows = sorted(path.name for path in (whole / "out/rows").iterdir())
+    assert rows == ["chosen", "plain"]
+    for row in rows:
+        predictions = [folder / "out/rows" / row / "predictions.csv" for folder in (cut, whole)]
+        assert predictions[0].read_bytes() == predictions[1].read_bytes()
+
+
+def _page_without_times(folder: Path) -> list[str]:
+    """The lines of the page but the one that hangs on time, and its command without the number of workers."""
+    lines = re.sub("--workers [12]", "--workers N", (folder / "out/study.html").read_text()).split("\n")
+    kept = [line for line in lines if "data-timing" not in line]
+    assert len(kept) == len(lines) - 1
+    return kept
 
 
 def _wait_for_cells(victim: subprocess.Popen[bytes], folder: Path, count: int) -> None:

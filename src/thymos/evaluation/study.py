@@ -324,7 +324,7 @@ def _identity(corpus: Corpus, plan: StudyPlan) -> dict[str, Any]:
         "format": 1,
         "study": plan.name,
         "quick": plan.quick,
-        "only": None if plan.selected is None else list(plan.selected),
+        "choice of rows": None if plan.selected is None else list(plan.selected),
         "versions": {package: now[package] for package in ("thymos", "torch", "numpy")},
         "corpus": {clip.path: f"{clip.emotion} {clip.sound.sha256}" for clip in corpus.clips},
     }

@@ -1,7 +1,5 @@
 """A changed copy of a recording, for augmentation: another pitch, noise, another level."""
 
-import hashlib
-
 import numpy as np
 
 from thymos.audio import Samples, shift_pitch
@@ -15,7 +13,7 @@ def changed_copy(samples: Samples, rate_hz: int, copy: CopySettings, sha256: str
         samples: a recording, normalised as it is going to be.
         rate_hz: its rate.
         copy: what changes.
-        sha256: of the recording, in hexadecimal; it and ``copy`` seed the noise.
+        sha256: of the recording, in hexadecimal; it alone seeds the noise.
 
     Raises:
         MissingExtraError: the pitch changes, and python-stretch is not installed.
@@ -23,15 +21,10 @@ def changed_copy(samples: Samples, rate_hz: int, copy: CopySettings, sha256: str
     if copy.pitch_semitones:
         samples = shift_pitch(samples, rate_hz, copy.pitch_semitones)
     if copy.noise_snr_db is not None:
-        samples = samples + _noise(samples, copy.noise_snr_db, _seed(sha256, copy))
+        samples = samples + _noise(samples, copy.noise_snr_db, int(sha256, 16))
     if copy.gain_db:
         samples = samples * np.float32(10 ** (copy.gain_db / 20))
     return samples
-
-
-def _seed(sha256: str, copy: CopySettings) -> int:
-    """Two copies of a recording get noise of their own."""
-    return int(hashlib.sha256(f"{sha256} {copy.model_dump_json()}".encode()).hexdigest(), 16)
 
 
 def _noise(samples: Samples, snr_db: float, seed: int) -> Samples:

@@ -39,7 +39,7 @@ from thymos.features.copies import changed_copy
 from thymos.features.front_end import front_end
 from thymos.features.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 
-_PICTURES_VERSION = 2
+_PICTURES_VERSION = 1
 
 
 @dataclass(frozen=True)
