@@ -214,7 +214,7 @@ def test_a_folder_of_another_study_is_refused(done, corpus, cache, tmp_path):
 def test_a_folder_of_the_whole_study_takes_no_part_of_it(done, corpus, cache, tmp_path):
     plan = load_study(written(tmp_path, STUDY + DEEP))
     before = (done / "study.csv").read_bytes()
-    with pytest.raises(RunError, match="another only"):
+    with pytest.raises(RunError, match="another choice of rows"):
         run_study(corpus, plan.only(["by take"]), done, cache, workers=1)
     assert (done / "study.csv").read_bytes() == before
     assert plan.only([row.name for row in plan.rows]) == plan
