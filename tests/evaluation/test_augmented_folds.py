@@ -12,9 +12,9 @@ import pytest
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.protocols import apply_protocol
 from thymos.errors import ProtocolError
-from thymos.evaluation import crossval
-from thymos.evaluation.crossval import FoldTask, fold_tasks, run_fold
+from thymos.evaluation import picture_folds
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
+from thymos.evaluation.picture_folds import FoldTask, fold_tasks, run_fold
 from thymos.evaluation.workers import torch_threads
 from thymos.features.pictures import Pictures, make_pictures
 from thymos.reports.run_report import write_report
@@ -56,7 +56,7 @@ def first_task(corpus: Corpus, recipe: Recipe, cache: Path, watched: bool = Fals
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is fitted on and what is tested on, in the next fold that is run."""
     noted: dict[str, Any] = {}
-    fit, predict = crossval.fit, crossval.predict_probabilities
+    fit, predict = picture_folds.fit, picture_folds.predict_probabilities
 
     def noting_fit(recipe, pictures, targets, *others, **more):
         noted.update(train=pictures, targets=targets)
@@ -66,8 +66,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         noted.update(test=pictures)
         return predict(model, pictures, settings)
 
-    monkeypatch.setattr(crossval, "fit", noting_fit)
-    monkeypatch.setattr(crossval, "predict_probabilities", noting_predict)
+    monkeypatch.setattr(picture_folds, "fit", noting_fit)
+    monkeypatch.setattr(picture_folds, "predict_probabilities", noting_predict)
     return noted
 
 

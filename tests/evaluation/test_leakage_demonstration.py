@@ -15,8 +15,8 @@ from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.folds import Fold, Protocol, check_leakage
 from thymos.corpora.protocols import apply_protocol, shuffle_labels
 from thymos.errors import LeakageError
-from thymos.evaluation.crossval import FoldTask, fold_tasks, run_fold
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
+from thymos.evaluation.picture_folds import FoldTask, fold_tasks, run_fold
 from thymos.evaluation.workers import torch_threads
 from thymos.features.pictures import Pictures, make_pictures
 from thymos.training.recipe import Recipe, parse_recipe

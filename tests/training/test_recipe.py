@@ -21,7 +21,7 @@ def test_every_shipped_recipe_parses_and_has_its_files_name(name: str) -> None:
     path = Path(str(resources.files("thymos.configs") / f"{name}.yaml"))
     assert load_recipe(path) == recipe
     # Resolved, written and read again it is the same recipe: that is what a run folder keeps.
-    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+    assert parse_recipe(recipe.model_dump(mode="json"), name) == recipe
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,9 @@ def test_a_change_may_name_a_part_that_the_file_leaves_out_and_the_last_wins(tmp
         ("model.dropout=2", "model.dropout"),
         ("model.family=study_cmn", "study_cnn"),
         ("name=", "name: "),
+        ("kind=picture", "kind: there is no 'picture'; did you mean 'pictures'?"),
+        ("kind=[pictures]", "kind: there is no \"['pictures']\"; did you mean 'pictures'?"),
+        ("kind=", "kind: there is no 'None'; there are pictures"),
     ],
 )
 def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:

@@ -20,6 +20,7 @@ from thymos.cli.options import (
     SeedOption,
     StrictOption,
 )
+from thymos.errors import RecipeError
 
 if TYPE_CHECKING:
     from thymos.corpora import Corpus
@@ -57,13 +58,18 @@ def evaluate(
     """
     from thymos.evaluation.evaluate import EvaluationPlan
     from thymos.evaluation.evaluate import evaluate as run_evaluation
+    from thymos.evaluation.methods import method_for
     from thymos.reports.run_report import write_report
-    from thymos.training.recipe import load_recipe
+    from thymos.training.recipe import EvaluableRecipe, load_recipe
 
     if precision:
         changes = [*(changes or ()), f"training.precision={precision}"]
+    settings = load_recipe(recipe, changes or ())
+    if not isinstance(settings, EvaluableRecipe):
+        raise RecipeError(f"recipe {settings.name} is of kind {settings.kind}, which cannot be evaluated")
+    preparing = method_for(settings).preparing
     plan = EvaluationPlan(
-        load_recipe(recipe, changes or ()),
+        settings,
         protocol,
         folds,
         repeats,
@@ -82,7 +88,7 @@ def evaluate(
             cache_dir or default_cache_dir(),
             workers,
             shlex.join(["thymos", *sys.argv[1:]]),
-            _watcher(bars),
+            _watcher(bars, preparing),
         )
     absent = results["protocol"]["absent"]
     if absent:
@@ -120,11 +126,11 @@ def summary_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def _watcher(bars: Any) -> Any:
-    """Return a Watcher that moves two bars: pictures made, and epochs trained."""
+def _watcher(bars: Any, preparing: str) -> Any:
+    """Return a Watcher that moves two bars: pictures made, and epochs trained, or folds where there are no epochs."""
     from thymos.evaluation.evaluate import Watcher
 
-    pictures = bars.add_task("Making pictures", total=None)
+    pictures = bars.add_task(preparing, total=None)
     training = bars.add_task("Training", total=None, visible=False)
     epochs_of_fold: dict[str, int] = {}
     epochs_each = 0
@@ -134,8 +140,9 @@ def _watcher(bars: Any) -> Any:
 
     def on_folds(folds: int, epochs: int) -> None:
         nonlocal epochs_each
-        epochs_each = epochs
-        bars.update(training, total=folds * epochs, visible=True, description=f"Training {folds} folds (epochs)")
+        epochs_each = epochs or 1
+        description = f"Training {folds} folds (epochs)" if epochs else "Fitting (folds)"
+        bars.update(training, total=folds * epochs_each, visible=True, description=description)
 
     def on_report(message: "tuple[str, Epoch]") -> None:
         fold, epoch = message

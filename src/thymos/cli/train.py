@@ -42,11 +42,15 @@ def train(
     from thymos.features.pictures import make_pictures
     from thymos.training.bundle import write_bundle
     from thymos.training.fit import check_buildable, fit
-    from thymos.training.recipe import load_recipe
+    from thymos.training.recipe import Recipe, load_recipe
 
     if precision:
         changes = [*(changes or ()), f"training.precision={precision}"]
     settings = load_recipe(recipe, changes or ())
+    if not isinstance(settings, Recipe):
+        raise RecipeError(
+            f"recipe {settings.name} is of kind {settings.kind}: only kind pictures can be trained into a model"
+        )
     if settings.transductive:
         raise RecipeError(
             "features.normalise=speaker judges a speaker's recordings together: it is for evaluation only"

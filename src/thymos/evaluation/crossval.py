@@ -1,168 +1,22 @@
 """Cross-validation: fit on the training part of each fold, score its test part, keep every prediction."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.table import Corpus
-from thymos.errors import ProtocolError
-from thymos.evaluation.predictions import predictions_frame
-from thymos.evaluation.run import RunFolder
+from thymos.evaluation.methods import method_for
+from thymos.evaluation.run import FoldResult, RunFolder
 from thymos.evaluation.workers import Report, in_workers
-from thymos.features.normalise import speakers_of
-from thymos.features.parts import plain_part, training_part
-from thymos.features.pictures import Pictures, open_pictures
-from thymos.training.fit import Epoch, fit, predict_probabilities
-from thymos.training.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class FoldTask:
-    """All that a worker process needs to fit and score one fold."""
-
-    fold: Fold
-    recipe: Recipe
-    pictures_folder: Path
-    labels: tuple[str, ...]
-    train_segments: tuple[int, ...]
-    test_segments: tuple[int, ...]
-    segment_labels: tuple[int, ...]
-    """Class of every segment of the corpus."""
-    test_clips: tuple[str, ...]
-    """Clip path of each test segment."""
-    test_speakers: tuple[str, ...]
-    seed: int
-    copy_folders: tuple[Path, ...] = ()
-    """Pictures of each of the recipe's copies, for the training part."""
-    segment_speakers: tuple[str, ...] | None = None
-    """Speaker of every segment of the corpus, where the recipe normalises by speaker."""
-    watched: bool = False
-    """Whether the test part is scored after each epoch too: only where it is an inner validation part."""
-
-
-FoldResult = tuple[dict[str, Any], pd.DataFrame]
-
-
-def fold_tasks(
-    corpus: Corpus,
-    recipe: Recipe,
-    folds: Sequence[Fold],
-    pictures: Pictures,
-    seed: int,
-    watched: bool = False,
-) -> list[FoldTask]:
-    """Turn folds of clips into tasks on segments. Segments follow their clip: none can leave it.
-
-    Args:
-        corpus: whose clips the folds name.
-        recipe: what is fitted.
-        folds: of the corpus.
-        pictures: of ``corpus``, made by this recipe, with a copy for each of its ``augmentation.copies``.
-        seed: each fold's own is drawn from it and the fold's number.
-        watched: whether test parts are scored after each epoch too.
-
-    Raises:
-        ProtocolError: the training part of a fold lacks an emotion of the corpus, or the recipe normalises by speaker
-            and the corpus does not tell who speaks.
-        ValueError: ``pictures`` lack the recipe's copies, so the fit would not be augmented.
-    """
-    if len(pictures.copies) != len(recipe.augmentation.copies):
-        raise ValueError("pictures were made without the recipe's augmentation.copies")
-    labels = corpus.emotions
-    speakers = np.array(speakers_of(corpus)) if recipe.features.normalise == "speaker" else None
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
-    clip_labels = np.array([labels.index(clip.emotion) for clip in corpus.clips])
-    segment_labels = clip_labels[pictures.clip_index]
-    tasks = []
-    for fold in folds:
-        lacking = set(range(len(labels))) - {int(clip_labels[place[path]]) for path in fold.train}
-        if lacking:
-            names = ", ".join(labels[i] for i in sorted(lacking))
-            raise ProtocolError(f"{fold.name} has no recording of {names} to train on")
-        test = np.flatnonzero(np.isin(pictures.clip_index, [place[path] for path in fold.test]))
-        tested = [corpus.clips[i] for i in pictures.clip_index[test]]
-        tasks.append(
-            FoldTask(
-                fold=fold,
-                recipe=recipe,
-                pictures_folder=pictures.folder,
-                labels=labels,
-                train_segments=tuple(
-                    np.flatnonzero(np.isin(pictures.clip_index, [place[path] for path in fold.train])).tolist()
-                ),
-                test_segments=tuple(test.tolist()),
-                segment_labels=tuple(segment_labels.tolist()),
-                test_clips=tuple(clip.path for clip in tested),
-                test_speakers=tuple(clip.speaker for clip in tested),
-                seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
-                copy_folders=tuple(copy.folder for copy in pictures.copies),
-                segment_speakers=None if speakers is None else tuple(speakers[pictures.clip_index].tolist()),
-                watched=watched,
-            )
-        )
-    return tasks
-
-
-def run_fold(task: FoldTask, report: Report) -> FoldResult:
-    """Fit one fold and score its test part; ``report`` gets ``(fold name, epoch)`` after each epoch."""
-    started = time.perf_counter()
-    pictures = open_pictures(task.pictures_folder, task.copy_folders)
-    targets = np.array(task.segment_labels, np.int64)
-    train, test = list(task.train_segments), list(task.test_segments)
-
-    def on_epoch(epoch: Epoch) -> None:
-        report((task.fold.name, epoch))
-
-    tested = plain_part(pictures, test, task.segment_speakers)
-    fitted = fit(
-        task.recipe,
-        training_part(pictures, train, task.segment_speakers),
-        np.tile(targets[train], 1 + len(pictures.copies)),
-        len(task.labels),
-        task.seed,
-        on_epoch,
-        watch=(tested, targets[test]) if task.watched else None,
-    )
-    probabilities = predict_probabilities(fitted.model, tested, task.recipe.training)
-    frame = predictions_frame(
-        list(task.test_clips),
-        pictures.times_s[test],
-        (task.fold.repeat, task.fold.index),
-        list(task.test_speakers),
-        [task.labels[i] for i in targets[test]],
-        task.labels,
-        probabilities,
-    )
-    facts = {
-        "repeat": task.fold.repeat,
-        "fold": task.fold.index,
-        "name": task.fold.name,
-        "train_clips": len(task.fold.train),
-        "test_clips": len(task.fold.test),
-        "train_segments": len(train),
-        "test_segments": len(test),
-        "parameters": sum(p.numel() for p in fitted.model.parameters()),
-        "wall_s": round(time.perf_counter() - started, 3),
-        "curve": [_row(epoch) for epoch in fitted.curve],
-    }
-    return facts, frame
-
-
-def _row(epoch: Epoch) -> dict[str, float]:
-    return {name: value for name, value in asdict(epoch).items() if value is not None}
+from thymos.training.recipe import EvaluableRecipe
 
 
 def cross_validate(
     corpus: Corpus,
-    recipe: Recipe,
+    recipe: EvaluableRecipe,
     protocol: Protocol,
-    pictures: Pictures,
+    material: Any,
     run: RunFolder,
     seed: int,
     workers: int,
@@ -176,21 +30,26 @@ def cross_validate(
         corpus: whose clips the folds name.
         recipe: what is fitted.
         protocol: its folds have passed the leakage guard.
-        pictures: of ``corpus``, made by this recipe.
+        material: what the recipe's method prepared of ``corpus``.
         run: where finished folds are kept.
         seed: each fold's own is drawn from it and the fold's number.
         workers: folds fitted at once, each in a process of its own.
         threads: torch threads of each.
-        on_report: gets ``(fold name, Epoch)`` after each epoch.
+        on_report: gets ``(fold name, Epoch)`` after each epoch, from methods that have epochs.
         on_fold: called when a fold is done, or was done before.
+
+    Raises:
+        ProtocolError: a fold cannot be fitted by this recipe.
+        RecipeError: no method evaluates recipes of this kind.
     """
+    method = method_for(recipe)
     for fold in protocol.folds:
         if run.is_finished(fold):
             on_fold(fold)
-    missing = [fold for fold in protocol.folds if not run.is_finished(fold)]
-    tasks = fold_tasks(corpus, recipe, missing, pictures, seed)
+    missing = replace(protocol, folds=tuple(fold for fold in protocol.folds if not run.is_finished(fold)))
+    tasks = method.tasks(corpus, recipe, missing, material, seed)
     if tasks:
-        for task, (facts, frame) in in_workers(run_fold, tasks, min(workers, len(tasks)), threads, on_report):
+        for task, (facts, frame) in in_workers(method.run, tasks, min(workers, len(tasks)), threads, on_report):
             run.save(task.fold, facts, frame)
             on_fold(task.fold)
     # Read back, so that a run that was cut short and one that was not are made of the same digits.

@@ -16,21 +16,20 @@ from thymos.corpora.protocols import apply_protocol, shuffle_labels
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import CorpusError, ProtocolError
 from thymos.evaluation.crossval import cross_validate
+from thymos.evaluation.methods import method_for
 from thymos.evaluation.predictions import write_predictions
 from thymos.evaluation.results import make_results, versions
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.workers import Report
-from thymos.features.pictures import make_pictures
 from thymos.files import write_json
-from thymos.training.fit import check_buildable
-from thymos.training.recipe import Recipe
+from thymos.training.recipe import EvaluableRecipe
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
     """What is to be evaluated, apart from the corpus; all of it decides the numbers."""
 
-    recipe: Recipe
+    recipe: EvaluableRecipe
     protocol: str = "recording"
     folds: int = 5
     repeats: int = 1
@@ -47,8 +46,10 @@ class Watcher:
     """Who is told how far it is; every part may be left out."""
 
     on_pictures: Callable[[int], None] = lambda total: None
+    """How many steps the preparation has; for most recipes they are pictures."""
     on_picture: Callable[[], None] = lambda: None
     on_folds: Callable[[int, int], None] = lambda folds, epochs: None
+    """How many folds there are, and how many epochs each reports: 0 where what is fitted knows none."""
     on_report: Report = lambda message: None
     on_fold: Callable[[Fold], None] = lambda fold: None
 
@@ -70,7 +71,7 @@ def evaluate(
         corpus: what to evaluate on.
         plan: recipe, protocol and seed.
         out: the run folder; new, empty, or an earlier run of the same.
-        cache_dir: where pictures are kept.
+        cache_dir: where pictures, or what else is made of sound, are kept.
         workers: folds fitted at once; does not change the numbers.
         command: for the record.
         watcher: told how far it is.
@@ -78,11 +79,13 @@ def evaluate(
     Raises:
         ProtocolError: the protocol does not fit the corpus.
         LeakageError: its folds leak.
-        RecipeError: no such network can be built for such pictures.
+        RecipeError: what the recipe asks for cannot be built, or its kind is not evaluated.
+        MissingExtraError: the recipe needs a library that is not installed.
         TrainingError: the loss stopped being a number.
         RunError: ``out`` holds something else.
     """
     started = time.perf_counter()
+    method = method_for(plan.recipe)
     corpus = usable_for(corpus, plan.recipe)
     if plan.shuffled_labels:
         corpus = shuffle_labels(corpus, plan.seed)
@@ -91,30 +94,21 @@ def evaluate(
         if not 0 <= plan.only_fold < len(protocol.folds):
             raise ProtocolError(f"there is no fold {plan.only_fold}: they are 0 to {len(protocol.folds) - 1}")
         protocol = replace(protocol, folds=(protocol.folds[plan.only_fold],))
-    check_buildable(plan.recipe, len(corpus.emotions))
+    method.check(corpus, plan.recipe)
     run = RunFolder(out)
     run.claim(_identity(corpus, plan, protocol))
     resumed = sum(map(run.is_finished, protocol.folds))
     if resumed == len(protocol.folds) and (before := run.results()) is not None:
         return before
-    copies = plan.recipe.augmentation.copies
-    watcher.on_pictures(len(corpus.clips) * (1 + len(copies)))
-    pictures = make_pictures(
-        corpus,
-        plan.recipe.sound,
-        plan.recipe.features,
-        cache_dir,
-        watcher.on_picture,
-        workers * plan.threads,
-        copies,
-    )
-    pictures_wall_s = time.perf_counter() - started
-    watcher.on_folds(len(protocol.folds), plan.recipe.training.epochs)
+    watcher.on_pictures(method.steps(corpus, plan.recipe))
+    material = method.prepare(corpus, plan.recipe, cache_dir, watcher.on_picture, workers * plan.threads)
+    features_wall_s = time.perf_counter() - started
+    watcher.on_folds(len(protocol.folds), method.epochs(plan.recipe))
     fold_results = cross_validate(
         corpus,
         plan.recipe,
         protocol,
-        pictures,
+        material,
         run,
         plan.seed,
         workers,
@@ -129,7 +123,8 @@ def evaluate(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_s": round(time.perf_counter() - started, 3),
         "resumed_folds": resumed,
-        "features_wall_s": round(pictures_wall_s, 3),
+        "features_wall_s": round(features_wall_s, 3),
+        **_beside_the_recipe(plan),
     }
     results = make_results(corpus, plan.recipe, protocol, fold_results, plan.seed, facts)
     write_predictions(out / "predictions.csv", pd.concat([frame for _, frame in fold_results]))
@@ -137,13 +132,13 @@ def evaluate(
     return results
 
 
-def usable_for(corpus: Corpus, recipe: Recipe) -> Corpus:
+def usable_for(corpus: Corpus, recipe: EvaluableRecipe) -> Corpus:
     """Return ``corpus`` without the clips that the recipe's rules leave out, the reasons kept.
 
     Raises:
         CorpusError: fewer than two emotions are left.
     """
-    most = recipe.sound.max_silence_s
+    most = recipe.max_silence_s
 
     def too_silent(clip: Clip) -> str | None:
         if most is None or clip.sound.silence_s <= most:
@@ -173,4 +168,10 @@ def _identity(corpus: Corpus, plan: EvaluationPlan, protocol: Protocol) -> dict[
         "corpus": {clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}" for clip in corpus.clips},
         # A list of folds that somebody else drew may change under the same name.
         "division": hashlib.sha256(json.dumps(divided).encode()).hexdigest(),
+        **_beside_the_recipe(plan),
     }
+
+
+def _beside_the_recipe(plan: EvaluationPlan) -> dict[str, Any]:
+    deciding = method_for(plan.recipe).deciding(plan.recipe)
+    return {"deciding": deciding} if deciding else {}

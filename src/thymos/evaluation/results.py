@@ -11,7 +11,6 @@ import pandas as pd
 
 from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus
-from thymos.evaluation.crossval import FoldResult
 from thymos.evaluation.metrics import (
     METRICS,
     Counts,
@@ -22,7 +21,8 @@ from thymos.evaluation.metrics import (
     scores,
 )
 from thymos.evaluation.predictions import Scored, scored_recordings, scored_segments
-from thymos.training.recipe import Recipe
+from thymos.evaluation.run import FoldResult
+from thymos.training.recipe import EvaluableRecipe
 
 FORMAT = 1
 LEVELS = ("segment", "recording")
@@ -30,7 +30,7 @@ LEVELS = ("segment", "recording")
 
 def make_results(
     corpus: Corpus,
-    recipe: Recipe,
+    recipe: EvaluableRecipe,
     protocol: Protocol,
     fold_results: Sequence[FoldResult],
     seed: int,

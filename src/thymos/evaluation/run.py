@@ -21,6 +21,9 @@ from thymos.errors import RunError
 from thymos.evaluation.predictions import read_predictions, write_predictions
 from thymos.files import is_unfinished, write_json
 
+FoldResult = tuple[dict[str, Any], pd.DataFrame]
+"""A fold's facts and its predictions (see ``predictions_frame``)."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -57,7 +60,7 @@ class RunFolder:
         write_predictions(self._file(fold, ".csv"), predictions)
         write_json(self._file(fold, ".json"), facts)
 
-    def load(self, fold: Fold) -> tuple[dict[str, Any], pd.DataFrame]:
+    def load(self, fold: Fold) -> FoldResult:
         """Return what ``save`` kept.
 
         Raises:

@@ -21,10 +21,10 @@ import pandas as pd
 from thymos.corpora.table import Corpus
 from thymos.errors import ThymosError
 from thymos.evaluation.compare import FinishedRun
-from thymos.evaluation.crossval import FoldResult, fold_tasks
+from thymos.evaluation.picture_folds import fold_tasks
 from thymos.evaluation.predictions import write_predictions
 from thymos.evaluation.results import describe_corpus, make_results, versions
-from thymos.evaluation.run import RunFolder
+from thymos.evaluation.run import FoldResult, RunFolder
 from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, CellTask, recording_hits, run_cell
 from thymos.evaluation.study_plan import PlannedRow, StudyPlan
 from thymos.evaluation.study_rows import THREADS, RowCells, names_of_chosen, row_cells

@@ -20,8 +20,9 @@ import numpy as np
 from thymos.corpora.folds import Fold
 from thymos.corpora.table import Corpus
 from thymos.errors import RunError
-from thymos.evaluation.crossval import FoldResult, FoldTask, run_fold
+from thymos.evaluation.picture_folds import FoldTask, run_fold
 from thymos.evaluation.predictions import read_predictions, scored_recordings, write_predictions
+from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.files import write_json
 from thymos.training.recipe import Recipe
@@ -45,14 +46,14 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """The hash of all that decides the cell's numbers; names of recipes and folds do not."""
+        """The hash of all that decides the cell's numbers. Names of recipes and folds do not; all are of one kind."""
         clips = {
             clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}"
             for clip in sorted(self.corpus.clips, key=lambda clip: clip.path)
         }
         deciding = {
             "version": _CELLS_VERSION,
-            "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description"}),
+            "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description", "kind"}),
             "corpus": clips,
             "train": sorted(self.fold.train),
             "test": sorted(self.fold.test),

@@ -20,13 +20,12 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from thymos.corpora.protocols import NAMES
 from thymos.errors import RecipeError
+from thymos.evaluation.inner import INNER_FOLDS
 from thymos.settings import Settings
 from thymos.training.recipe import Recipe, first_complaint, load_recipe, nearest, read_yaml, shipped_studies
 
 QUICK_FOLDS = 2
 QUICK_EPOCHS = 5
-INNER_FOLDS = 5
-"""Into how many folds a training part is divided for an inner split: each is 80 to 20."""
 
 Part = TypeVar("Part", bound=Settings)
 Text = Annotated[str, Field(min_length=1)]
@@ -239,9 +238,12 @@ class _Resolver:
             f"{key}={json.dumps(value)}" for change in (self.base.set, *changes) for key, value in change.items()
         ]
         try:
-            return load_recipe(beside if beside and beside.is_file() else name, written)
+            recipe = load_recipe(beside if beside and beside.is_file() else name, written)
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
+        if not isinstance(recipe, Recipe):
+            raise RecipeError(f"{where}: recipe {name} is of kind {recipe.kind}: a study takes only kind pictures")
+        return recipe
 
     def _compared_to(self, row: Row, base_row: str | None, where: str) -> str | None:
         if "compare_to" not in row.model_fields_set:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from thymos.corpora.folds import GROUPS, Fold, Protocol
+from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
 from thymos.evaluation.evaluate import usable_for
+from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.study_cells import Cell
-from thymos.evaluation.study_plan import INNER_FOLDS, PlannedRow
+from thymos.evaluation.study_plan import PlannedRow
 from thymos.training.recipe import Recipe
 
 THREADS = 1
@@ -60,31 +61,6 @@ def row_cells(corpus: Corpus, row: PlannedRow, seed: int) -> RowCells:
             tuple(tuple(cell(recipe, split, watched=True) for split in splits) for _, recipe in row.candidates)
         )
     return RowCells(row, usable, protocol, (), tuple(inner), None)
-
-
-def inner_splits(corpus: Corpus, protocol: Protocol, fold: Fold, most: int, seed: int) -> list[Fold]:
-    """Divide the training part of ``fold`` by the same rule once more, and return the first ``most`` of the splits.
-
-    A protocol that comes with a validation part has that one split.
-
-    Raises:
-        ProtocolError: the training part is too small to be divided.
-        LeakageError: the split leaks.
-    """
-    if fold.validation:
-        return [replace(fold, test=fold.validation, validation=())]
-    inside = set(fold.train)
-    part = replace(corpus, clips=tuple(clip for clip in corpus.clips if clip.path in inside))
-    # Folds that somebody else drew say what must not cross, not how to divide further.
-    name = protocol.name if protocol.name in ("recording", "take", "sentence", "speaker") else "recording"
-    if "speaker" in protocol.must_not_cross:
-        name = "speaker"
-    groups = {GROUPS[name](clip) for clip in part.clips}
-    inner = apply_protocol(part, name, min(INNER_FOLDS, len(groups)), 1, seed)
-    return [
-        replace(split, repeat=fold.repeat, index=fold.index, name=f"{fold.name}, inner {split.name}")
-        for split in inner.folds[:most]
-    ]
 
 
 def names_of_chosen(cells: RowCells) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Any, Literal, Protocol, TypeGuard, get_args, runtime_checkable
 
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, ValidationInfo, field_validator
@@ -15,6 +15,38 @@ from thymos.features.settings import AugmentationSettings, FeatureSettings, Soun
 from thymos.models.registry import ModelSettings
 from thymos.models.study_cnn import StudyCNNSettings
 from thymos.settings import Settings
+
+
+class AnyRecipe(Protocol):
+    """What recipes of every kind have; they are ``Settings``."""
+
+    @property
+    def kind(self) -> str:
+        """Its key in ``KINDS``."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    @property
+    def description(self) -> str:
+        """What it is, in a line."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Return it, defaults filled in; with ``mode="json"`` as YAML and JSON hold it."""
+
+
+@runtime_checkable
+class EvaluableRecipe(AnyRecipe, Protocol):
+    """A recipe that leads from recordings to predictions."""
+
+    @property
+    def max_silence_s(self) -> float | None:
+        """Recordings with more seconds of silence than this are left out; None: none are."""
+
+    @property
+    def transductive(self) -> bool:
+        """Whether predictions for one recording hinge on other recordings that are tested."""
 
 
 class TrainingSettings(Settings):
@@ -29,7 +61,7 @@ class TrainingSettings(Settings):
 
 
 class Recipe(Settings):
-    """From files to a fitted network."""
+    """Kind pictures, which a file that names no kind is of: from files to a network of pictures of one size."""
 
     name: str = Field(min_length=1)
     description: str = ""
@@ -39,6 +71,12 @@ class Recipe(Settings):
     training: TrainingSettings = TrainingSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     """How training segments are varied."""
+    kind: Literal["pictures"] = "pictures"
+
+    @property
+    def max_silence_s(self) -> float | None:
+        """Recordings with more seconds of silence than this are left out; None: none are."""
+        return self.sound.max_silence_s
 
     @property
     def transductive(self) -> bool:
@@ -55,9 +93,17 @@ class Recipe(Settings):
         return augmentation
 
 
-def shipped_recipes() -> list[str]:
-    """Return the names of the recipes that come with Thymos."""
-    return [name for name, content in _shipped() if "rows" not in content]
+KINDS: dict[str, type[Settings]] = {
+    "pictures": Recipe,
+}
+"""The classes of recipes, each an ``AnyRecipe``, by what a file says under ``kind``."""
+DEFAULT_KIND = "pictures"
+
+
+def shipped_recipes(kind: str | None = None) -> list[str]:
+    """Return the names of the recipes that come with Thymos, or of those of one kind."""
+    recipes = [(name, content) for name, content in _shipped() if "rows" not in content]
+    return [name for name, content in recipes if kind in (None, content.get("kind", DEFAULT_KIND))]
 
 
 def shipped_studies() -> list[str]:
@@ -70,8 +116,8 @@ def _shipped() -> list[tuple[str, dict[str, Any]]]:
     return sorted((Path(file.name).stem, yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files)
 
 
-def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe:
-    """Read a recipe, shipped or from a file, and apply ``changes`` such as ``training.epochs=5``.
+def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> AnyRecipe:
+    """Read a recipe of any kind, shipped or from a file, and apply ``changes`` such as ``training.epochs=5``.
 
     Raises:
         RecipeError: no such recipe, not YAML, an unknown key (with the nearest right one), or a bad value.
@@ -84,16 +130,21 @@ def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe
     return parse_recipe(content, where)
 
 
-def parse_recipe(content: dict[str, Any], where: str) -> Recipe:
-    """Check ``content`` and return it as a recipe; ``where`` is named in errors.
+def parse_recipe(content: dict[str, Any], where: str) -> AnyRecipe:
+    """Check ``content`` and return it as a recipe of its ``kind``; ``where`` is named in errors.
 
     Raises:
-        RecipeError: an unknown key (with the nearest right one), or a bad value.
+        RecipeError: an unknown kind or key (with the nearest right one), or a bad value.
     """
+    kind = str(content.get("kind", DEFAULT_KIND))
+    if kind not in KINDS:
+        raise RecipeError(f"{where}: kind: there is no {kind!r}{nearest(kind, list(KINDS))}")
     try:
-        return Recipe.model_validate(content)
+        recipe: Any = KINDS[kind].model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {first_complaint(error, Recipe)}") from None
+        raise RecipeError(f"{where}: {first_complaint(error, KINDS[kind])}") from None
+    checked: AnyRecipe = recipe
+    return checked
 
 
 def read_yaml(

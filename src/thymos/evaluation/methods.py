@@ -1,0 +1,74 @@
+"""How recipes of each kind are evaluated: the seam between cross-validation and what is fitted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thymos.corpora.folds import Protocol
+from thymos.corpora.table import Corpus
+from thymos.errors import RecipeError
+from thymos.evaluation import picture_folds
+from thymos.evaluation.run import FoldResult
+from thymos.evaluation.workers import Report
+from thymos.training.recipe import AnyRecipe
+
+
+def _nothing(recipe: Any) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """What an evaluation does with recipes of one kind, in the order in which it does it.
+
+    Recipes, materials and tasks are of types of the method's own; nothing outside it looks into them, but for the
+    attribute ``fold`` of a task.
+    """
+
+    check: Callable[[Corpus, Any], None]
+    """``(corpus, recipe)``: raises a ``ThymosError``, before any work and before the run folder is claimed, if the
+    recipe cannot be fitted to such a corpus or a library that it needs is not installed."""
+    steps: Callable[[Corpus, Any], int]
+    """``(corpus, recipe)``: how often ``prepare`` calls ``advance``."""
+    prepare: Callable[[Corpus, Any, Path, Callable[[], None], int], Any]
+    """``(corpus, recipe, cache_dir, advance, threads)``: the material that all folds share. Sees test parts too, so
+    nothing in it may be fitted."""
+    tasks: Callable[[Corpus, Any, Protocol, Any, int], list[Any]]
+    """``(corpus, recipe, protocol, material, seed)``: one task for each fold of ``protocol``, in order: picklable, with
+    an attribute ``fold``. The protocol comes whole, since inner splits divide by its rule."""
+    run: Callable[[Any, Report], FoldResult]
+    """``(task, report)``: a function at the top level of a module, since worker processes import it. It gives
+    ``report`` a message ``(fold name, Epoch)`` after each epoch, and returns the fold's facts and predictions."""
+    epochs: Callable[[Any], int]
+    """``(recipe)``: how many epochs each fold reports; 0 if it has none."""
+    preparing: str = "Making pictures"
+    """What ``prepare`` does, for the progress bar."""
+    deciding: Callable[[Any], dict[str, Any]] = _nothing
+    """``(recipe)``: what decides the numbers beside the recipe, such as versions of libraries or the digest of a file
+    that the recipe names. A run folder with another belongs to another run."""
+
+
+METHODS: dict[str, Method] = {
+    "pictures": Method(
+        check=picture_folds.check,
+        steps=picture_folds.steps,
+        prepare=picture_folds.prepare,
+        tasks=picture_folds.tasks,
+        run=picture_folds.run_fold,
+        epochs=picture_folds.epochs,
+    ),
+}
+"""By the kind of recipe."""
+
+
+def method_for(recipe: AnyRecipe) -> Method:
+    """Return how ``recipe`` is evaluated.
+
+    Raises:
+        RecipeError: recipes of its kind are not evaluated.
+    """
+    if recipe.kind not in METHODS:
+        kinds = " or ".join(METHODS)
+        raise RecipeError(f"recipe {recipe.name} is of kind {recipe.kind}: only kind {kinds} can be evaluated")
+    return METHODS[recipe.kind]
