@@ -99,7 +99,7 @@ def fit_conformal(probabilities: Floats, truth: Ints, coverage: float = COVERAGE
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must lie between 0 and 1, not at {coverage}")
     own = np.sort(label_scores(probabilities, method)[np.arange(len(truth)), truth])
-    # Rounding in the product must not take a whole rank more: (9 + 1) × 0.9 is the ninth.
+    # Rounding in the product must not take a whole rank more: (99 + 1) × 0.55 is the 55th.
     rank = ceil(round((len(own) + 1) * coverage, 9))
     return Conformal(method, coverage, float(own[rank - 1]) if rank <= len(own) else inf, len(own))
 

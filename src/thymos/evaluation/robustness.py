@@ -161,8 +161,8 @@ def breakdown(
         durations_s: length of each clip in seconds.
         genders: of speakers; a speaker that is not there counts as unknown. None: no such rows. AESDD's description
             counts three women and two men among its first five actors, but gives neither their numbers nor the sixth.
-            The median pitch of ten sad recordings of each (YIN) parts 1, 2 and 5 (223 to 251 Hz) from 3, 4 and 6 (122 to
-            125 Hz), which fits that count.
+            The median pitch of ten sad recordings of each (YIN) parts 1, 2 and 5 (223 to 251 Hz) from 3, 4 and 6
+            (122 to 125 Hz), which fits that count.
         seed: of the bootstrap.
 
     Raises:
