@@ -6,6 +6,7 @@ import typer
 
 from thymos.cli.audit import audit
 from thymos.cli.evaluate import evaluate
+from thymos.cli.pretrain import pretrain
 from thymos.cli.show import show
 from thymos.cli.study import study
 from thymos.cli.train import train
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (audit, show, evaluate, train, study):
+for command in (audit, show, evaluate, train, pretrain, study):
     app.command()(command)
 
 

@@ -1,5 +1,5 @@
 """A corpus given as a CSV table: columns ``file`` (relative to the table) and ``emotion``, and if known
-``speaker``, ``sentence`` and ``take``. Other columns are left alone."""
+``speaker``, ``sentence``, ``take`` and ``corpus``. Other columns are left alone."""
 
 import csv
 from pathlib import Path
@@ -53,5 +53,5 @@ def _add(listing: Listing, seen: set[str], row: dict[str, str]) -> None:
         reason = f"has the emotion {row['emotion']!r}, which is none of {known}"
         listing.excluded.append(Exclusion(name, reason))
         return
-    known_columns = {key: row.get(key, "") for key in ("speaker", "sentence", "take")}
+    known_columns = {key: row.get(key, "") for key in ("speaker", "sentence", "take", "corpus")}
     listing.entries.append(ClipEntry(name, emotion, **known_columns))

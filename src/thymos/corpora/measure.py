@@ -50,7 +50,7 @@ def measure_entries(
         finally:
             advance()
         measured[stamp] = asdict(sound)
-        return Clip(entry.path, entry.emotion, sound, entry.speaker, entry.sentence, entry.take)
+        return Clip(entry.path, entry.emotion, sound, entry.speaker, entry.sentence, entry.take, entry.corpus)
 
     with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(measure, entries))

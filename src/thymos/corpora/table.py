@@ -49,6 +49,8 @@ class Clip:
     sentence: str = ""
     take: str = ""
     """Tells recordings of one sentence by one speaker in one emotion apart."""
+    corpus: str = ""
+    """Name of the corpus that it comes from, where a table has clips of several."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class ClipEntry:
     speaker: str = ""
     sentence: str = ""
     take: str = ""
+    corpus: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus
 from thymos.errors import RecipeError
-from thymos.evaluation import picture_folds
+from thymos.evaluation import picture_folds, whole_folds
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.training.recipe import AnyRecipe
@@ -57,6 +57,15 @@ METHODS: dict[str, Method] = {
         tasks=picture_folds.tasks,
         run=picture_folds.run_fold,
         epochs=picture_folds.epochs,
+    ),
+    "whole": Method(
+        check=whole_folds.check,
+        steps=whole_folds.steps,
+        prepare=whole_folds.prepare,
+        tasks=whole_folds.tasks,
+        run=whole_folds.run_whole_fold,
+        epochs=whole_folds.epochs,
+        deciding=whole_folds.deciding,
     ),
 }
 """By the kind of recipe."""

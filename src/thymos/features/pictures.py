@@ -7,13 +7,8 @@ recordings, for augmentation, lie in files of their own.
 
 import hashlib
 import json
-import os
-import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +30,7 @@ from thymos.audio import (
 from thymos.audio.segments import Span
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import AudioError
+from thymos.features.cache import one_torch_thread, raw_to_npy, whole_folder
 from thymos.features.copies import changed_copy
 from thymos.features.front_end import front_end
 from thymos.features.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
@@ -164,7 +160,7 @@ def _write(
         advance()
         return values, times
 
-    with _whole_folder(folder) as temporary, _one_torch_thread(), ThreadPoolExecutor(threads) as pool:
+    with whole_folder(folder) as temporary, one_torch_thread(), ThreadPoolExecutor(threads) as pool:
         clip_index: list[int] = []
         times_s: list[tuple[float, float]] = []
         shape: tuple[int, ...] = ()
@@ -174,54 +170,5 @@ def _write(
                 shape = values.shape[1:]
                 clip_index += [i] * len(times)
                 times_s += times
-        _raw_to_npy(temporary / "values.raw", temporary / "values.npy", (len(clip_index), *shape))
+        raw_to_npy(temporary / "values.raw", temporary / "values.npy", (len(clip_index), *shape))
         np.savez(temporary / "index.npz", clip_index=np.array(clip_index, np.int64), times_s=np.array(times_s))
-
-
-def _raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...]) -> None:
-    """Give the values a header, which can only be written once their number is known."""
-    with npy.open("wb") as target, raw.open("rb") as source:
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_2_0(target, header)
-        shutil.copyfileobj(source, target, 1 << 22)
-    raw.unlink()
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``folder``; it takes that name only if the block succeeds."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_left_behind(folder)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{platform.node()}.{os.getpid()}."))
-    try:
-        yield temporary
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same content
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove_left_behind(folder: Path) -> None:
-    """Remove temporary folders of this machine's killed processes: they would never be used, and they are large."""
-    for left in folder.parent.glob(f".{folder.name}.{platform.node()}.*"):
-        process = left.name.split(".")[-2]
-        try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
-        except (ValueError, PermissionError):  # not ours
-            pass
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Let torch use one thread inside the block: pictures are small, and clips are worked on side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -15,6 +15,7 @@ from thymos.features.settings import AugmentationSettings, FeatureSettings, Soun
 from thymos.models.registry import ModelSettings
 from thymos.models.study_cnn import StudyCNNSettings
 from thymos.settings import Settings
+from thymos.training.whole_recipe import PretrainingRecipe, WholeRecipe
 
 
 class AnyRecipe(Protocol):
@@ -95,6 +96,8 @@ class Recipe(Settings):
 
 KINDS: dict[str, type[Settings]] = {
     "pictures": Recipe,
+    "whole": WholeRecipe,
+    "pretraining": PretrainingRecipe,
 }
 """The classes of recipes, each an ``AnyRecipe``, by what a file says under ``kind``."""
 DEFAULT_KIND = "pictures"

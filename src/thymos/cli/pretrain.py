@@ -1,0 +1,84 @@
+"""``thymos pretrain``: fit an encoder to several corpora at once."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress, progress
+from thymos.cli.evaluate import name_unusable
+from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
+from thymos.errors import RecipeError
+
+if TYPE_CHECKING:
+    from thymos.training.fit import Epoch
+
+
+def pretrain(
+    corpora: Annotated[list[str], typer.Argument(metavar="CORPUS…", help="Corpora, as other commands take them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the encoder: encoder.safetensors and encoder.json.")],
+    recipe: Annotated[str, typer.Option(help="A shipped pretraining recipe's name, or a YAML file.")] = "pretraining",
+    seed: SeedOption = 0,
+    changes: ChangesOption = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: one a core).")] = None,
+    cache_dir: CacheOption = None,
+    strict: StrictOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Pretrain an encoder on several corpora; recipes of kind whole start from it (start_from).
+
+    What one corpus lacks is not held against its recordings. The encoder keeps the digests of all clips that it has
+    seen, and `thymos evaluate` refuses to test on one of them.
+    """
+    from thymos.evaluation.results import describe_corpus, versions
+    from thymos.evaluation.workers import torch_threads
+    from thymos.training.encoder_file import write_encoder
+    from thymos.training.pretrain import pretrain as run_pretraining
+    from thymos.training.recipe import load_recipe
+    from thymos.training.whole_recipe import PretrainingRecipe
+
+    settings = load_recipe(recipe, changes or ())
+    if not isinstance(settings, PretrainingRecipe):
+        raise RecipeError(
+            f"recipe {settings.name} is of kind {settings.kind}: pretraining needs one of kind pretraining"
+        )
+    started = time.perf_counter()
+    opened = [open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora]
+    for corpus in opened:
+        name_unusable(corpus, strict)
+    with progress(quiet) as bars, torch_threads(threads or cores()):
+        making = bars.add_task("Making pictures", total=sum(len(corpus.clips) for corpus in opened))
+        fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs)
+
+        def on_epoch(epoch: "Epoch") -> None:
+            bars.update(fitting, completed=epoch.epoch)
+            if not quiet and not notes.is_terminal:
+                notes.print(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.3f}")
+
+        result = run_pretraining(
+            opened,
+            settings,
+            cache_dir or default_cache_dir(),
+            seed,
+            lambda: bars.advance(making),
+            on_epoch,
+            cores(),
+        )
+    about = {
+        "recipe": settings.model_dump(mode="json"),
+        "seed": seed,
+        "command": shlex.join(["thymos", *sys.argv[1:]]),
+        "wall_s": round(time.perf_counter() - started, 1),
+        "trained_on": [describe_corpus(corpus) for corpus in opened],
+        "validation": result.validation,
+        "curve": [{"epoch": at.epoch, "loss": at.loss, "accuracy": at.accuracy} for at in result.curve],
+        "versions": versions(),
+    }
+    write_encoder(out, result.network, result.labels, settings.features, settings.model, result.seen, about)
+    for row in result.validation:
+        console.print(f"held-out speakers of {row['corpus']}: UAR {row['uar']:.3f} on {row['clips']} recordings")
+    console.print(f"Encoder: [bold]{escape(str(out))}[/bold]", soft_wrap=True)

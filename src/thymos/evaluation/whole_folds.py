@@ -1,0 +1,185 @@
+"""Folds of recipes of kind whole: fine-tune a pretrained network on whole recordings, score whole recordings.
+
+Where the recipe asks for it, each fold's probabilities are calibrated: the network is fitted once more on an inner
+split of the training part, and what that network says of the inner validation part gives the temperature and the
+threshold of the prediction sets.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.corpora.folds import Fold, Protocol
+from thymos.corpora.table import Corpus, clip_names
+from thymos.errors import LeakageError, ProtocolError
+from thymos.evaluation.calibration import apply_temperature, fit_temperature
+from thymos.evaluation.conformal import fit_conformal
+from thymos.evaluation.inner import inner_splits
+from thymos.evaluation.predictions import predictions_frame
+from thymos.evaluation.run import FoldResult
+from thymos.evaluation.workers import Report
+from thymos.features.recordings import Recordings, make_recordings, open_recordings
+from thymos.training.encoder_file import WEIGHTS, encoder_folder, read_encoder, resolved
+from thymos.training.fine_tune import fine_tune
+from thymos.training.fit import Epoch
+from thymos.training.fit_recordings import score_recordings
+from thymos.training.whole_recipe import WholeRecipe
+
+Rows = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WholeTask:
+    """All that a worker process needs to fit and score one fold."""
+
+    fold: Fold
+    recipe: WholeRecipe
+    recordings_folder: Path
+    labels: tuple[str, ...]
+    targets: tuple[int, ...]
+    """Class of every recording of the corpus."""
+    train: Rows
+    test: Rows
+    test_clips: tuple[str, ...]
+    test_speakers: tuple[str, ...]
+    test_durations_s: tuple[float, ...]
+    inner: tuple[tuple[Rows, Rows], ...]
+    """Splits of the training part into a training and a validation part."""
+    seed: int
+
+
+def check(corpus: Corpus, recipe: WholeRecipe) -> None:
+    """Check that there is such an encoder, and that it has not been pretrained on what is going to be tested.
+
+    Raises:
+        RecipeError: there is none that can be used.
+        LeakageError: it has seen recordings of ``corpus``; the message names them.
+    """
+    _, pretrained = resolved(recipe)
+    seen = [clip.path for clip in corpus.clips if pretrained is not None and pretrained.has_seen(clip)]
+    if seen:
+        raise LeakageError(f"the encoder was pretrained on {len(seen)} of these recordings: {clip_names(seen)}")
+
+
+def steps(corpus: Corpus, recipe: WholeRecipe) -> int:
+    """Return how many recordings ``prepare`` reads."""
+    return len(corpus.clips)
+
+
+def prepare(
+    corpus: Corpus, recipe: WholeRecipe, cache_dir: Path, advance: Callable[[], None], threads: int
+) -> Recordings:
+    """Return the recordings of ``corpus`` as pictures, in the order of its clips."""
+    features = resolved(recipe)[0].features
+    sources = [(corpus.root, clip) for clip in corpus.clips]
+    return make_recordings(sources, features, recipe.speeds, cache_dir, advance, threads)
+
+
+def tasks(
+    corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, recordings: Recordings, seed: int
+) -> list[WholeTask]:
+    """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
+
+    Raises:
+        ProtocolError: the training part of a fold lacks an emotion of the corpus, or cannot be divided further.
+    """
+    labels = corpus.emotions
+    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
+    targets = tuple(labels.index(clip.emotion) for clip in corpus.clips)
+
+    def rows(paths: Sequence[str]) -> Rows:
+        return tuple(sorted(place[path] for path in paths))
+
+    made = []
+    for fold in protocol.folds:
+        lacking = set(range(len(labels))) - {targets[i] for i in rows(fold.train)}
+        if lacking and recipe.training.epochs:
+            names = ", ".join(labels[i] for i in sorted(lacking))
+            raise ProtocolError(f"{fold.name} has no recording of {names} to train on")
+        count = recipe.calibration_splits
+        splits = inner_splits(corpus, protocol, fold, count, seed) if count else []
+        tested = [corpus.clips[i] for i in rows(fold.test)]
+        made.append(
+            WholeTask(
+                fold=fold,
+                recipe=recipe,
+                recordings_folder=recordings.folder,
+                labels=labels,
+                targets=targets,
+                train=rows(fold.train),
+                test=rows(fold.test),
+                test_clips=tuple(clip.path for clip in tested),
+                test_speakers=tuple(clip.speaker for clip in tested),
+                test_durations_s=tuple(clip.sound.duration_s for clip in tested),
+                inner=tuple((rows(split.train), rows(split.test)) for split in splits),
+                seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
+            )
+        )
+    return made
+
+
+def epochs(recipe: WholeRecipe) -> int:
+    """Return how many epochs each fold reports, over all its members and inner fits."""
+    return recipe.training.epochs * recipe.members * (1 + recipe.calibration_splits)
+
+
+def deciding(recipe: WholeRecipe) -> dict[str, Any]:
+    """Return the digest of the encoder that the recipe starts from."""
+    folder = encoder_folder(recipe.start_from)
+    return {} if folder is None else {"encoder": read_encoder(folder).about["sha256"][WEIGHTS]}
+
+
+def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
+    """Fit one fold and score its test part; ``report`` gets ``(fold name, epoch)`` after each epoch."""
+    started = time.perf_counter()
+    recipe, pretrained = resolved(task.recipe)
+    recordings = open_recordings(task.recordings_folder)
+    targets = np.array(task.targets, np.int64)
+    curve: list[Epoch] = []
+
+    def on_epoch(epoch: Epoch) -> None:
+        curve.append(Epoch(len(curve) + 1, epoch.loss, epoch.accuracy))
+        report((task.fold.name, curve[-1]))
+
+    def logits_of(train: Rows, scored: Rows) -> tuple[NDArray[np.float64], int]:
+        network = fine_tune(recipe, pretrained, recordings, targets, train, task.labels, task.seed, on_epoch)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return score_recordings(network, recordings, scored, recipe.features), parameters
+
+    logits, parameters = logits_of(task.train, task.test)
+    calibration = None
+    temperature = 1.0
+    if task.inner:
+        inner = np.concatenate([logits_of(train, validation)[0] for train, validation in task.inner])
+        truth = targets[np.concatenate([validation for _, validation in task.inner])]
+        temperature = fit_temperature(inner, truth)
+        sets = fit_conformal(apply_temperature(inner, temperature), truth)
+        calibration = {"temperature": temperature, "conformal": asdict(sets)}
+    durations_s = np.array(task.test_durations_s)
+    frame = predictions_frame(
+        list(task.test_clips),
+        np.stack([np.zeros_like(durations_s), durations_s], axis=1),
+        (task.fold.repeat, task.fold.index),
+        list(task.test_speakers),
+        [task.labels[task.targets[i]] for i in task.test],
+        task.labels,
+        apply_temperature(logits, temperature),
+    )
+    facts = {
+        "repeat": task.fold.repeat,
+        "fold": task.fold.index,
+        "name": task.fold.name,
+        "train_clips": len(task.train),
+        "test_clips": len(task.test),
+        "train_segments": len(task.train),
+        "test_segments": len(task.test),
+        "parameters": parameters,
+        "wall_s": round(time.perf_counter() - started, 3),
+        "curve": [{"epoch": at.epoch, "loss": at.loss, "accuracy": at.accuracy} for at in curve],
+    }
+    return facts | ({"calibration": calibration} if calibration else {}), frame

@@ -1,0 +1,61 @@
+"""Folders of the feature cache: written whole or not at all, cleaned of what killed processes left behind."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...], dtype: str = "<f4") -> None:
+    """Give the values a header, which can only be written once their number is known."""
+    with npy.open("wb") as target, raw.open("rb") as source:
+        header = {"descr": dtype, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_2_0(target, header)
+        shutil.copyfileobj(source, target, 1 << 22)
+    raw.unlink()
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``; it takes that name only if the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_behind(folder)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{platform.node()}.{os.getpid()}."))
+    try:
+        yield temporary
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster, with the same content
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Remove temporary folders of this machine's killed processes: they would never be used, and they are large."""
+    for left in folder.parent.glob(f".{folder.name}.{platform.node()}.*"):
+        process = left.name.split(".")[-2]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, PermissionError):  # not ours
+            pass
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread inside the block: pictures are small, and clips are worked on side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

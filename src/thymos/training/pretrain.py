@@ -1,0 +1,138 @@
+"""Supervised pretraining on several corpora at once, with one emotion vocabulary."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thymos.corpora.table import Clip, Corpus
+from thymos.errors import CorpusError
+from thymos.features.recordings import make_recordings
+from thymos.labels import in_order
+from thymos.models.attentive import AttentiveEncoder, EmotionHead, EmotionNetwork
+from thymos.training.fit import Epoch
+from thymos.training.fit_recordings import Lesson, fit_recordings, score_recordings
+from thymos.training.recording_batches import Batch
+from thymos.training.whole_recipe import PretrainingRecipe
+
+
+@dataclass(frozen=True)
+class PretrainingResult:
+    """A pretrained network, the emotions that its head knows, what it was fitted to, and how it scored."""
+
+    network: EmotionNetwork
+    labels: tuple[str, ...]
+    seen: list[Clip]
+    curve: tuple[Epoch, ...]
+    validation: list[dict[str, Any]]
+    """For each corpus with held-out speakers: its name, recordings, and UAR among its own emotions."""
+
+
+def pretrain(
+    corpora: Sequence[Corpus],
+    recipe: PretrainingRecipe,
+    cache_dir: Path,
+    seed: int,
+    on_recording: Callable[[], None] = lambda: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    threads: int = 2,
+) -> PretrainingResult:
+    """Fit a network to all recordings of ``corpora`` except those of the validation speakers.
+
+    Each recording is asked only about emotions that its own corpus has: that a corpus lacks disgust says nothing about
+    its recordings. Exact copies of one recording are trained on once.
+
+    Raises:
+        CorpusError: a corpus has fewer than two emotions, or a validation speaker is nobody's.
+        TrainingError: the loss stopped being a number.
+    """
+    named = [
+        (corpus.root, replace(clip, corpus=clip.corpus or corpus.root.name))
+        for corpus in corpora
+        for clip in corpus.clips
+    ]
+    sources = _distinct(named)
+    clips = [clip for _, clip in sources]
+    labels = in_order({clip.emotion for clip in clips})
+    held_out = np.array([clip.speaker in recipe.validation_speakers for clip in clips])
+    unknown = set(recipe.validation_speakers) - {clip.speaker for clip in clips}
+    if unknown:
+        raise CorpusError(f"no recording is of the validation speakers {', '.join(sorted(unknown))}")
+    recordings = make_recordings(sources, recipe.features, recipe.speeds, cache_dir, on_recording, threads)
+    targets = np.array([labels.index(clip.emotion) for clip in clips], np.int64)
+    asked = asked_of(clips, labels)
+    shares = _shares(clips, ~held_out, recipe)
+    train = int((~held_out).sum())
+
+    def rows(random: np.random.Generator) -> Batch:
+        return random.choice(len(clips), train, p=shares)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = AttentiveEncoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
+        network = EmotionNetwork(encoder, EmotionHead(recipe.model.embedding, len(labels), recipe.training.dropout))
+    lesson = Lesson(recordings, rows, targets, asked)
+    curve = fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, seed, on_epoch)
+    watched = np.flatnonzero(held_out)
+    logits = score_recordings(network, recordings, watched.tolist(), recipe.features) if len(watched) else None
+    validation = [] if logits is None else _validation(clips, watched, logits, targets, asked)
+    return PretrainingResult(network, labels, [clips[i] for i in np.flatnonzero(~held_out)], curve, validation)
+
+
+def asked_of(clips: Sequence[Clip], labels: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return which emotions each clip's corpus has: shape ``(clips, labels)``.
+
+    Raises:
+        CorpusError: a corpus has but one.
+    """
+    emotions: dict[str, set[str]] = {}
+    for clip in clips:
+        emotions.setdefault(clip.corpus, set()).add(clip.emotion)
+    for name, words in emotions.items():
+        if len(words) < 2:
+            raise CorpusError(f"the corpus {name} has recordings of one emotion; two are needed")
+    return np.array([[word in emotions[clip.corpus] for word in labels] for clip in clips])
+
+
+def _distinct(sources: list[tuple[Path, Clip]]) -> list[tuple[Path, Clip]]:
+    """Keep the first of exact copies, so that none is on both sides or counted twice."""
+    first: dict[str, tuple[Path, Clip]] = {}
+    for root, clip in sources:
+        first.setdefault(clip.sound.sha256, (root, clip))
+    return list(first.values())
+
+
+def _shares(clips: Sequence[Clip], trained: NDArray[np.bool_], recipe: PretrainingRecipe) -> NDArray[np.float64]:
+    """Return the probability with which each clip is drawn."""
+    counts = Counter(clip.corpus for clip, used in zip(clips, trained, strict=True) if used)
+    unknown = set(recipe.weights) - set(counts)
+    if unknown:
+        raise CorpusError(f"weights name corpora that are not there: {', '.join(sorted(unknown))}")
+    share = {name: count**recipe.balance * recipe.weights.get(name, 1.0) for name, count in counts.items()}
+    per_clip = {name: share[name] / counts[name] for name in counts}
+    each = np.array([per_clip[clip.corpus] if used else 0.0 for clip, used in zip(clips, trained, strict=True)])
+    shares: NDArray[np.float64] = each / each.sum()
+    return shares
+
+
+def _validation(
+    clips: Sequence[Clip],
+    watched: NDArray[np.int64],
+    logits: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    asked: NDArray[np.bool_],
+) -> list[dict[str, Any]]:
+    predicted = np.where(asked[watched], logits, -np.inf).argmax(1)
+    names = np.array([clips[i].corpus for i in watched])
+    table = []
+    for name in sorted(set(names.tolist())):
+        own = names == name
+        truth = targets[watched][own]
+        recalls = [np.mean(predicted[own][truth == label] == label) for label in np.unique(truth)]
+        table.append({"corpus": name, "clips": int(own.sum()), "uar": float(np.mean(recalls))})
+    return table

@@ -1,0 +1,86 @@
+"""Recipes for networks of whole recordings: how they are pretrained on several corpora, and fitted to one."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from thymos.features.distortions import DistortionSettings
+from thymos.features.level_mel import LevelMelSettings
+from thymos.models.attentive import AttentiveSettings
+from thymos.settings import Settings
+
+SHIPPED, SCRATCH = "shipped", "scratch"
+
+
+class OptimiserSettings(Settings):
+    """How a network of whole recordings is fitted."""
+
+    epochs: NonNegativeInt = 30
+    """0: the network is used as it comes from pretraining."""
+    batch_size: PositiveInt = Field(32, ge=2)
+    learning_rate: PositiveFloat = 1e-3
+    """Of AdamW, at its highest; it rises over the first steps and falls along a cosine."""
+    warmup_steps: NonNegativeInt = 40
+    weight_decay: NonNegativeFloat = 0.05
+    crop_s: PositiveFloat = 5.0
+    """Longer recordings are trained on in random cuts of this length; they are scored whole."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    mixup_alpha: NonNegativeFloat = 0.3
+    """Half of the batches are mixed with themselves in another order by a share from Beta(α, α); 0: none is."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Before the logits."""
+    averaging: float = Field(0.99, ge=0, lt=1)
+    """The network that is kept is an exponential moving average of the weights, with this decay."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """``bf16``: convolutions in bfloat16, weights, sums and recurrences in float32."""
+
+
+class WholeRecipe(Settings):
+    """From recordings of any length to a fitted network that starts from a pretrained encoder."""
+
+    kind: Literal["whole"] = "whole"
+    name: str = Field(min_length=1)
+    description: str = ""
+    start_from: str = SHIPPED
+    """``shipped``: the encoder that comes with Thymos; ``scratch``: random weights; else an encoder's folder, made by
+    ``thymos pretrain``. A pretrained encoder decides ``features`` and ``model``."""
+    features: LevelMelSettings = LevelMelSettings()
+    model: AttentiveSettings = AttentiveSettings()
+    speeds: tuple[PositiveFloat, ...] = Field((1.0, 0.9, 1.1), min_length=1)
+    """Tempo and pitch of the versions that are trained on; the first is what is scored."""
+    training: OptimiserSettings = OptimiserSettings()
+    distortions: DistortionSettings = DistortionSettings()
+    members: PositiveInt = 1
+    """Networks fitted with seeds of their own, whose weights are then averaged into one (Wortsman et al. 2022, Model
+    soups, ICML): all start from one encoder, so they stay close enough for that."""
+    calibration_splits: NonNegativeInt = 0
+    """Inner splits of the training part on each of which the recipe is fitted once more, for a temperature and for
+    prediction sets; 0: probabilities stay as they are."""
+    max_silence_s: PositiveFloat | None = None
+    """Recordings with more seconds of silence than this are left out."""
+
+    @property
+    def transductive(self) -> bool:
+        """Whether predictions for one recording hinge on other recordings that are tested: they never do."""
+        return False
+
+
+class PretrainingRecipe(Settings):
+    """From several corpora to an encoder, and a head that knows every emotion word."""
+
+    kind: Literal["pretraining"] = "pretraining"
+    name: str = Field(min_length=1)
+    description: str = ""
+    features: LevelMelSettings = LevelMelSettings()
+    model: AttentiveSettings = AttentiveSettings()
+    speeds: tuple[PositiveFloat, ...] = Field((1.0, 0.9, 1.1), min_length=1)
+    training: OptimiserSettings = OptimiserSettings(
+        epochs=24, batch_size=48, learning_rate=2e-3, warmup_steps=400, averaging=0.998
+    )
+    distortions: DistortionSettings = DistortionSettings()
+    balance: float = Field(0.5, ge=0, le=1)
+    """A corpus of n recordings is drawn from in proportion to n to the power of this: 1 as they come, 0 all alike."""
+    weights: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """Multiplies a corpus's share, by its name; 1 where it is not named."""
+    validation_speakers: tuple[str, ...] = ()
+    """Speakers whose recordings are never trained on, and scored at the end."""
