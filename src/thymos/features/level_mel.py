@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,7 +26,14 @@ class ChannelSettings(Settings):
     scale: Literal["mel", "log"] = "mel"
     """``log``: bands of equal width in octaves, where a voice's harmonics keep their shape as its pitch moves."""
     fmin_hz: PositiveFloat = 50.0
-    fmax_hz: PositiveFloat = 7_600.0
+    fmax_hz: PositiveFloat = Field(7_600.0, validate_default=True)
+
+    @field_validator("fmax_hz")
+    @classmethod
+    def _lies_above_the_lowest(cls, fmax_hz: float, info: ValidationInfo) -> float:
+        if not info.data.get("fmin_hz", 0) < fmax_hz:
+            raise PydanticCustomError("not_above", "should be above fmin_hz")
+        return fmax_hz
 
 
 class LevelMelSettings(Settings):
@@ -43,6 +50,7 @@ class LevelMelSettings(Settings):
             ChannelSettings(window=2048, scale="log", fmin_hz=60.0, fmax_hz=1_200.0),
         ),
         min_length=1,
+        validate_default=True,
     )
     n_bands: PositiveInt = Field(80, ge=8)
     """Bands of each channel."""
@@ -62,9 +70,13 @@ class LevelMelSettings(Settings):
 
     @field_validator("channels")
     @classmethod
-    def _begins_with_mel(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
-        if channels and channels[0].scale != "mel":
+    def _begin_with_mel_and_fit_the_rate(
+        cls, channels: tuple[ChannelSettings, ...], info: ValidationInfo
+    ) -> tuple[ChannelSettings, ...]:
+        if channels[0].scale != "mel":
             raise PydanticCustomError("not_mel", "should begin with a mel channel: levels are beside its mean power")
+        if max(channel.fmax_hz for channel in channels) > info.data.get("rate_hz", np.inf) / 2:
+            raise PydanticCustomError("above_half_the_rate", "should have no fmax_hz above half of rate_hz")
         return channels
 
     @property
