@@ -70,11 +70,7 @@ def distort(
     levels = _in_some(levels, settings.noisy, random, lambda some: add_noise(some, places, random))
     levels = _in_some(levels, settings.band_limited, random, lambda some: limit_band(some, features, random))
     pictures = scale_levels(levels, features)
-    masks = SpecAugmentSettings(
-        freq_masks=settings.freq_masks, freq_width=settings.freq_width,
-        time_masks=settings.time_masks, time_width=min(settings.time_width, pictures.shape[-1] - 1),
-    )  # fmt: skip
-    return mask(pictures, *draw_masks(masks, pictures.shape, random))
+    return mask(pictures, *draw_masks(_masks(settings, pictures.shape), pictures.shape, random))
 
 
 def warp_bands(levels: Tensor, most: float, random: np.random.Generator) -> Tensor:
@@ -135,7 +131,7 @@ def reverberate(levels: Tensor, features: LevelMelSettings, random: np.random.Ge
     decay = np.exp(-6 * np.log(10) * frame_s / random.uniform(*REVERBERATION_S, len(levels)))
     kept = _column(decay)
     smeared, reach = power, 1
-    while reach < _LONGEST_SMEAR:  # each turn doubles how far the decay reaches
+    while reach < min(_LONGEST_SMEAR, levels.shape[-1]):  # each turn doubles how far the decay reaches
         smeared = smeared + functional.pad(smeared[..., :-reach], (reach, 0)) * kept**reach
         reach *= 2
     share = _column(random.uniform(*REVERBERANT_SHARE, len(levels)))
@@ -174,6 +170,16 @@ def places_of(features: LevelMelSettings) -> NDArray[np.float64]:
     mels = hz_to_mel(features.band_centres_hz())
     places: NDArray[np.float64] = mels / mels.max()
     return places
+
+
+def _masks(settings: DistortionSettings, shape: torch.Size) -> SpecAugmentSettings:
+    """Return the masks for pictures of ``shape``: none where their number or their width is 0, none that hides all."""
+    freq_width = min(settings.freq_width, shape[2] - 1) if settings.freq_masks else 0
+    time_width = min(settings.time_width, shape[3] - 1) if settings.time_masks else 0
+    return SpecAugmentSettings(
+        freq_masks=settings.freq_masks if freq_width else 0, freq_width=freq_width,
+        time_masks=settings.time_masks if time_width else 0, time_width=time_width,
+    )  # fmt: skip
 
 
 def _in_some(levels: Tensor, share: float, random: np.random.Generator, change: Callable[[Tensor], Tensor]) -> Tensor:
