@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,13 +135,13 @@ def _write(
     shape = (len(features.channels), features.n_bands)
     lengths: list[list[int]] = [[] for _ in speeds]
     with whole_folder(folder) as temporary, one_torch_thread(), ThreadPoolExecutor(threads) as pool:
-        raws = [(temporary / f"speed{i}.raw").open("wb") for i in range(len(speeds))]
-        for versions in pool.map(pictures, sources):
-            for raw, own, version in zip(raws, lengths, versions, strict=True):
-                raw.write(np.ascontiguousarray(version).data)
-                own.append(len(version))
-        for i, raw in enumerate(raws):
-            raw.close()
+        with ExitStack() as files:
+            raws = [files.enter_context((temporary / f"speed{i}.raw").open("wb")) for i in range(len(speeds))]
+            for versions in pool.map(pictures, sources):
+                for raw, own, version in zip(raws, lengths, versions, strict=True):
+                    raw.write(np.ascontiguousarray(version).data)
+                    own.append(len(version))
+        for i in range(len(speeds)):
             raw_to_npy(temporary / f"speed{i}.raw", temporary / f"speed{i}.npy", (sum(lengths[i]), *shape), "<f2")
         starts = np.stack([np.concatenate([[0], np.cumsum(own)]) for own in lengths])
         np.save(temporary / "starts.npy", starts)
