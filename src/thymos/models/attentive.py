@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,7 +34,7 @@ class AttentiveSettings(Settings):
     @model_validator(mode="after")
     def _has_a_number_for_each_stage(self) -> "AttentiveSettings":
         if not len(self.widths) == len(self.blocks) == len(self.time_strides):
-            raise ValueError("widths, blocks and time_strides must have as many numbers each")
+            raise PydanticCustomError("lengths", "widths, blocks and time_strides should have as many numbers each")
         return self
 
     @property
