@@ -37,7 +37,7 @@ def fine_tune(
         on_epoch: called after each epoch of each member.
 
     Raises:
-        TrainingError: the loss stopped being a number.
+        TrainingError: there are fewer than two recordings to fit to, or the loss stopped being a number.
     """
     rows = np.array(train, np.int64)
     asked = np.ones((len(targets), len(labels)), np.bool_)

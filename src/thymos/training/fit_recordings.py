@@ -67,12 +67,12 @@ def fit_recordings(
         on_epoch: called after each epoch.
 
     Raises:
-        TrainingError: the loss stopped being a number.
+        TrainingError: there are fewer than two recordings to fit to, or the loss stopped being a number.
     """
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     targets, asked = torch.from_numpy(lesson.targets), torch.from_numpy(lesson.asked)
     random = np.random.default_rng([seed, _STREAM])
-    longest = features.frames_in(settings.crop_s)
+    longest = max(1, features.frames_in(settings.crop_s))
     optimiser = _optimiser(network, settings)
     average = WeightAverage(network, settings.averaging)
     curve: list[Epoch] = []
@@ -82,6 +82,8 @@ def fit_recordings(
         for number in range(1, settings.epochs + 1):
             network.train()
             batches = length_batches(lesson.rows(random), lesson.recordings.lengths(), settings.batch_size, random)
+            if not batches:
+                raise TrainingError("there are fewer than two recordings to fit to")
             steps = steps or len(batches) * settings.epochs
             loss_sum, correct, seen = 0.0, 0, 0
             for batch in batches:
