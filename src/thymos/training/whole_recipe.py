@@ -2,7 +2,16 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from thymos.features.distortions import DistortionSettings
 from thymos.features.level_mel import LevelMelSettings
@@ -43,7 +52,7 @@ class WholeRecipe(Settings):
     description: str = ""
     start_from: str = SHIPPED
     """``shipped``: the encoder that comes with Thymos; ``scratch``: random weights; else an encoder's folder, made by
-    ``thymos pretrain``. A pretrained encoder decides ``features`` and ``model``."""
+    ``thymos pretrain``. A pretrained encoder decides ``features`` and ``model``: then neither is to be set."""
     features: LevelMelSettings = LevelMelSettings()
     model: AttentiveSettings = AttentiveSettings()
     speeds: tuple[PositiveFloat, ...] = Field((1.0, 0.9, 1.1), min_length=1)
@@ -58,6 +67,15 @@ class WholeRecipe(Settings):
     prediction sets; 0: probabilities stay as they are."""
     max_silence_s: PositiveFloat | None = None
     """Recordings with more seconds of silence than this are left out."""
+
+    @field_validator("members")
+    @classmethod
+    def _start_from_one_encoder(cls, members: int, info: ValidationInfo) -> int:
+        if members > 1 and info.data.get("start_from") == SCRATCH:
+            raise PydanticCustomError(
+                "no_mean", "should be 1 from scratch: weights that began apart have no useful mean"
+            )
+        return members
 
     @property
     def transductive(self) -> bool:
