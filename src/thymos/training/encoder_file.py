@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from thymos.corpora.table import Clip
@@ -102,7 +102,7 @@ def read_encoder(folder: Path) -> Pretrained:
     """Read what ``write_encoder`` wrote.
 
     Raises:
-        RecipeError: not there, damaged, changed, or of a newer format.
+        RecipeError: not there, damaged, changed, or of another format.
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -113,29 +113,48 @@ def read_encoder(folder: Path) -> Pretrained:
         raise RecipeError(f"{folder / ABOUT} is damaged") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise RecipeError(f"{folder / ABOUT} is not of format {FORMAT}, which is all that this version reads")
-    if hashlib.sha256(weights).hexdigest() != about.get("sha256", {}).get(WEIGHTS):
+    if about.get("sha256") != {WEIGHTS: hashlib.sha256(weights).hexdigest()}:
         raise RecipeError(f"{folder / WEIGHTS} is not the file that {ABOUT} describes: its SHA-256 differs")
     try:
-        state = load_file(folder / WEIGHTS)
+        state = load(weights)
         seen = state.pop(_SEEN).numpy()
         features = LevelMelSettings.model_validate(about["features"])
         model = AttentiveSettings.model_validate(about["model"])
         labels = tuple(map(str, about["labels"]))
     except (SafetensorError, KeyError, ValidationError, TypeError) as error:
-        raise RecipeError(f"{folder} is no encoder that this version can use: {error}") from None
+        raise RecipeError(f"{folder} is no encoder that this version can use: {' '.join(str(error).split())}") from None
+    if {name: tensor.shape for name, tensor in state.items()} != _shapes(features, model, len(labels)):
+        raise RecipeError(f"{folder / WEIGHTS} holds weights of another network than {ABOUT} describes")
     return Pretrained(labels, features, model, state, seen, about)
+
+
+def _shapes(features: LevelMelSettings, model: AttentiveSettings, n_classes: int) -> dict[str, torch.Size]:
+    """Return the shape of each weight of a network of that size."""
+    with torch.device("meta"):  # takes neither memory nor random numbers
+        encoder = AttentiveEncoder(model, len(features.channels), features.n_bands)
+        network = EmotionNetwork(encoder, EmotionHead(model.embedding, n_classes, 0.0))
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def resolved(recipe: WholeRecipe) -> tuple[WholeRecipe, Pretrained | None]:
     """Return ``recipe`` with the features and size of the encoder that it starts from, and that encoder.
 
     Raises:
-        RecipeError: there is no such encoder.
+        RecipeError: there is no such encoder, or the recipe asks for others than its features and size.
     """
     folder = encoder_folder(recipe.start_from)
     if folder is None:
         return recipe, None
     pretrained = read_encoder(folder)
+    for name, asked, decided in (
+        ("features", recipe.features, pretrained.features),
+        ("model", recipe.model, pretrained.model),
+    ):
+        if asked not in (type(asked)(), decided):
+            raise RecipeError(
+                f"recipe {recipe.name} sets {name}, which the encoder in {folder} decides: "
+                f"leave {name} out, or start from {SCRATCH}"
+            )
     return recipe.model_copy(update={"features": pretrained.features, "model": pretrained.model}), pretrained
 
 
