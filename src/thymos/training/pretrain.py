@@ -48,9 +48,11 @@ def pretrain(
     its recordings. Exact copies of one recording are trained on once.
 
     Raises:
-        CorpusError: a corpus has fewer than two emotions, or a validation speaker is nobody's.
+        CorpusError: a corpus has fewer than two emotions, two have one name, a validation speaker is nobody's, nobody
+            else is left to train on, or a weight's corpus is not there.
         TrainingError: the loss stopped being a number.
     """
+    _check_names(corpora)
     named = [
         (corpus.root, replace(clip, corpus=clip.corpus or corpus.root.name))
         for corpus in corpora
@@ -63,11 +65,13 @@ def pretrain(
     unknown = set(recipe.validation_speakers) - {clip.speaker for clip in clips}
     if unknown:
         raise CorpusError(f"no recording is of the validation speakers {', '.join(sorted(unknown))}")
-    recordings = make_recordings(sources, recipe.features, recipe.speeds, cache_dir, on_recording, threads)
+    if held_out.all():
+        raise CorpusError("all recordings are of validation speakers: none is left to train on")
     targets = np.array([labels.index(clip.emotion) for clip in clips], np.int64)
     asked = asked_of(clips, labels)
     shares = _shares(clips, ~held_out, recipe)
     train = int((~held_out).sum())
+    recordings = make_recordings(sources, recipe.features, recipe.speeds, cache_dir, on_recording, threads)
 
     def rows(random: np.random.Generator) -> Batch:
         return random.choice(len(clips), train, p=shares)
@@ -99,6 +103,18 @@ def asked_of(clips: Sequence[Clip], labels: tuple[str, ...]) -> NDArray[np.bool_
     return np.array([[word in emotions[clip.corpus] for word in labels] for clip in clips])
 
 
+def _check_names(corpora: Sequence[Corpus]) -> None:
+    """Check that clips which do not say whose they are come from folders of different names.
+
+    Raises:
+        CorpusError: two corpora would be taken for one, and asked about each other's emotions.
+    """
+    names = Counter(corpus.root.name for corpus in corpora if not all(clip.corpus for clip in corpus.clips))
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise CorpusError(f"several corpora are called {twice[0]}: give their names in a table's column corpus")
+
+
 def _distinct(sources: list[tuple[Path, Clip]]) -> list[tuple[Path, Clip]]:
     """Keep the first of exact copies, so that none is on both sides or counted twice."""
     first: dict[str, tuple[Path, Clip]] = {}
@@ -108,7 +124,11 @@ def _distinct(sources: list[tuple[Path, Clip]]) -> list[tuple[Path, Clip]]:
 
 
 def _shares(clips: Sequence[Clip], trained: NDArray[np.bool_], recipe: PretrainingRecipe) -> NDArray[np.float64]:
-    """Return the probability with which each clip is drawn."""
+    """Return the probability with which each clip is drawn.
+
+    Raises:
+        CorpusError: weights name a corpus of which nothing is trained on.
+    """
     counts = Counter(clip.corpus for clip, used in zip(clips, trained, strict=True) if used)
     unknown = set(recipe.weights) - set(counts)
     if unknown:
