@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.table import Corpus, clip_names
-from thymos.errors import LeakageError, ProtocolError
+from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.calibration import apply_temperature, fit_temperature
 from thymos.evaluation.conformal import fit_conformal
 from thymos.evaluation.inner import inner_splits
@@ -57,13 +57,16 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
     """Check that there is such an encoder, and that it has not been pretrained on what is going to be tested.
 
     Raises:
-        RecipeError: there is none that can be used.
+        RecipeError: there is none that can be used, or it is to be used as it is and lacks an emotion of ``corpus``.
         LeakageError: it has seen recordings of ``corpus``; the message names them.
     """
     _, pretrained = resolved(recipe)
     seen = [clip.path for clip in corpus.clips if pretrained is not None and pretrained.has_seen(clip)]
     if seen:
         raise LeakageError(f"the encoder was pretrained on {len(seen)} of these recordings: {clip_names(seen)}")
+    unknown = [word for word in corpus.emotions if pretrained is not None and word not in pretrained.labels]
+    if unknown and not recipe.training.epochs:
+        raise RecipeError(f"the encoder does not know {', '.join(unknown)}, and in 0 training.epochs nothing is learnt")
 
 
 def steps(corpus: Corpus, recipe: WholeRecipe) -> int:
@@ -86,7 +89,8 @@ def tasks(
     """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
 
     Raises:
-        ProtocolError: the training part of a fold lacks an emotion of the corpus, or cannot be divided further.
+        ProtocolError: the training part of a fold, or of an inner split of it, lacks an emotion of the corpus, or it
+            cannot be divided further.
     """
     labels = corpus.emotions
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
@@ -97,12 +101,13 @@ def tasks(
 
     made = []
     for fold in protocol.folds:
-        lacking = set(range(len(labels))) - {targets[i] for i in rows(fold.train)}
-        if lacking and recipe.training.epochs:
-            names = ", ".join(labels[i] for i in sorted(lacking))
-            raise ProtocolError(f"{fold.name} has no recording of {names} to train on")
         count = recipe.calibration_splits
         splits = inner_splits(corpus, protocol, fold, count, seed) if count else []
+        for part in (fold, *splits):
+            lacking = set(range(len(labels))) - {targets[i] for i in rows(part.train)}
+            if lacking and recipe.training.epochs:
+                names = ", ".join(labels[i] for i in sorted(lacking))
+                raise ProtocolError(f"{part.name} has no recording of {names} to train on")
         tested = [corpus.clips[i] for i in rows(fold.test)]
         made.append(
             WholeTask(
@@ -159,7 +164,9 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
         truth = targets[np.concatenate([validation for _, validation in task.inner])]
         temperature = fit_temperature(inner, truth)
         sets = fit_conformal(apply_temperature(inner, temperature), truth)
-        calibration = {"temperature": temperature, "conformal": asdict(sets)}
+        # Infinity is no JSON: without a threshold, every label is in every set.
+        threshold = sets.threshold if np.isfinite(sets.threshold) else None
+        calibration = {"temperature": temperature, "conformal": asdict(sets) | {"threshold": threshold}}
     durations_s = np.array(task.test_durations_s)
     frame = predictions_frame(
         list(task.test_clips),
