@@ -123,6 +123,11 @@ def test_train_writes_weights_that_load_into_the_network(hostile, tmp_path):
         (["evaluate", "{mini}", "--folds", "1000", "--out", "x"], "folds need as many groups"),
         (["evaluate", "iemocap:{mini}", "--out", "x"], "known kinds"),
         (["evaluate", "{mini}", "--out", "{mini}/README.md"], "is not a run folder"),
+        (["evaluate", "{mini}", "--recipe", "pretraining", "--out", "x"], "kind pretraining, which cannot be"),
+        (
+            ["train", "{mini}", "--recipe", "functionals-svm", "--out", "x"],
+            "functionals-svm is of kind functionals: only",
+        ),
         (["show", "nowhere.wav"], "does not exist"),
         (["audit", "{mini}/README.md"], "a corpus is a folder or a CSV table"),
     ],

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from thymos.corpora.table import Clip, Corpus
-from thymos.errors import LeakageError
+from thymos.errors import LeakageError, ProtocolError
 
 GroupOf = Callable[[Clip], tuple[str, ...]]
 
@@ -61,3 +61,16 @@ def check_leakage(corpus: Corpus, protocol: Protocol) -> None:
                             f"protocol {protocol.name}, {fold.name}: one {what} is on both sides, "
                             f"{other} in {other_side} and {path} in {side}"
                         )
+
+
+def check_all_emotions(corpus: Corpus, fold: Fold) -> None:
+    """Check that the training part of ``fold`` has every emotion of ``corpus``.
+
+    Raises:
+        ProtocolError: it lacks some; the message names them.
+    """
+    trained = set(fold.train)
+    there = {clip.emotion for clip in corpus.clips if clip.path in trained}
+    lacking = [emotion for emotion in corpus.emotions if emotion not in there]
+    if lacking:
+        raise ProtocolError(f"{fold.name} has no recording of {', '.join(lacking)} to train on")

@@ -8,7 +8,7 @@ from typing import Any
 from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus
 from thymos.errors import RecipeError
-from thymos.evaluation import picture_folds, whole_folds
+from thymos.evaluation import functional_folds, picture_folds, whole_folds
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.training.recipe import AnyRecipe
@@ -66,6 +66,16 @@ METHODS: dict[str, Method] = {
         run=whole_folds.run_whole_fold,
         epochs=whole_folds.epochs,
         deciding=whole_folds.deciding,
+    ),
+    "functionals": Method(
+        check=functional_folds.check,
+        steps=functional_folds.steps,
+        prepare=functional_folds.prepare,
+        tasks=functional_folds.tasks,
+        run=functional_folds.run_functionals_fold,
+        epochs=functional_folds.epochs,
+        preparing="Computing functionals",
+        deciding=functional_folds.deciding,
     ),
 }
 """By the kind of recipe."""

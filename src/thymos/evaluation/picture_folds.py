@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thymos.corpora.folds import Fold, Protocol
+from thymos.corpora.folds import Fold, Protocol, check_all_emotions
 from thymos.corpora.table import Corpus
-from thymos.errors import ProtocolError
 from thymos.evaluation.predictions import predictions_frame
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
@@ -76,10 +75,7 @@ def fold_tasks(
     segment_labels = clip_labels[pictures.clip_index]
     tasks = []
     for fold in folds:
-        lacking = set(range(len(labels))) - {int(clip_labels[place[path]]) for path in fold.train}
-        if lacking:
-            names = ", ".join(labels[i] for i in sorted(lacking))
-            raise ProtocolError(f"{fold.name} has no recording of {names} to train on")
+        check_all_emotions(corpus, fold)
         test = np.flatnonzero(np.isin(pictures.clip_index, [place[path] for path in fold.test]))
         tested = [corpus.clips[i] for i in pictures.clip_index[test]]
         tasks.append(

@@ -238,12 +238,9 @@ class _Resolver:
             f"{key}={json.dumps(value)}" for change in (self.base.set, *changes) for key, value in change.items()
         ]
         try:
-            recipe = load_recipe(beside if beside and beside.is_file() else name, written)
+            return load_recipe(beside if beside and beside.is_file() else name, written, only="pictures")
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
-        if not isinstance(recipe, Recipe):
-            raise RecipeError(f"{where}: recipe {name} is of kind {recipe.kind}: a study takes only kind pictures")
-        return recipe
 
     def _compared_to(self, row: Row, base_row: str | None, where: str) -> str | None:
         if "compare_to" not in row.model_fields_set:

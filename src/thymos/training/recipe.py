@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeGuard, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, get_args, overload, runtime_checkable
 
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, ValidationInfo, field_validator
@@ -15,6 +15,7 @@ from thymos.features.settings import AugmentationSettings, FeatureSettings, Soun
 from thymos.models.registry import ModelSettings
 from thymos.models.study_cnn import StudyCNNSettings
 from thymos.settings import Settings
+from thymos.training.functionals_recipe import FunctionalsRecipe
 from thymos.training.whole_recipe import PretrainingRecipe, WholeRecipe
 
 
@@ -97,6 +98,7 @@ class Recipe(Settings):
 KINDS: dict[str, type[Settings]] = {
     "pictures": Recipe,
     "whole": WholeRecipe,
+    "functionals": FunctionalsRecipe,
     "pretraining": PretrainingRecipe,
 }
 """The classes of recipes, each an ``AnyRecipe``, by what a file says under ``kind``."""
@@ -119,29 +121,44 @@ def _shipped() -> list[tuple[str, dict[str, Any]]]:
     return sorted((Path(file.name).stem, yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files)
 
 
-def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> AnyRecipe:
-    """Read a recipe of any kind, shipped or from a file, and apply ``changes`` such as ``training.epochs=5``.
+@overload
+def load_recipe(name_or_path: str | Path, changes: Iterable[str] = (), only: None = None) -> AnyRecipe: ...
+@overload
+def load_recipe(name_or_path: str | Path, changes: Iterable[str], only: Literal["pictures"]) -> Recipe: ...
+
+
+def load_recipe(name_or_path: str | Path, changes: Iterable[str] = (), only: str | None = None) -> AnyRecipe:
+    """Read a recipe, shipped or from a file, and apply ``changes`` such as ``training.epochs=5``.
+
+    Args:
+        name_or_path: anything that is a file, or ends as one would, is read; all else is a name.
+        changes: ``key=value``, the last one counts.
+        only: a kind that it must be of; None: any.
 
     Raises:
-        RecipeError: no such recipe, not YAML, an unknown key (with the nearest right one), or a bad value.
+        RecipeError: no such recipe, not YAML, of another kind, an unknown key (with the nearest right one), or a bad
+            value.
     """
     content, where, _ = read_yaml(name_or_path, "recipe", shipped_recipes)
     if not isinstance(content, dict):
         raise RecipeError(f"{where} is not a recipe: it holds no keys")
     for change in changes:
         _apply(content, change)
-    return parse_recipe(content, where)
+    return parse_recipe(content, where, only)
 
 
-def parse_recipe(content: dict[str, Any], where: str) -> AnyRecipe:
+def parse_recipe(content: dict[str, Any], where: str, only: str | None = None) -> AnyRecipe:
     """Check ``content`` and return it as a recipe of its ``kind``; ``where`` is named in errors.
 
     Raises:
-        RecipeError: an unknown kind or key (with the nearest right one), or a bad value.
+        RecipeError: not of the kind ``only``, an unknown kind or key (with the nearest right one), or a bad value.
     """
     kind = str(content.get("kind", DEFAULT_KIND))
     if kind not in KINDS:
         raise RecipeError(f"{where}: kind: there is no {kind!r}{nearest(kind, list(KINDS))}")
+    # Before any key is judged: the keys of one kind say nothing to a reader of another.
+    if only is not None and kind != only:
+        raise RecipeError(f"{where} is of kind {kind}: only kind {only} can be used here")
     try:
         recipe: Any = KINDS[kind].model_validate(content)
     except ValidationError as error:

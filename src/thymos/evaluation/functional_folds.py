@@ -1,0 +1,193 @@
+"""Folds of recipes of kind functionals: fit a linear support vector machine to vectors of whole recordings.
+
+C is chosen, and the temperature that turns decision values into probabilities is fitted (Guo et al. 2017, on the values
+that machines fitted to the rest of the training part give), on inner splits of the training part, divided by the
+protocol's own rule. One temperature for all classes moves no decision: the most probable class is the one that the
+machine decides for, which Platt's method, with a curve for each class, would not hold to.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.corpora.table import Corpus
+from thymos.evaluation.calibration import apply_temperature, fit_temperature
+from thymos.evaluation.conformal import fit_conformal
+from thymos.evaluation.inner import inner_splits
+from thymos.evaluation.metrics import confusion, scores
+from thymos.evaluation.predictions import predictions_frame
+from thymos.evaluation.run import FoldResult
+from thymos.evaluation.workers import Report
+from thymos.features.functionals import check_opensmile, make_functionals, opensmile_version, read_functionals
+from thymos.training.functionals_recipe import FunctionalsRecipe
+from thymos.training.linear_svm import fit_svms
+
+Rows = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FunctionalsTask:
+    """All that a worker process needs to fit and score one fold."""
+
+    fold: Fold
+    recipe: FunctionalsRecipe
+    files: tuple[Path, ...]
+    """Functionals of every recording of the corpus."""
+    labels: tuple[str, ...]
+    targets: tuple[int, ...]
+    """Class of every recording of the corpus."""
+    train: Rows
+    test: Rows
+    test_clips: tuple[str, ...]
+    test_speakers: tuple[str, ...]
+    test_durations_s: tuple[float, ...]
+    inner: tuple[tuple[Rows, Rows], ...]
+    """Splits of the training part into a training and a validation part."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the inner splits decided."""
+
+    c: float
+    inner_uar: dict[str, float]
+    """UAR over the inner validation parts, by C."""
+    margins: NDArray[np.float64]
+    """Decision values of the inner validation parts with this C, shape ``(rows, classes)``."""
+    truth: NDArray[np.int64]
+
+
+def check(corpus: Corpus, recipe: FunctionalsRecipe) -> None:
+    """Check that openSMILE is installed; see ``check_opensmile``."""
+    check_opensmile()
+
+
+def steps(corpus: Corpus, recipe: FunctionalsRecipe) -> int:
+    """Return how many recordings ``prepare`` takes functionals of."""
+    return len(corpus.clips)
+
+
+def prepare(
+    corpus: Corpus, recipe: FunctionalsRecipe, cache_dir: Path, advance: Callable[[], None], threads: int
+) -> list[Path]:
+    """Return the files of the functionals of ``corpus``, in the order of its clips; see ``make_functionals``."""
+    return make_functionals(corpus, recipe.features, cache_dir, advance, threads)
+
+
+def tasks(
+    corpus: Corpus, recipe: FunctionalsRecipe, protocol: Protocol, files: list[Path], seed: int
+) -> list[FunctionalsTask]:
+    """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
+
+    Raises:
+        ProtocolError: the training part of a fold or of an inner split lacks an emotion of the corpus, or a training
+            part cannot be divided further.
+    """
+    labels = corpus.emotions
+    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
+    targets = tuple(labels.index(clip.emotion) for clip in corpus.clips)
+
+    def rows(paths: Sequence[str]) -> Rows:
+        return tuple(sorted(place[path] for path in paths))
+
+    made = []
+    for fold in protocol.folds:
+        splits = inner_splits(corpus, protocol, fold, recipe.model.inner_folds, seed)
+        for part in (fold, *splits):
+            check_all_emotions(corpus, part)
+        tested = [corpus.clips[i] for i in rows(fold.test)]
+        made.append(
+            FunctionalsTask(
+                fold=fold,
+                recipe=recipe,
+                files=tuple(files),
+                labels=labels,
+                targets=targets,
+                train=rows(fold.train),
+                test=rows(fold.test),
+                test_clips=tuple(clip.path for clip in tested),
+                test_speakers=tuple(clip.speaker for clip in tested),
+                test_durations_s=tuple(clip.sound.duration_s for clip in tested),
+                inner=tuple((rows(split.train), rows(split.test)) for split in splits),
+                seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
+            )
+        )
+    return made
+
+
+def epochs(recipe: FunctionalsRecipe) -> int:
+    """Return 0: a machine is fitted in one go."""
+    return 0
+
+
+def deciding(recipe: FunctionalsRecipe) -> dict[str, Any]:
+    """Return the versions of the libraries that functionals and machine come from."""
+    return {"opensmile": opensmile_version(), "scikit-learn": metadata.version("scikit-learn")}
+
+
+def run_functionals_fold(task: FunctionalsTask, report: Report) -> FoldResult:
+    """Choose C on the inner splits, fit all of the training part, score the test part. It reports no epochs."""
+    started = time.perf_counter()
+    vectors = read_functionals(list(task.files))
+    targets = np.array(task.targets, np.int64)
+    chosen = choose(task, vectors, targets)
+    temperature = fit_temperature(chosen.margins, chosen.truth)
+    train, test = list(task.train), list(task.test)
+    (machine,) = fit_svms(task.recipe.model, [chosen.c], vectors[train], targets[train], task.seed)
+    durations_s = np.array(task.test_durations_s)
+    frame = predictions_frame(
+        list(task.test_clips),
+        np.stack([np.zeros_like(durations_s), durations_s], axis=1),
+        (task.fold.repeat, task.fold.index),
+        list(task.test_speakers),
+        [task.labels[i] for i in targets[test]],
+        task.labels,
+        apply_temperature(machine.margins(vectors[test]), temperature),
+    )
+    sets = fit_conformal(apply_temperature(chosen.margins, temperature), chosen.truth)
+    facts = {
+        "repeat": task.fold.repeat,
+        "fold": task.fold.index,
+        "name": task.fold.name,
+        "train_clips": len(train),
+        "test_clips": len(test),
+        "train_segments": len(train),
+        "test_segments": len(test),
+        "parameters": machine.parameters,
+        "wall_s": round(time.perf_counter() - started, 3),
+        "curve": [],
+        "c": chosen.c,
+        "inner_uar": chosen.inner_uar,
+        "converged": machine.converged,
+        "calibration": {"temperature": temperature, "conformal": asdict(sets)},
+    }
+    return facts, frame
+
+
+def choose(task: FunctionalsTask, vectors: NDArray[np.float64], targets: NDArray[np.int64]) -> Chosen:
+    """Score every C on the inner splits and return the best, with its decision values.
+
+    Args:
+        task: whose training part.
+        vectors: of every recording of the corpus, shape ``(recordings, functionals)``.
+        targets: class of every recording, shape ``(recordings,)``.
+    """
+    settings = task.recipe.model
+    cs = sorted(settings.c)
+    by_split = []
+    for train, validation in task.inner:
+        machines = fit_svms(settings, cs, vectors[list(train)], targets[list(train)], task.seed)
+        by_split.append([machine.margins(vectors[list(validation)]) for machine in machines])
+    margins = [np.concatenate(parts) for parts in zip(*by_split, strict=True)]
+    truth = targets[np.concatenate([validation for _, validation in task.inner])]
+    uar = [scores(confusion(truth, values.argmax(1), len(task.labels)))["uar"] for values in margins]
+    best = uar.index(max(uar))
+    return Chosen(cs[best], {f"{c:g}": value for c, value in zip(cs, uar, strict=True)}, margins[best], truth)
