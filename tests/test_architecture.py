@@ -8,10 +8,10 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 ORDER = (
-    "errors", "labels", "files", "settings", "audio", "corpora", "features", "models", "training", "evaluation",
+    "errors", "labels", "files", "settings", "audio", "recognition", "corpora", "features", "models", "training", "evaluation",
     "reports", "cli",
 )  # fmt: skip
-LIGHT = {"errors", "labels", "files", "settings", "audio"}
+LIGHT = {"errors", "labels", "files", "settings", "audio", "recognition"}
 HEAVY_LIBRARIES = {"torch", "pandas", "sklearn", "matplotlib", "yaml", "jinja2"}
 
 

@@ -33,5 +33,9 @@ class RunError(ThymosError):
     """A run folder cannot be used: it belongs to another run, or is damaged."""
 
 
+class BundleError(ThymosError):
+    """A model's files cannot be used: not there, changed, cut off, or of another format."""
+
+
 class MissingExtraError(ThymosError):
     """A library of an optional extra is not installed."""

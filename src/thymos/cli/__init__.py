@@ -6,6 +6,7 @@ import typer
 
 from thymos.cli.audit import audit
 from thymos.cli.evaluate import evaluate
+from thymos.cli.export import export
 from thymos.cli.pretrain import pretrain
 from thymos.cli.show import show
 from thymos.cli.study import study
@@ -21,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (audit, show, evaluate, train, pretrain, study):
+for command in (audit, show, evaluate, train, pretrain, study, export):
     app.command()(command)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, default_cache_dir, open_corpus_with_progress, progress
+from thymos.cli.console import console, cores, default_cache_dir, open_corpus_with_progress, progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import (
     CacheOption,
@@ -21,12 +21,18 @@ from thymos.cli.options import (
 from thymos.errors import RecipeError
 
 if TYPE_CHECKING:
+    from thymos.corpora import Corpus
     from thymos.training.fit import Epoch
+    from thymos.training.recipe import Recipe
+    from thymos.training.whole_recipe import WholeRecipe
+
+NO_LICENCE = "not stated: those of the recordings that it was trained on apply"
+FIRST_VERSION = "1"
 
 
 def train(
     corpus: CorpusArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the model: weights.safetensors and model.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
     recipe: RecipeOption = "model3",
     seed: SeedOption = 0,
     changes: ChangesOption = None,
@@ -35,21 +41,21 @@ def train(
     strict: StrictOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit one model on all recordings of a corpus. How good it is, `thymos evaluate` tells."""
+    """Fit one model on all recordings of a corpus. How good it is, `thymos evaluate` tells.
+
+    A recipe of kind whole makes a bundle that `thymos predict` can use; `thymos export` adds its name, licence and
+    scores.
+    """
     from thymos.evaluation.evaluate import usable_for
-    from thymos.evaluation.results import describe_corpus, versions
-    from thymos.features.parts import training_part
-    from thymos.features.pictures import make_pictures
-    from thymos.training.bundle import write_bundle
-    from thymos.training.fit import check_buildable, fit
     from thymos.training.recipe import Recipe, load_recipe
+    from thymos.training.whole_recipe import WholeRecipe
 
     if precision:
         changes = [*(changes or ()), f"training.precision={precision}"]
     settings = load_recipe(recipe, changes or ())
-    if not isinstance(settings, Recipe):
+    if not isinstance(settings, Recipe | WholeRecipe):
         raise RecipeError(
-            f"recipe {settings.name} is of kind {settings.kind}: only kind pictures can be trained into a model"
+            f"recipe {settings.name} is of kind {settings.kind}: only kind pictures or whole can be trained into a model"
         )
     if settings.transductive:
         raise RecipeError(
@@ -58,42 +64,82 @@ def train(
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
     usable = usable_for(opened, settings)
-    labels = usable.emotions
+    fit = _fit_pictures if isinstance(settings, Recipe) else _fit_whole
+    accuracy = fit(usable, settings, seed, out, cache_dir or default_cache_dir(), quiet)  # type: ignore[arg-type]
+    said = "" if accuracy is None else f"; accuracy on these, at the end: {accuracy:.3f}"
+    console.print(f"Trained on {len(usable.clips)} recordings{said}")
+    console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+
+
+def _fit_pictures(
+    corpus: "Corpus", settings: "Recipe", seed: int, out: Path, cache_dir: Path, quiet: bool
+) -> float | None:
+    """Fit a recipe of kind pictures, write its weights, and return the accuracy of the last epoch."""
+    import numpy as np
+
+    from thymos.evaluation.results import describe_corpus, versions
+    from thymos.features.parts import training_part
+    from thymos.features.pictures import make_pictures
+    from thymos.training.bundle import write_weights
+    from thymos.training.fit import check_buildable, fit
+
+    labels = corpus.emotions
     check_buildable(settings, len(labels))
     copies = settings.augmentation.copies
     with progress(quiet) as bars:
-        task = bars.add_task("Making pictures", total=len(usable.clips) * (1 + len(copies)))
+        task = bars.add_task("Making pictures", total=len(corpus.clips) * (1 + len(copies)))
         pictures = make_pictures(
-            usable,
-            settings.sound,
-            settings.features,
-            cache_dir or default_cache_dir(),
-            lambda: bars.advance(task),
-            copies=copies,
+            corpus, settings.sound, settings.features, cache_dir, lambda: bars.advance(task), copies=copies
         )
-        clip_labels = [labels.index(clip.emotion) for clip in usable.clips]
+        clip_labels = [labels.index(clip.emotion) for clip in corpus.clips]
         fitting = bars.add_task("Training (epochs)", total=settings.training.epochs)
 
         def on_epoch(epoch: "Epoch") -> None:
             bars.update(fitting, completed=epoch.epoch)
 
-        import numpy as np
-
         targets = np.tile(np.array(clip_labels, np.int64)[pictures.clip_index], 1 + len(copies))
         values = training_part(pictures, range(len(pictures.values)))
         fitted = fit(settings, values, targets, len(labels), seed, on_epoch)
     about = {
+        "kind": settings.kind,
         "name": settings.name,
+        "version": FIRST_VERSION,
         "labels": list(labels),
         "rate_hz": settings.sound.rate_hz,
         "window_s": settings.sound.window_s,
         "picture_shape": list(pictures.values.shape[1:]),
         "recipe": settings.model_dump(mode="json"),
         "seed": seed,
-        "trained_on": [describe_corpus(usable)],
+        "trained_on": [describe_corpus(corpus) | {"stage": "training"}],
+        "licence": NO_LICENCE,
         "versions": versions(),
     }
-    write_bundle(out, fitted.model, about)
-    last = fitted.curve[-1]
-    console.print(f"Trained on {len(usable.clips)} recordings; accuracy on these, at the end: {last.accuracy:.3f}")
-    console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+    write_weights(out, fitted.model, about)
+    return fitted.curve[-1].accuracy
+
+
+def _fit_whole(
+    corpus: "Corpus", settings: "WholeRecipe", seed: int, out: Path, cache_dir: Path, quiet: bool
+) -> float | None:
+    """Fit and calibrate a recipe of kind whole, write a bundle, and return the accuracy of the last epoch of all."""
+    from thymos.evaluation import whole_folds
+    from thymos.evaluation.make_recogniser import make_recogniser
+    from thymos.training.bundle import write_recogniser
+    from thymos.training.export import check_exportable
+
+    check_exportable()
+    accuracy = None
+    with progress(quiet) as bars:
+        making = bars.add_task("Making pictures", total=whole_folds.steps(corpus, settings))
+        total = whole_folds.epochs(settings)
+        fitting = bars.add_task("Training (epochs)", total=total)
+
+        def on_epoch(epoch: "Epoch") -> None:
+            nonlocal accuracy
+            if epoch.epoch == settings.training.epochs * settings.members:
+                accuracy = epoch.accuracy
+            bars.update(fitting, completed=epoch.epoch)
+
+        made = make_recogniser(corpus, settings, cache_dir, seed, lambda: bars.advance(making), on_epoch, cores())
+    write_recogniser(out, made.recogniser, {"version": FIRST_VERSION, "licence": NO_LICENCE, **made.about})
+    return accuracy

@@ -7,7 +7,7 @@ threshold of the prediction sets.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.table import Corpus, clip_names
 from thymos.errors import LeakageError, ProtocolError, RecipeError
-from thymos.evaluation.calibration import apply_temperature, fit_temperature
-from thymos.evaluation.conformal import fit_conformal
+from thymos.evaluation.calibrated_fit import fit_calibration
+from thymos.evaluation.calibration import apply_temperature
 from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.predictions import predictions_frame
 from thymos.evaluation.run import FoldResult
@@ -158,15 +158,10 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
 
     logits, parameters = logits_of(task.train, task.test)
     calibration = None
-    temperature = 1.0
     if task.inner:
         inner = np.concatenate([logits_of(train, validation)[0] for train, validation in task.inner])
         truth = targets[np.concatenate([validation for _, validation in task.inner])]
-        temperature = fit_temperature(inner, truth)
-        sets = fit_conformal(apply_temperature(inner, temperature), truth)
-        # Infinity is no JSON: without a threshold, every label is in every set.
-        threshold = sets.threshold if np.isfinite(sets.threshold) else None
-        calibration = {"temperature": temperature, "conformal": asdict(sets) | {"threshold": threshold}}
+        calibration = fit_calibration(inner, truth)
     durations_s = np.array(task.test_durations_s)
     frame = predictions_frame(
         list(task.test_clips),
@@ -175,7 +170,7 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
         list(task.test_speakers),
         [task.labels[task.targets[i]] for i in task.test],
         task.labels,
-        apply_temperature(logits, temperature),
+        apply_temperature(logits, calibration.temperature if calibration else 1.0),
     )
     facts = {
         "repeat": task.fold.repeat,
@@ -189,4 +184,4 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
         "wall_s": round(time.perf_counter() - started, 3),
         "curve": [{"epoch": at.epoch, "loss": at.loss, "accuracy": at.accuracy} for at in curve],
     }
-    return facts | ({"calibration": calibration} if calibration else {}), frame
+    return facts | ({"calibration": calibration.as_json()} if calibration else {}), frame

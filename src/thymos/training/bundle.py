@@ -1,31 +1,156 @@
-"""A fitted model on disk: ``weights.safetensors`` and ``model.json``. Nothing in it is executed or unpickled."""
+"""A fitted model as files: weights, description and, of whole recordings, a graph. Nothing in it is executed.
+
+``model.json`` is written last and holds the SHA-256 of every other file, so a folder that has it is whole.
+"""
 
 import hashlib
+import io
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import nn
 
+from thymos.errors import BundleError
+from thymos.features.level_mel import LevelMelSettings
 from thymos.files import whole_file, write_json
+from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.recognition.bundle import ABOUT, FAMILIAR, FORMAT, GRAPH, WEIGHTS, FamiliarityAbout, read_bundle
+from thymos.recognition.familiarity import Familiarity
+from thymos.training.export import write_graph
 
-FORMAT = 1
+WINDOW_S, HOP_S = 5.0, 2.5
+"""How long recordings are heard: in windows as long as the cuts that networks are trained on, half overlapping."""
+_SIZE = "encoder"
+"""Where ``model.json`` has the settings of the encoder's size."""
 
 
-def write_bundle(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
-    """Write ``model`` to ``folder``, with ``about`` (labels, recipe, corpora …) as ``model.json``.
+@dataclass(frozen=True)
+class Recogniser:
+    """A fitted network of whole recordings, and what a bundle needs beside it.
 
-    ``model.json`` is written last and holds the weights' SHA-256: a folder that has it is whole.
+    Attributes:
+        network: fitted.
+        features: the pictures that it takes.
+        size: of its encoder.
+        labels: the emotions that it tells apart.
+        familiarity: and its description; both None where it is not known what is familiar.
     """
-    about_file = folder / "model.json"
-    about_file.unlink(missing_ok=True)  # an earlier model's, which would not fit these weights
-    weights = folder / "weights.safetensors"
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with whole_file(weights) as temporary:
-        save_file(state, temporary)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+
+    network: EmotionNetwork
+    features: LevelMelSettings
+    size: AttentiveSettings
+    labels: tuple[str, ...]
+    familiarity: tuple[Familiarity, FamiliarityAbout] | None
+
+
+def write_weights(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
+    """Write ``model`` to ``folder`` without a graph: ``weights.safetensors``, and ``about`` in ``model.json``."""
+    (folder / ABOUT).unlink(missing_ok=True)  # an earlier model's, which would not fit these weights
+    _write_about(folder, about, model, {WEIGHTS: _save(folder, model)})
+
+
+def write_recogniser(folder: Path, recogniser: Recogniser, about: dict[str, Any]) -> None:
+    """Write a bundle to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
+
+    Raises:
+        MissingExtraError: the libraries that write the graph are not installed.
+        BundleError: what was written cannot be used, so ``about`` lacks something.
+    """
+    (folder / ABOUT).unlink(missing_ok=True)
+    network, features = recogniser.network, recogniser.features
+    write_graph(folder / GRAPH, network, features)
+    digests = {GRAPH: _digest(folder / GRAPH), WEIGHTS: _save(folder, network)}
+    if recogniser.familiarity is None:
+        (folder / FAMILIAR).unlink(missing_ok=True)
+    else:
+        familiarity, description = recogniser.familiarity
+        with whole_file(folder / FAMILIAR) as temporary, temporary.open("wb") as file:
+            np.save(file, familiarity.table, allow_pickle=False)
+        digests[FAMILIAR] = _digest(folder / FAMILIAR)
+        about = about | {"familiarity": description.model_dump(mode="json")}
+    decided = {
+        "labels": list(recogniser.labels),
+        "rate_hz": features.rate_hz,
+        "window_s": WINDOW_S,
+        "hop_s": HOP_S,
+        "front_end": features.model_dump(mode="json"),
+        _SIZE: recogniser.size.model_dump(mode="json"),
+    }
+    _write_about(folder, about | decided, network, digests)
+    try:
+        read_bundle(folder)
+    except BundleError:
+        (folder / ABOUT).unlink()
+        raise
+
+
+def read_recogniser(folder: Path) -> tuple[Recogniser, dict[str, Any]]:
+    """Read what ``write_recogniser`` wrote, to train on or to write anew; the graph is not looked at.
+
+    Returns:
+        The network, and all that ``model.json`` says.
+
+    Raises:
+        BundleError: not there, damaged, changed, of another format, or of another kind.
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{folder} holds no model: {error.strerror} ({error.filename})") from None
+    except ValueError:
+        raise BundleError(f"{folder / ABOUT} is damaged: it is no JSON") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise BundleError(f"{folder / ABOUT} is not of format {FORMAT}, which is all that this version reads")
+    if _SIZE not in about:
+        raise BundleError(f"{folder} is not of kind whole, and only such models have a graph")
+    try:
+        state = load(_checked(folder, WEIGHTS, about))
+        features = LevelMelSettings.model_validate(about["front_end"])
+        size = AttentiveSettings.model_validate(about[_SIZE])
+        labels = tuple(map(str, about["labels"]))
+        network = EmotionNetwork(
+            AttentiveEncoder(size, len(features.channels), features.n_bands),
+            EmotionHead(size.embedding, len(labels), 0.0),
+        )
+        network.load_state_dict(state)
+        familiarity = None
+        if about.get("familiarity"):
+            description = FamiliarityAbout.model_validate(about["familiarity"])
+            table: NDArray[np.float32] = np.load(io.BytesIO(_checked(folder, FAMILIAR, about)), allow_pickle=False)
+            familiarity = Familiarity(table, description.threshold), description
+    except (SafetensorError, KeyError, ValidationError, TypeError, ValueError, RuntimeError) as error:
+        raise BundleError(f"{folder} is no model that this version can use: {' '.join(str(error).split())}") from None
+    return Recogniser(network.eval(), features, size, labels, familiarity), about
+
+
+def _write_about(folder: Path, about: dict[str, Any], model: nn.Module, digests: dict[str, str]) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    write_json(
-        about_file,
-        {"format": FORMAT, **about, "parameters": parameters, "sha256": {weights.name: digest}},
-    )
+    write_json(folder / ABOUT, {"format": FORMAT, **about, "parameters": parameters, "sha256": digests})
+
+
+def _save(folder: Path, model: nn.Module) -> str:
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with whole_file(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+    return _digest(folder / WEIGHTS)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _checked(folder: Path, name: str, about: dict[str, Any]) -> bytes:
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder / name} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != about.get("sha256", {}).get(name):
+        raise BundleError(f"{folder / name} is not the file that {ABOUT} describes: its SHA-256 differs")
+    return content

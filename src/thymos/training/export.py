@@ -6,6 +6,7 @@ drift apart from training. Batch normalisation is folded into the convolutions o
 
 import contextlib
 import copy
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,8 @@ from thymos.errors import MissingExtraError
 from thymos.features.level_mel import LevelMel, LevelMelSettings
 from thymos.files import whole_file
 from thymos.models.attentive import EmotionNetwork
+from thymos.recognition.bundle import INPUT, OUTPUTS
 
-INPUT = "waveform"
-OUTPUTS = ("logits", "embedding", "frame_logits")
 _OPSET = 18
 _EXAMPLE = (2, 20_000)
 """Batch and samples that the graph is traced with; neither is 1, which tracing would take for fixed."""
@@ -48,6 +48,16 @@ class RecognitionGraph(nn.Module):
         return logits, embedding, frame_logits
 
 
+def check_exportable() -> None:
+    """Check that graphs can be written, before the work whose end that would be.
+
+    Raises:
+        MissingExtraError: the library that writes ONNX is not installed.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        raise MissingExtraError("writing a model's graph needs the library onnx: pip install 'thymos[train]'")
+
+
 def write_graph(path: Path, network: EmotionNetwork, features: LevelMelSettings) -> None:
     """Write ``network`` with its front end to ``path`` as ONNX, for any batch and any number of samples.
 
@@ -57,12 +67,9 @@ def write_graph(path: Path, network: EmotionNetwork, features: LevelMelSettings)
         features: the pictures that it takes.
 
     Raises:
-        MissingExtraError: the libraries that write ONNX are not installed.
+        MissingExtraError: as ``check_exportable``.
     """
-    try:
-        import onnx  # noqa: F401 - torch.onnx needs it, and would ask for it in words of its own
-    except ImportError:
-        raise MissingExtraError("writing ONNX needs the library onnx: pip install 'thymos[train]'") from None
+    check_exportable()
     graph = RecognitionGraph(copy.deepcopy(network), features).float().eval()
     graph.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.linspace(-0.5, 0.5, _EXAMPLE[0] * _EXAMPLE[1]).reshape(_EXAMPLE)

@@ -1,0 +1,66 @@
+"""``thymos export``: write a trained model's bundle anew, with what training could not know of it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from thymos.cli.console import console
+from thymos.errors import BundleError, RunError
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `thymos train` made, of kind whole.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle; may be the model's own.")],
+    name: Annotated[str | None, typer.Option(help="Name of the model (default: as it is).")] = None,
+    model_version: Annotated[
+        str | None, typer.Option("--model-version", help="Its version (default: as it is).")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="What may be done with the model (default: as it is).")] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run folder of `thymos evaluate` whose scores the bundle shall show. May be repeated."),
+    ] = None,
+) -> None:
+    """Write the bundle of a trained model: model.onnx, weights.safetensors and model.json."""
+    from thymos.training.bundle import read_recogniser, write_recogniser
+
+    if not (model / "model.json").is_file() and (model / "results.json").is_file():
+        raise BundleError(
+            f"{model} is a run of `thymos evaluate`, which keeps no weights: `thymos train` with its recipe makes a model"
+        )
+    recogniser, about = read_recogniser(model)
+    changes: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
+    about = about | {key: value for key, value in changes.items() if value is not None}
+    if scores:
+        about["scores"] = [_scores_of(run, about) for run in scores]
+    write_recogniser(out, recogniser, about)
+    console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+
+
+def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Return what the run in ``run`` measured, as a bundle shows it.
+
+    Raises:
+        RunError: there is no finished run, or it evaluated another recipe than the model was trained by.
+    """
+    from thymos.reports.results_file import read_results
+
+    results = read_results(run)
+    if _deciding(results.recipe) != _deciding(about["recipe"]):
+        raise RunError(f"{run} evaluated another recipe than the one that the model was trained by")
+    summary = results.summary.recording
+    return {
+        "corpus": results.corpus.name,
+        "protocol": results.protocol.name,
+        "of": "networks fitted by the same recipe to the training parts of the folds",
+        "splits": len(results.folds),
+        "recordings": results.corpus.clips,
+        **{metric: getattr(summary, metric).model_dump(mode="json") for metric in ("accuracy", "uar", "macro_f1")},
+    }
+
+
+def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides a network's weights: calibration comes after, and words are words."""
+    return {key: value for key, value in recipe.items() if key not in ("calibration_splits", "description")}
