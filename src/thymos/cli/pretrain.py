@@ -12,7 +12,7 @@ from rich.markup import escape
 from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress, progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
-from thymos.errors import RecipeError
+from thymos.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from thymos.training.fit import Epoch
@@ -46,6 +46,8 @@ def pretrain(
         raise RecipeError(
             f"recipe {settings.name} is of kind {settings.kind}: pretraining needs one of kind pretraining"
         )
+    if out.exists() and not out.is_dir():  # better said now than after hours of work
+        raise RunError(f"{out} exists and is no folder; choose another --out")
     started = time.perf_counter()
     opened = [open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora]
     for corpus in opened:
