@@ -109,6 +109,21 @@ def test_a_csv_table_is_a_corpus(tmp_path: Path, write_sound: WriteSound) -> Non
         }
 
 
+def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("a.wav", "b.wav"):
+        write_sound(tmp_path / name)
+    table = tmp_path / "clips.csv"
+    table.write_text("file,emotion,take,corpus\na.wav,angry,7, emovo \nb.wav,sad\n")
+    for _ in range(2):  # measured, then from the cache, which knows the sound alone
+        corpus = open_corpus(table, tmp_path / "cache")
+        assert [(clip.path, clip.take, clip.corpus) for clip in corpus.clips] == [
+            ("a.wav", "7", "emovo"),
+            ("b.wav", "", ""),
+        ]
+    table.write_text("file,emotion,take,corpus\na.wav,angry,7,tess\nb.wav,sad,,tess\n")
+    assert {clip.corpus for clip in open_corpus(table, tmp_path / "cache").clips} == {"tess"}
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
