@@ -83,7 +83,26 @@ class AttentiveEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Encoded:
         """Return frames and embedding of ``pictures``."""
-        maps = self.stages(self.stem(pictures))
+        return self._pool(self.stages(self.stem(pictures)))
+
+    def describe(self, pictures: Tensor) -> tuple[Encoded, Tensor]:
+        """Return what ``forward`` returns, and with it how every depth of the network responds.
+
+        Responses have the shape ``(batch, responses)``: for each block but the first of all, the mean of each filter
+        and how much its mean over the bands varies along time; then the mean of each feature of the frames. What a
+        network was pretrained for is known best at its end, other things at other depths (Pepino, Riera, Ferrer 2021,
+        Emotion recognition from speech using wav2vec 2.0 embeddings, Interspeech, for another network).
+        """
+        maps, responses = self.stem(pictures), []
+        for number, block in enumerate(self.stages):
+            maps = block(maps)
+            if number:
+                along = maps.mean(2)
+                responses += [along.mean(2), along.std(2, unbiased=False)]
+        encoded = self._pool(maps)
+        return encoded, torch.cat([*responses, encoded.frames.mean(1)], dim=1)
+
+    def _pool(self, maps: Tensor) -> Encoded:
         frames = self.project(maps.permute(0, 3, 1, 2).flatten(2))
         frames = functional.relu(self.norm(frames.transpose(1, 2)).transpose(1, 2)).float()
         if self.gru is not None:

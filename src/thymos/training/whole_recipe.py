@@ -10,6 +10,7 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -44,6 +45,16 @@ class OptimiserSettings(Settings):
     """``bf16``: convolutions in bfloat16, weights, sums and recurrences in float32."""
 
 
+class DiscriminantSettings(Settings):
+    """A linear discriminant of what statistics of the voice and an encoder that stays as it is say of recordings."""
+
+    shrinkage: float = Field(0.4, ge=0, le=1)
+    """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
+    well-conditioned estimator for large-dimensional covariance matrices)."""
+    scored_speeds: PositiveInt = 3
+    """A recording's logits are the mean over the first so many of the recipe's speeds."""
+
+
 class WholeRecipe(Settings):
     """From recordings of any length to a fitted network that starts from a pretrained encoder."""
 
@@ -59,6 +70,8 @@ class WholeRecipe(Settings):
     """Tempo and pitch of the versions that are trained on; the first is what is scored."""
     training: OptimiserSettings = OptimiserSettings()
     distortions: DistortionSettings = DistortionSettings()
+    discriminant: DiscriminantSettings | None = None
+    """None: the network's own head decides, and ``training`` fits all of it."""
     members: PositiveInt = 1
     """Networks fitted with seeds of their own, whose weights are then averaged into one (Wortsman et al. 2022, Model
     soups, ICML): all start from one encoder, so they stay close enough for that."""
@@ -67,6 +80,18 @@ class WholeRecipe(Settings):
     prediction sets; 0: probabilities stay as they are."""
     max_silence_s: PositiveFloat | None = None
     """Recordings with more seconds of silence than this are left out."""
+
+    @model_validator(mode="after")
+    def _discriminant_has_its_speeds(self) -> "WholeRecipe":
+        if self.discriminant is None:
+            return self
+        if self.training.epochs:
+            raise PydanticCustomError(
+                "fitted_twice", "a discriminant leaves the encoder as it is: training.epochs must be 0"
+            )
+        if self.discriminant.scored_speeds > len(self.speeds):
+            raise PydanticCustomError("too_few_speeds", "discriminant.scored_speeds are more than there are speeds")
+        return self
 
     @field_validator("members")
     @classmethod

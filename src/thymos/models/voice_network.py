@@ -1,0 +1,81 @@
+"""Statistics of the voice and an encoder's responses, side by side, and a linear layer that decides."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from thymos.features.level_mel import LevelMelSettings, scale_levels
+from thymos.features.voice_statistics import VoiceStatistics
+from thymos.models.attentive import AttentiveEncoder
+
+MOST_SPREADS = 5.0
+"""Descriptions are clipped this many standard deviations from their mean: one odd value decides nothing."""
+
+
+class Described(NamedTuple):
+    """What a describer makes of recordings."""
+
+    description: Tensor
+    """Shape ``(batch, descriptors)``: statistics of the voice, the embedding, responses of the encoder."""
+    embedding: Tensor
+    """Shape ``(batch, 2 × features)``."""
+    frames: Tensor
+    """Shape ``(batch, frames, features)``."""
+
+
+class VoiceDescriber(nn.Module):
+    """``(batch, channels, bands, frames), dB -> Described``, of any number of frames."""
+
+    def __init__(self, encoder: AttentiveEncoder, features: LevelMelSettings):
+        super().__init__()
+        self.features = features
+        self.statistics, self.encoder = VoiceStatistics(features), encoder
+
+    def forward(self, levels: Tensor) -> Described:
+        """Return the description of ``levels``."""
+        encoded, responses = self.encoder.describe(scale_levels(levels, self.features))
+        description = torch.cat([self.statistics(levels), encoded.embedding, responses], dim=1)
+        return Described(description, encoded.embedding, encoded.frames)
+
+
+class VoiceNetwork(nn.Module):
+    """A describer, standardisation, and one linear layer: levels in dB to logits.
+
+    ``(batch, channels, bands, frames) -> (batch, classes)``. Its numbers come from ``training.discriminant``.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, describer: VoiceDescriber, descriptors: int, n_classes: int):
+        super().__init__()
+        self.describer = describer
+        self.register_buffer("mean", torch.zeros(descriptors))
+        self.register_buffer("spread", torch.ones(descriptors))
+        self.linear = nn.Linear(descriptors, n_classes)
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Return the logits of ``levels``."""
+        return self.decide(self.describer(levels).description)
+
+    def decide(self, description: Tensor) -> Tensor:
+        """Return the logits of descriptions: ``(batch, descriptors) -> (batch, classes)``."""
+        standard = ((description - self.mean) / self.spread).clamp(-MOST_SPREADS, MOST_SPREADS)
+        logits: Tensor = self.linear(standard)
+        return logits
+
+    def frame_logits(self, described: Described) -> Tensor:
+        """Return how each frame spoke for each class: ``(batch, frames, classes)``.
+
+        They are the recording's logits as if the frame's features were the embedding's mean and the frames' mean.
+        """
+        features = described.frames.shape[2]
+        statistics = self.describer.statistics.count
+        attended = slice(statistics, statistics + features)
+        plain = slice(described.description.shape[1] - features, described.description.shape[1])
+        logits = self.decide(described.description)[:, None]
+        for part in (attended, plain):
+            moved = (described.frames - described.description[:, None, part]) / self.spread[part]
+            logits = logits + moved @ self.linear.weight[:, part].T
+        return logits

@@ -1,0 +1,139 @@
+"""From recordings to descriptions, once for a whole corpus, and from descriptions to a linear discriminant.
+
+The describer is never fitted to the corpus, so its descriptions can be shared by all folds; the discriminant is fitted
+to the training part alone.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thymos.errors import RecipeError
+from thymos.features.recordings import Recordings
+from thymos.files import whole_file
+from thymos.models.attentive import AttentiveEncoder
+from thymos.models.voice_network import MOST_SPREADS, VoiceDescriber, VoiceNetwork
+from thymos.training.encoder_file import WEIGHTS, Pretrained
+from thymos.training.whole_recipe import DiscriminantSettings
+
+Descriptions = NDArray[np.float32]
+"""Shape ``(speeds, recordings, descriptors)``."""
+_DESCRIPTIONS_VERSION = 1
+_LEAST_SPREAD = 1e-6
+
+
+def describer(pretrained: Pretrained | None) -> VoiceDescriber:
+    """Return the describer of an encoder, as pretraining left it.
+
+    Raises:
+        RecipeError: there is no encoder.
+    """
+    if pretrained is None:
+        raise RecipeError("a discriminant needs a pretrained encoder: start_from cannot be scratch")
+    features = pretrained.features
+    encoder = AttentiveEncoder(pretrained.model, len(features.channels), features.n_bands)
+    own = {name: value for name, value in pretrained.state.items() if name.startswith("encoder.")}
+    encoder.load_state_dict({name.removeprefix("encoder."): value for name, value in own.items()})
+    return VoiceDescriber(encoder, features).eval()
+
+
+def describe_recordings(
+    recordings: Recordings,
+    pretrained: Pretrained | None,
+    cache_dir: Path,
+    advance: Callable[[], None] = lambda: None,
+) -> Path:
+    """Return the file of the descriptions of ``recordings`` at all their speeds, from the cache where it is there."""
+    module = describer(pretrained)
+    assert pretrained is not None
+    shaping = {
+        "version": _DESCRIPTIONS_VERSION,
+        "recordings": recordings.folder.name,
+        "encoder": pretrained.about["sha256"][WEIGHTS],
+    }
+    key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
+    path = cache_dir / "descriptions" / f"{key}.npy"
+    if path.is_file():
+        for _ in range(len(recordings)):
+            advance()
+        return path
+    rows = []
+    with torch.inference_mode():
+        for recording in range(len(recordings)):
+            speeds = range(len(recordings.values))
+            rows.append([module(recordings.levels(recording, speed)).description[0].numpy() for speed in speeds])
+            advance()
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(np.array(rows, np.float32).swapaxes(0, 1)))
+    return path
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """A linear decision on standardised descriptions.
+
+    Attributes:
+        mean: of each descriptor over the training part: shape ``(descriptors,)``.
+        spread: its standard deviation.
+        weights: shape ``(descriptors, classes)``.
+        bias: shape ``(classes,)``.
+    """
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def standardise(self, descriptions: Descriptions) -> NDArray[np.float64]:
+        """Return ``descriptions`` (…, descriptors) with mean 0 and standard deviation 1, clipped."""
+        standard: NDArray[np.float64] = (descriptions - self.mean) / self.spread
+        return standard.clip(-MOST_SPREADS, MOST_SPREADS)
+
+    def logits(self, descriptions: Descriptions, scored_speeds: int) -> NDArray[np.float64]:
+        """Return the mean logits over the first speeds: ``(recordings, classes)``."""
+        of_each: NDArray[np.float64] = self.standardise(descriptions[:scored_speeds]) @ self.weights + self.bias
+        mean: NDArray[np.float64] = of_each.mean(0)
+        return mean
+
+
+def fit_discriminant(
+    descriptions: Descriptions, targets: NDArray[np.int64], n_classes: int, settings: DiscriminantSettings
+) -> Discriminant:
+    """Fit a linear discriminant with a shrunk covariance and equal priors; every speed is a recording of its own.
+
+    Args:
+        descriptions: of the training part.
+        targets: class of each recording, shape ``(recordings,)``.
+        n_classes: all of which occur among ``targets``.
+        settings: of the fit.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    speeds, _, descriptors = descriptions.shape
+    rows = descriptions.reshape(-1, descriptors).astype(np.float64)
+    shape = Discriminant(rows.mean(0), rows.std(0) + _LEAST_SPREAD, np.empty(0), np.empty(0))
+    solver = LinearDiscriminantAnalysis(
+        solver="lsqr", shrinkage=settings.shrinkage, priors=np.full(n_classes, 1 / n_classes)
+    )
+    solver.fit(shape.standardise(rows.astype(np.float32)), np.tile(targets, speeds))
+    weights, bias = np.atleast_2d(solver.coef_), solver.intercept_
+    if n_classes == 2:  # the solver keeps one difference of logits
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    return Discriminant(shape.mean, shape.spread, weights.T, bias)
+
+
+def voice_network(pretrained: Pretrained | None, discriminant: Discriminant) -> VoiceNetwork:
+    """Return the network that decides as ``discriminant`` does, from levels on."""
+    network = VoiceNetwork(describer(pretrained), *discriminant.weights.shape)
+    network.mean.copy_(torch.from_numpy(discriminant.mean))
+    network.spread.copy_(torch.from_numpy(discriminant.spread))
+    with torch.no_grad():
+        network.linear.weight.copy_(torch.from_numpy(discriminant.weights.T))
+        network.linear.bias.copy_(torch.from_numpy(discriminant.bias))
+    return network.eval()
