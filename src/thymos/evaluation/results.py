@@ -11,6 +11,7 @@ import pandas as pd
 
 from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus
+from thymos.evaluation.calibration_summary import calibration_summary
 from thymos.evaluation.metrics import (
     METRICS,
     Counts,
@@ -52,6 +53,7 @@ def make_results(
         "segment": scored_segments(predictions, labels),
         "recording": scored_recordings(predictions, labels),
     }
+    calibration = calibration_summary(fold_results, labels)
     folds = [_fold_row(facts, frame, labels) for facts, frame in fold_results]
     return {
         "format": FORMAT,
@@ -74,6 +76,7 @@ def make_results(
         "per_speaker": _per_speaker(levels, len(labels)),
         "per_emotion": _per_emotion(levels, labels),
         "confusion": {level: _counts(levels[level], len(labels)).tolist() for level in LEVELS},
+        **({"calibration": calibration} if calibration else {}),
         "excluded": [
             {"clip": left_out.clip, "reason": left_out.reason, "readable": left_out.readable}
             for left_out in corpus.excluded

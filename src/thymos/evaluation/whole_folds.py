@@ -24,6 +24,7 @@ from thymos.evaluation.predictions import predictions_frame
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.features.recordings import Recordings, make_recordings, open_recordings
+from thymos.training.discriminant import describe_recordings, fit_discriminant, voice_network
 from thymos.training.encoder_file import WEIGHTS, encoder_folder, read_encoder, resolved
 from thymos.training.fine_tune import fine_tune
 from thymos.training.fit import Epoch
@@ -40,6 +41,8 @@ class WholeTask:
     fold: Fold
     recipe: WholeRecipe
     recordings_folder: Path
+    descriptions_file: Path | None
+    """Where the recipe has a discriminant."""
     labels: tuple[str, ...]
     targets: tuple[int, ...]
     """Class of every recording of the corpus."""
@@ -69,23 +72,32 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
         raise RecipeError(f"the encoder does not know {', '.join(unknown)}, and in 0 training.epochs nothing is learnt")
 
 
+@dataclass(frozen=True)
+class Material:
+    """What all folds share: recordings in the order of the corpus's clips, and their descriptions where needed."""
+
+    recordings: Recordings
+    descriptions_file: Path | None
+
+
 def steps(corpus: Corpus, recipe: WholeRecipe) -> int:
-    """Return how many recordings ``prepare`` reads."""
-    return len(corpus.clips)
+    """Return how many recordings ``prepare`` reads, and then describes."""
+    return len(corpus.clips) * (1 if recipe.discriminant is None else 2)
 
 
 def prepare(
     corpus: Corpus, recipe: WholeRecipe, cache_dir: Path, advance: Callable[[], None], threads: int
-) -> Recordings:
-    """Return the recordings of ``corpus`` as pictures, in the order of its clips."""
-    features = resolved(recipe)[0].features
+) -> Material:
+    """Return the recordings of ``corpus`` as pictures, and described by the encoder where a discriminant decides."""
+    settings, pretrained = resolved(recipe)
     sources = [(corpus.root, clip) for clip in corpus.clips]
-    return make_recordings(sources, features, recipe.speeds, cache_dir, advance, threads)
+    recordings = make_recordings(sources, settings.features, recipe.speeds, cache_dir, advance, threads)
+    if recipe.discriminant is None:
+        return Material(recordings, None)
+    return Material(recordings, describe_recordings(recordings, pretrained, cache_dir, advance))
 
 
-def tasks(
-    corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, recordings: Recordings, seed: int
-) -> list[WholeTask]:
+def tasks(corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, material: Material, seed: int) -> list[WholeTask]:
     """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
 
     Raises:
@@ -113,7 +125,8 @@ def tasks(
             WholeTask(
                 fold=fold,
                 recipe=recipe,
-                recordings_folder=recordings.folder,
+                recordings_folder=material.recordings.folder,
+                descriptions_file=material.descriptions_file,
                 labels=labels,
                 targets=targets,
                 train=rows(fold.train),
@@ -152,6 +165,12 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
         report((task.fold.name, curve[-1]))
 
     def logits_of(train: Rows, scored: Rows) -> tuple[NDArray[np.float64], int]:
+        if recipe.discriminant is not None and task.descriptions_file is not None:
+            descriptions = np.load(task.descriptions_file, mmap_mode="r")
+            known = descriptions[:, list(train)]
+            discriminant = fit_discriminant(known, targets[list(train)], len(task.labels), recipe.discriminant)
+            parameters = sum(parameter.numel() for parameter in voice_network(pretrained, discriminant).parameters())
+            return discriminant.logits(descriptions[:, list(scored)], recipe.discriminant.scored_speeds), parameters
         network = fine_tune(recipe, pretrained, recordings, targets, train, task.labels, task.seed, on_epoch)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return score_recordings(network, recordings, scored, recipe.features), parameters
