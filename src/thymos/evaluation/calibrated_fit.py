@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thymos.corpora.folds import Protocol
 from thymos.corpora.protocols import apply_protocol
@@ -23,6 +24,7 @@ from thymos.evaluation.inner import INNER_FOLDS
 from thymos.features.level_mel import LevelMelSettings, scale_levels
 from thymos.features.recordings import Recordings
 from thymos.models.attentive import EmotionNetwork
+from thymos.models.voice_network import VoiceNetwork
 from thymos.recognition.familiarity import Familiarity, fit_gaussian
 
 Rows = Sequence[int]
@@ -58,16 +60,36 @@ class Calibration:
         return {"temperature": self.temperature, "conformal": asdict(self.conformal) | {"threshold": threshold}}
 
 
-def hear(network: EmotionNetwork, recordings: Recordings, rows: Rows, features: LevelMelSettings) -> Heard:
-    """Return what ``network`` says of whole recordings, as recorded, one by one and in float32."""
+def hear(
+    network: EmotionNetwork | VoiceNetwork,
+    recordings: Recordings,
+    rows: Rows,
+    features: LevelMelSettings,
+    speeds: int = 1,
+) -> Heard:
+    """Return what ``network`` says of whole recordings, one by one and in float32.
+
+    Logits are the mean over the first ``speeds`` of the recordings' speeds; embeddings are those of the first.
+    """
     network.eval()
     logits, embeddings = [], []
     with torch.inference_mode():
         for row in rows:
-            embedding = network.encoder(scale_levels(recordings.levels(row), features)).embedding
-            embeddings.append(embedding[0])
-            logits.append(network.head(embedding)[0])
+            answers = [_answer(network, recordings.levels(row, speed), features) for speed in range(speeds)]
+            logits.append(torch.stack([answer for answer, _ in answers]).mean(0))
+            embeddings.append(answers[0][1])
     return Heard(torch.stack(logits).double().numpy(), torch.stack(embeddings).numpy())
+
+
+def _answer(
+    network: EmotionNetwork | VoiceNetwork, levels: Tensor, features: LevelMelSettings
+) -> tuple[Tensor, Tensor]:
+    """Return logits ``(classes,)`` and embedding ``(E,)`` of one recording."""
+    if isinstance(network, VoiceNetwork):
+        described = network.describer(levels)
+        return network.decide(described.description)[0], described.embedding[0]
+    embedding = network.encoder(scale_levels(levels, features)).embedding
+    return network.head(embedding)[0], embedding[0]
 
 
 def fit_calibration(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:

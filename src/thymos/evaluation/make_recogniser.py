@@ -24,12 +24,16 @@ from thymos.evaluation.metrics import confusion, scores
 from thymos.evaluation.results import describe_corpus, versions
 from thymos.features.recordings import Recordings
 from thymos.models.attentive import EmotionNetwork
+from thymos.models.voice_network import VoiceNetwork
 from thymos.recognition.bundle import FamiliarityAbout
 from thymos.training.bundle import Recogniser
+from thymos.training.discriminant import fit_discriminant, voice_network
 from thymos.training.encoder_file import WEIGHTS, Pretrained, resolved
 from thymos.training.fine_tune import fine_tune
 from thymos.training.fit import Epoch
 from thymos.training.whole_recipe import WholeRecipe
+
+Network = EmotionNetwork | VoiceNetwork
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def make_recogniser(
             raise
     settings, pretrained = resolved(recipe)
     protocol = held_out_parts(corpus, recipe.calibration_splits, seed) if recipe.calibration_splits else None
-    recordings = whole_folds.prepare(corpus, recipe, cache_dir, on_recording, threads)
+    material = whole_folds.prepare(corpus, recipe, cache_dir, on_recording, threads)
+    recordings = material.recordings
     labels = corpus.emotions
     targets = np.array([labels.index(clip.emotion) for clip in corpus.clips], np.int64)
     epochs = 0
@@ -83,12 +88,18 @@ def make_recogniser(
         epochs += 1
         on_epoch(Epoch(epochs, epoch.loss, epoch.accuracy))
 
-    def fit(rows: list[int]) -> EmotionNetwork:
+    def fit(rows: list[int]) -> Network:
+        if settings.discriminant is not None and material.descriptions_file is not None:
+            descriptions = np.load(material.descriptions_file, mmap_mode="r")[:, rows]
+            return voice_network(
+                pretrained, fit_discriminant(descriptions, targets[rows], len(labels), settings.discriminant)
+            )
         return fine_tune(settings, pretrained, recordings, targets, rows, labels, seed, note)
 
     network = fit(list(range(len(targets))))
     about = _about(corpus, recipe, pretrained, seed)
-    recogniser = Recogniser(network, settings.features, settings.model, labels, None)
+    scored = settings.discriminant.scored_speeds if settings.discriminant else 1
+    recogniser = Recogniser(network, settings.features, settings.model, labels, None, settings.speeds[:scored])
     if protocol is None:
         return Made(recogniser, about)
     return _calibrated(recogniser, about, fit, protocol, corpus, recordings, targets)
@@ -106,14 +117,14 @@ def _about(corpus: Corpus, recipe: WholeRecipe, pretrained: Pretrained | None, s
 def _calibrated(
     recogniser: Recogniser,
     about: dict[str, Any],
-    fit: Callable[[list[int]], EmotionNetwork],
+    fit: Callable[[list[int]], Network],
     protocol: Protocol,
     corpus: Corpus,
     recordings: Recordings,
     targets: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> Made:
     """Fit once more on each split, and add what its network says of what it was not fitted to."""
-    features, classes = recogniser.features, len(recogniser.labels)
+    features, classes, speeds = recogniser.features, len(recogniser.labels), len(recogniser.speeds)
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     known: list[Heard] = []
     others: list[Heard] = []
@@ -121,8 +132,8 @@ def _calibrated(
     for split in protocol.folds:
         train, held_out = ([place[path] for path in paths] for paths in (split.train, split.test))
         network = fit(train)
-        known.append(hear(network, recordings, train, features))
-        others.append(hear(network, recordings, held_out, features))
+        known.append(hear(network, recordings, train, features, speeds))
+        others.append(hear(network, recordings, held_out, features, speeds))
         rows += held_out
     logits, truth = np.concatenate([heard.logits for heard in others]), targets[rows]
     calibration: Calibration = fit_calibration(logits, truth)

@@ -68,6 +68,8 @@ class About(_Data):
     rate_hz: PositiveInt
     window_s: PositiveFloat
     hop_s: PositiveFloat
+    speeds: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1)
+    """A recording's logits are the mean of those at these speeds, tempo and pitch alike."""
     front_end: dict[str, Any]
     """Settings of the front end inside the graph."""
     parameters: PositiveInt
@@ -221,7 +223,7 @@ def _check_graph(
         raise BundleError(f"{folder / GRAPH} tells {logits.shape[-1]} emotions apart, and {ABOUT} names {classes}")
     if familiarity is not None and familiarity.length != embedding.shape[1]:
         raise BundleError(
-            f"{folder / FAMILIAR} is of embeddings of length {familiarity.length}, and the graph's have {embedding.shape[1]}"
+            f"{folder / FAMILIAR} is of embeddings of {familiarity.length} numbers; the graph's have {embedding.shape[1]}"
         )
 
 

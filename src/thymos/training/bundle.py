@@ -21,6 +21,7 @@ from thymos.errors import BundleError
 from thymos.features.level_mel import LevelMelSettings
 from thymos.files import whole_file, write_json
 from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.models.voice_network import VoiceDescriber, VoiceNetwork
 from thymos.recognition.bundle import ABOUT, FAMILIAR, FORMAT, GRAPH, WEIGHTS, FamiliarityAbout, read_bundle
 from thymos.recognition.familiarity import Familiarity
 from thymos.training.export import write_graph
@@ -29,6 +30,8 @@ WINDOW_S, HOP_S = 5.0, 2.5
 """How long recordings are heard: in windows as long as the cuts that networks are trained on, half overlapping."""
 _SIZE = "encoder"
 """Where ``model.json`` has the settings of the encoder's size."""
+_NETWORK, ATTENTIVE, VOICE = "network", "attentive", "voice"
+"""Where it says which sort of network, and the sorts."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,20 @@ class Recogniser:
     """A fitted network of whole recordings, and what a bundle needs beside it.
 
     Attributes:
-        network: fitted.
+        network: fitted; of either sort.
         features: the pictures that it takes.
         size: of its encoder.
         labels: the emotions that it tells apart.
         familiarity: and its description; both None where it is not known what is familiar.
+        speeds: a recording's logits are the mean of those at these speeds.
     """
 
-    network: EmotionNetwork
+    network: EmotionNetwork | VoiceNetwork
     features: LevelMelSettings
     size: AttentiveSettings
     labels: tuple[str, ...]
     familiarity: tuple[Familiarity, FamiliarityAbout] | None
+    speeds: tuple[float, ...] = (1.0,)
 
 
 def write_weights(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
@@ -81,7 +86,9 @@ def write_recogniser(folder: Path, recogniser: Recogniser, about: dict[str, Any]
         "window_s": WINDOW_S,
         "hop_s": HOP_S,
         "front_end": features.model_dump(mode="json"),
+        "speeds": list(recogniser.speeds),
         _SIZE: recogniser.size.model_dump(mode="json"),
+        _NETWORK: VOICE if isinstance(network, VoiceNetwork) else ATTENTIVE,
     }
     _write_about(folder, about | decided, network, digests)
     try:
@@ -115,10 +122,12 @@ def read_recogniser(folder: Path) -> tuple[Recogniser, dict[str, Any]]:
         features = LevelMelSettings.model_validate(about["front_end"])
         size = AttentiveSettings.model_validate(about[_SIZE])
         labels = tuple(map(str, about["labels"]))
-        network = EmotionNetwork(
-            AttentiveEncoder(size, len(features.channels), features.n_bands),
-            EmotionHead(size.embedding, len(labels), 0.0),
-        )
+        encoder = AttentiveEncoder(size, len(features.channels), features.n_bands)
+        network: EmotionNetwork | VoiceNetwork
+        if about.get(_NETWORK) == VOICE:
+            network = VoiceNetwork(VoiceDescriber(encoder, features), len(state["mean"]), len(labels))
+        else:
+            network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(labels), 0.0))
         network.load_state_dict(state)
         familiarity = None
         if about.get("familiarity"):
@@ -127,7 +136,8 @@ def read_recogniser(folder: Path) -> tuple[Recogniser, dict[str, Any]]:
             familiarity = Familiarity(table, description.threshold), description
     except (SafetensorError, KeyError, ValidationError, TypeError, ValueError, RuntimeError) as error:
         raise BundleError(f"{folder} is no model that this version can use: {' '.join(str(error).split())}") from None
-    return Recogniser(network.eval(), features, size, labels, familiarity), about
+    speeds = tuple(map(float, about.get("speeds", (1.0,))))
+    return Recogniser(network.eval(), features, size, labels, familiarity, speeds), about
 
 
 def _write_about(folder: Path, about: dict[str, Any], model: nn.Module, digests: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from thymos.errors import MissingExtraError
 from thymos.features.level_mel import LevelMel, LevelMelSettings
 from thymos.files import whole_file
 from thymos.models.attentive import EmotionNetwork
+from thymos.models.voice_network import VoiceNetwork
 from thymos.recognition.bundle import INPUT, OUTPUTS
 
 _OPSET = 18
@@ -31,20 +32,29 @@ class RecognitionGraph(nn.Module):
     Frame logits are what the head says of an embedding whose mean is replaced by one frame's features, its standard
     deviations kept. The head being linear once it is fitted, the recording's logits are the frame logits' mean,
     weighted as the encoder's attention weights the frames: so they tell how much each frame spoke for each emotion.
+    A voice network's are made alike, see there.
     """
 
-    def __init__(self, network: EmotionNetwork, features: LevelMelSettings):
+    def __init__(self, network: EmotionNetwork | VoiceNetwork, features: LevelMelSettings):
         super().__init__()
         self.front_end = LevelMel(features)
-        self.encoder, self.head = network.encoder, network.head
+        self.network = network
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits ``(batch, classes)``, embedding ``(batch, E)``, frame logits ``(batch, frames, classes)``."""
-        frames, embedding = self.encoder(self.front_end(waveform))
+        levels = self.front_end.levels(waveform)
+        if isinstance(self.network, VoiceNetwork):
+            described = self.network.describer(levels)
+            return (
+                self.network.decide(described.description),
+                described.embedding,
+                self.network.frame_logits(described),
+            )
+        frames, embedding = self.network.encoder(self.front_end.scale(levels))
         deviations = embedding[:, None, frames.shape[2] :].expand(-1, frames.shape[1], -1)
         as_if = torch.cat([frames, deviations], dim=2)
-        logits = self.head(embedding)
-        frame_logits = self.head(as_if.flatten(0, 1)).reshape(as_if.shape[0], -1, logits.shape[1])
+        logits = self.network.head(embedding)
+        frame_logits = self.network.head(as_if.flatten(0, 1)).reshape(as_if.shape[0], -1, logits.shape[1])
         return logits, embedding, frame_logits
 
 
@@ -58,7 +68,7 @@ def check_exportable() -> None:
         raise MissingExtraError("writing a model's graph needs the library onnx: pip install 'thymos[train]'")
 
 
-def write_graph(path: Path, network: EmotionNetwork, features: LevelMelSettings) -> None:
+def write_graph(path: Path, network: EmotionNetwork | VoiceNetwork, features: LevelMelSettings) -> None:
     """Write ``network`` with its front end to ``path`` as ONNX, for any batch and any number of samples.
 
     Args:
