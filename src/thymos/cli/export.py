@@ -28,7 +28,7 @@ def export(
 
     if not (model / "model.json").is_file() and (model / "results.json").is_file():
         raise BundleError(
-            f"{model} is a run of `thymos evaluate`, which keeps no weights: `thymos train` with its recipe makes a model"
+            f"{model} is a run of `thymos evaluate`, which keeps no weights: `thymos train` makes a model by its recipe"
         )
     recogniser, about = read_recogniser(model)
     changes: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}

@@ -55,7 +55,7 @@ def train(
     settings = load_recipe(recipe, changes or ())
     if not isinstance(settings, Recipe | WholeRecipe):
         raise RecipeError(
-            f"recipe {settings.name} is of kind {settings.kind}: only kind pictures or whole can be trained into a model"
+            f"recipe {settings.name} is of kind {settings.kind}: only kind pictures or whole is trained into a model"
         )
     if settings.transductive:
         raise RecipeError(

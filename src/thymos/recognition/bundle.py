@@ -223,7 +223,7 @@ def _check_graph(
         raise BundleError(f"{folder / GRAPH} tells {logits.shape[-1]} emotions apart, and {ABOUT} names {classes}")
     if familiarity is not None and familiarity.length != embedding.shape[1]:
         raise BundleError(
-            f"{folder / FAMILIAR} is of embeddings of {familiarity.length} numbers; the graph's have {embedding.shape[1]}"
+            f"{folder / FAMILIAR} is of embeddings of {familiarity.length} numbers, the graph's of {embedding.shape[1]}"
         )
 
 

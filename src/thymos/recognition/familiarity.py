@@ -33,7 +33,7 @@ class Familiarity:
     @property
     def length(self) -> int:
         """Length of the embeddings."""
-        return self.table.shape[1]
+        return int(self.table.shape[1])
 
     def distances(self, embeddings: Floats) -> NDArray[np.float64]:
         """Return the distance of each of ``embeddings``, shape ``(n, E)``: shape ``(n,)``.

@@ -1,0 +1,131 @@
+"""Sound block by block, in flat memory: files of any length, and arrays as if they were files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from thymos.audio.decode import (
+    BLOCK_FRAMES,
+    DEFAULT_LIMITS,
+    Limits,
+    Samples,
+    Source,
+    _checked_info,
+    _open,
+    _plain_reason,
+)
+from thymos.errors import AudioError
+
+Array = tuple[NDArray[Any], int]
+"""Samples, shape ``(samples,)`` or ``(samples, channels)``, floats at ±1 or integers at their full scale; and Hz."""
+
+LONGEST_S = 100 * 3600.0
+"""Longer recordings are refused: a small file may claim, and decode to, years of silence."""
+
+
+@dataclass(frozen=True)
+class SoundBlocks:
+    """An open sound.
+
+    Attributes:
+        rate_hz: samples per second.
+        blocks: mono float32 blocks, shape ``(n,)`` with n of 1 to ``BLOCK_FRAMES``, in order; none where it is empty.
+    """
+
+    rate_hz: int
+    blocks: Iterator[Samples]
+
+
+@contextmanager
+def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iterator[SoundBlocks]:
+    """Open ``source`` for decoding block by block; channels are averaged to mono.
+
+    The same samples give the same blocks, whether they come from a file or an array. ``limits.max_decoded_bytes`` does
+    not apply, since no more than a block is ever in memory.
+
+    Raises:
+        AudioError: here, if it cannot be opened or is outside ``limits``; from ``blocks``, if it is damaged further on,
+            longer than ``LONGEST_S``, or holds samples that are NaN or infinite.
+    """
+    if isinstance(source, tuple):
+        samples, rate_hz = _checked_array(source, limits)
+        yield SoundBlocks(rate_hz, _within_bounds(_array_blocks(samples), rate_hz))
+        return
+    with _open(source) as sound:
+        info = _checked_info(sound, replace(limits, max_decoded_bytes=1 << 62))
+        yield SoundBlocks(info.rate_hz, _within_bounds(_file_blocks(sound), info.rate_hz))
+
+
+def as_mono(samples: NDArray[Any], limits: Limits = DEFAULT_LIMITS) -> Samples:
+    """Return an array of samples as mono float32; for what is taken, see ``Array``.
+
+    Raises:
+        AudioError: it is not such an array.
+    """
+    return _mono(_as_float(_checked_samples(samples, limits)))
+
+
+def _file_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
+    try:
+        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+            yield _mono(block)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(_plain_reason(error.error_string)) from None
+
+
+def _array_blocks(samples: NDArray[Any]) -> Iterator[Samples]:
+    for start in range(0, len(samples), BLOCK_FRAMES):
+        yield _mono(_as_float(samples[start : start + BLOCK_FRAMES]))
+
+
+def _mono(block: NDArray[np.float32]) -> Samples:
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+
+
+def _within_bounds(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
+    frames = 0
+    for block in blocks:
+        frames += len(block)
+        if frames > LONGEST_S * rate_hz:
+            raise AudioError(f"is longer than {LONGEST_S / 3600:.0f} hours")
+        if not np.isfinite(block).all():
+            raise AudioError("holds samples that are NaN or infinite")
+        yield block
+
+
+def _checked_array(source: Array, limits: Limits) -> tuple[NDArray[Any], int]:
+    if len(source) != 2 or not isinstance(source[0], np.ndarray):
+        raise AudioError("is a tuple, but not of a numpy array and its sampling rate in Hz")
+    samples, rate_hz = source
+    if isinstance(rate_hz, bool) or int(rate_hz) != rate_hz:
+        raise AudioError(f"has a sampling rate of {rate_hz!r}; it must be a whole number of Hz")
+    if not limits.min_rate_hz <= rate_hz <= limits.max_rate_hz:
+        raise AudioError(
+            f"has a sampling rate of {rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz}"
+        )
+    return _checked_samples(samples, limits), int(rate_hz)
+
+
+def _checked_samples(samples: NDArray[Any], limits: Limits) -> NDArray[Any]:
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= limits.max_channels):
+        raise AudioError(
+            f"is an array of shape {samples.shape}; it must be (samples,) or (samples, channels) with at most "
+            f"{limits.max_channels} channels"
+        )
+    if samples.dtype.kind not in "fi" and samples.dtype != np.uint8:
+        raise AudioError(f"is an array of {samples.dtype}; it must be of floats or of signed integers")
+    return samples[:, None] if samples.ndim == 1 else samples
+
+
+def _as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Integers as libsndfile scales them: full scale is ±1."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
+    return np.asarray(samples / float(1 << (8 * samples.dtype.itemsize - 1)), np.float32)

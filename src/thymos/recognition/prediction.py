@@ -1,0 +1,190 @@
+"""What a recogniser answers: plain, typed, printable."""
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from thymos.errors import MissingExtraError, ThymosError
+
+if TYPE_CHECKING:
+    import pandas
+
+NONE_HEARD = "none heard"
+"""What stands in place of an emotion where nobody speaks."""
+Flag = Literal["too_short", "too_quiet", "no_speech", "unfamiliar"]
+"""``too_short``: less speech than half a second; ``too_quiet``: no frame above -50 dB of full scale; ``no_speech``: so
+no emotion; ``unfamiliar``: unlike the recordings that the model was trained on, so its answer means little."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was heard in one window of a recording."""
+
+    start_s: float
+    end_s: float
+    speech_s: float
+    """Seconds of speech inside it."""
+    probabilities: dict[str, float] | None
+    """Of each emotion; None where nobody speaks."""
+    unfamiliar: bool = False
+
+    @property
+    def emotion(self) -> str | None:
+        """The most probable emotion."""
+        return most_probable(self.probabilities)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "start_s": round(self.start_s, 3),
+            "end_s": round(self.end_s, 3),
+            "emotion": self.emotion,
+            "probabilities": rounded(self.probabilities),
+            "speech_s": round(self.speech_s, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a recording in which one emotion is heard, or none."""
+
+    start_s: float
+    end_s: float
+    emotion: str | None
+    probability: float | None
+    """Mean probability of the emotion."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "start_s": round(self.start_s, 3),
+            "end_s": round(self.end_s, 3),
+            "emotion": self.emotion,
+            "probability": None if self.probability is None else round(self.probability, 4),
+        }
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A recording from its start to its end in stretches, made of overlapping windows."""
+
+    stretches: tuple[Stretch, ...]
+    windows: tuple[Window, ...] = field(repr=False)
+    duration_s: float
+
+    def __str__(self) -> str:
+        lines = []
+        for at in self.stretches:
+            sure = "" if at.probability is None else f"  {at.probability:.2f}"
+            lines.append(f"{at.start_s:8.2f} – {at.end_s:8.2f} s  {at.emotion or NONE_HEARD}{sure}")
+        return "\n".join(lines) or NONE_HEARD
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "duration_s": round(self.duration_s, 3),
+            "stretches": [stretch.to_dict() for stretch in self.stretches],
+            "windows": [window.to_dict() for window in self.windows],
+        }
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a row for each stretch.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        rows = [stretch.to_dict() for stretch in self.stretches]
+        return _frame(rows, ["start_s", "end_s", "emotion", "probability"])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was heard in a recording."""
+
+    emotion: str | None
+    """The most probable emotion; None where nobody speaks."""
+    probabilities: dict[str, float] | None
+    """Calibrated, of each emotion the model knows; None where nobody speaks."""
+    prediction_set: tuple[str, ...]
+    """Emotions, the most probable first, of which the true one is one as often as the bundle's coverage says."""
+    speech_s: float
+    """Seconds of speech."""
+    duration_s: float
+    flags: tuple[Flag, ...]
+    """What speaks against trusting the answer."""
+    model: str
+    """Name and version of the model."""
+    timeline: Timeline | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        if self.probabilities is None or self.emotion is None:
+            said = NONE_HEARD
+        else:
+            said = f"{self.emotion} {self.probabilities[self.emotion]:.2f}"
+            if len(self.prediction_set) > 1:
+                said += f" (or {', '.join(self.prediction_set[1:])})"
+        flags = f"; {', '.join(self.flags)}" if self.flags else ""
+        return f"{said}; {self.speech_s:.1f} s of speech in {self.duration_s:.1f} s{flags}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as ``thymos predict --format jsonl`` has it, but for the file."""
+        content: dict[str, Any] = {
+            "emotion": self.emotion,
+            "probabilities": rounded(self.probabilities),
+            "prediction_set": list(self.prediction_set),
+            "speech_s": round(self.speech_s, 3),
+            "duration_s": round(self.duration_s, 3),
+            "flags": list(self.flags),
+            "model": self.model,
+        }
+        if self.timeline is not None:
+            content["timeline"] = [stretch.to_dict() for stretch in self.timeline.stretches]
+        return content
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return one row, with a column ``p_<emotion>`` for each emotion.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        content = self.to_dict()
+        content.pop("timeline", None)
+        probabilities = content.pop("probabilities") or {}
+        row = content | {"prediction_set": " ".join(self.prediction_set), "flags": " ".join(self.flags)}
+        return _frame([row | {f"p_{word}": value for word, value in probabilities.items()}], None)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be heard, among many."""
+
+    source: Any
+    error: ThymosError
+
+    def __str__(self) -> str:
+        return f"{describe(self.source)} {self.error}"
+
+
+def describe(source: Any) -> str:
+    """Return how to name ``source`` in a sentence."""
+    if isinstance(source, bytes):
+        return f"sound of {len(source)} bytes"
+    return "an array" if isinstance(source, tuple) else str(source)
+
+
+def most_probable(probabilities: dict[str, float] | None) -> str | None:
+    """Return the emotion with the highest probability, the first of equals."""
+    return None if probabilities is None else max(probabilities, key=probabilities.__getitem__)
+
+
+def rounded(probabilities: dict[str, float] | None) -> dict[str, float] | None:
+    """Return probabilities to four decimals, as files have them."""
+    return None if probabilities is None else {word: round(value, 4) for word, value in probabilities.items()}
+
+
+def _frame(rows: list[dict[str, Any]], columns: list[str] | None) -> "pandas.DataFrame":
+    try:
+        table: pandas.DataFrame = importlib.import_module("pandas").DataFrame(rows, columns=columns)
+    except ImportError:
+        raise MissingExtraError("tables need pandas: pip install pandas") from None
+    return table

@@ -1,0 +1,270 @@
+"""Hear a recording: which emotion, where, and how sure. This is what people import."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.audio.blocks import Array, open_blocks
+from thymos.audio.decode import Source
+from thymos.errors import AudioError
+from thymos.recognition.bundle import INPUT, Bundle, find_bundle, read_bundle
+from thymos.recognition.gate import FRAME_S, speech_spans
+from thymos.recognition.hearing import Cut, Hearing
+from thymos.recognition.prediction import Failure, Flag, Prediction, Timeline, Window
+from thymos.recognition.stream import Stream
+from thymos.recognition.timeline import make_timeline
+
+WHOLE_S = 30.0
+"""Up to this length a recording is heard as one, as in training; longer ones in windows."""
+LEAST_SPEECH_S = 0.25
+"""With less speech, none is heard."""
+ENOUGH_SPEECH_S = 0.5
+"""With less, an answer is flagged ``too_short``."""
+QUIET_DB = -50.0
+"""A recording whose loudest 32 ms are below this beside full scale is flagged ``too_quiet``."""
+THREADS = 2
+_AHEAD = 64
+"""Files that may be done before one that they have to wait for."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of some samples.
+
+    Attributes:
+        probabilities: float64, shape ``(labels,)``.
+        embedding: float32, shape ``(E,)``.
+    """
+
+    probabilities: NDArray[np.float64]
+    embedding: NDArray[np.float32]
+
+
+class Recognizer:
+    """A model that is ready to hear. Any number of threads may use it at once."""
+
+    def __init__(self, bundle: Bundle, threads: int = THREADS):
+        """Take a checked bundle, and the number of files, or windows of one file, to work on at once."""
+        self.bundle, self.threads = bundle, threads
+        self._pool = ThreadPoolExecutor(threads, "thymos-windows")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions that it tells apart."""
+        return self.bundle.about.labels
+
+    @property
+    def name(self) -> str:
+        """Name and version of the model."""
+        return f"{self.bundle.about.name} {self.bundle.about.version}"
+
+    def __repr__(self) -> str:
+        about = self.bundle.about
+        return (
+            f"<Recognizer {self.name}: {', '.join(about.labels)}; windows of {about.window_s:g} s every "
+            f"{about.hop_s:g} s at {about.rate_hz} Hz; {about.parameters:,} parameters; licence: {about.licence}>"
+        )
+
+    def predict(self, source: Source | Array, timeline: bool = False) -> Prediction:
+        """Return what is heard in one recording.
+
+        Args:
+            source: a path, the bytes of a file, an open binary file, or ``(array, rate_hz)``: samples of shape
+                ``(samples,)`` or ``(samples, channels)``, floats at ±1 or integers at full scale.
+            timeline: say also where.
+
+        Raises:
+            AudioError: it cannot be read, or is outside the bounds.
+        """
+        return self._predict(source, timeline)[0]
+
+    def timeline(self, source: Source | Array) -> Timeline:
+        """Return which emotion is heard from when to when; see ``predict`` for what is taken and raised."""
+        timeline = self._predict(source, True)[0].timeline
+        assert timeline is not None
+        return timeline
+
+    def embed(self, source: Source | Array) -> NDArray[np.float32]:
+        """Return the recording's embedding: float32, shape ``(E,)``.
+
+        Of a long recording it is the mean of its windows', weighted by their seconds of speech.
+
+        Raises:
+            AudioError: as ``predict``, or nobody speaks.
+        """
+        embedding = self._predict(source, False)[1]
+        if embedding is None:
+            raise AudioError("holds no speech, so it has no embedding")
+        return embedding
+
+    def predict_many(self, sources: Iterable[Source | Array], timeline: bool = False) -> Iterator[Prediction | Failure]:
+        """Yield what is heard in each of ``sources``, in their order, as soon as it is known.
+
+        A recording that cannot be read is a ``Failure`` in its place, and the rest go on.
+        """
+
+        def hear(source: Source | Array) -> Prediction | Failure:
+            try:
+                return self.predict(source, timeline)
+            except AudioError as error:
+                return Failure(source, error)
+
+        waiting: deque[Future[Prediction | Failure]] = deque()
+        files = ThreadPoolExecutor(self.threads, "thymos-files")
+        try:
+            for source in sources:
+                waiting.append(files.submit(hear, source))
+                while waiting and (waiting[0].done() or len(waiting) > _AHEAD):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            files.shutdown(wait=False, cancel_futures=True)
+
+    def stream(self, rate_hz: int, window_s: float | None = None, hop_s: float | None = None) -> Stream:
+        """Return a stream for sound that arrives bit by bit at ``rate_hz``; the default window is the bundle's.
+
+        Raises:
+            AudioError: a rate that sound does not have, or windows that leave gaps.
+        """
+        about = self.bundle.about
+        return Stream(self._window, rate_hz, about.rate_hz, window_s or about.window_s, hop_s or about.hop_s)
+
+    def _predict(self, source: Source | Array, timeline: bool) -> tuple[Prediction, NDArray[np.float32] | None]:
+        about = self.bundle.about
+        with open_blocks(source) as sound:
+            hearing = Hearing(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
+            windows: list[tuple[Window, NDArray[np.float32] | None]] = []
+            at_work: deque[Future[tuple[Window, NDArray[np.float32] | None]]] = deque()
+            for block in sound.blocks:
+                hearing.take(block)
+                if hearing.heard_s > WHOLE_S:
+                    self._hear_windows(hearing.full_windows(), at_work, windows, self.threads)
+            hearing.end()
+        if not hearing.taken:
+            raise AudioError("holds no samples")
+        if hearing.heard_s > WHOLE_S:
+            self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, windows, 0)
+            answer, unfamiliar = self._mean_of(windows)
+        else:
+            answer, unfamiliar = self._whole(hearing)
+            if timeline:
+                self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, windows, 0)
+        spans = speech_spans(hearing.gate.probabilities())
+        speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, hearing.heard_s)
+        line = None
+        if timeline:
+            heard = [window for window, _ in windows]
+            line = make_timeline(heard, spans, self.labels, about.hop_s, hearing.heard_s)
+        prediction = Prediction(
+            emotion=None if answer is None else self.labels[int(answer.probabilities.argmax())],
+            probabilities=None if answer is None else self._named(answer.probabilities),
+            prediction_set=() if answer is None else self._set(answer.probabilities),
+            speech_s=speech_s,
+            duration_s=hearing.heard_s,
+            flags=_flags(answer is not None, speech_s, hearing, unfamiliar),
+            model=self.name,
+            timeline=line,
+        )
+        return prediction, None if answer is None else answer.embedding
+
+    def _whole(self, hearing: Hearing) -> tuple[Answer | None, bool]:
+        """Hear a short recording as one."""
+        if hearing.gate.speech_s(0, (hearing.gate.frames + 1) * FRAME_S) < LEAST_SPEECH_S:
+            return None, False
+        answer = self._answer(hearing.whole())
+        return answer, self._is_unfamiliar(answer.embedding)
+
+    def _hear_windows(
+        self,
+        cuts: list[Cut],
+        at_work: "deque[Future[tuple[Window, NDArray[np.float32] | None]]]",
+        windows: list[tuple[Window, NDArray[np.float32] | None]],
+        most: int,
+    ) -> None:
+        """Hear ``cuts`` on all threads; leave at most ``most`` unfinished, so that memory stays flat."""
+        for cut in cuts:
+            at_work.append(self._pool.submit(self._window_and_embedding, cut))
+            while len(at_work) > 2 * self.threads:
+                windows.append(at_work.popleft().result())
+        while len(at_work) > most:
+            windows.append(at_work.popleft().result())
+
+    def _mean_of(self, windows: list[tuple[Window, NDArray[np.float32] | None]]) -> tuple[Answer | None, bool]:
+        """Return the mean of windows, weighted by their speech, and whether most of the speech is unfamiliar."""
+        total, unfamiliar = 0.0, 0.0
+        probabilities, embedding = np.zeros(len(self.labels)), np.zeros(0)
+        for window, own in windows:
+            if window.probabilities is None or own is None:
+                continue
+            total += window.speech_s
+            unfamiliar += window.speech_s * window.unfamiliar
+            probabilities += window.speech_s * np.array(list(window.probabilities.values()))
+            embedding = window.speech_s * own.astype(np.float64) + (embedding if len(embedding) else 0.0)
+        if not total:
+            return None, False
+        return Answer(probabilities / total, (embedding / total).astype(np.float32)), unfamiliar > total / 2
+
+    def _window(self, cut: Cut) -> Window:
+        return self._window_and_embedding(cut)[0]
+
+    def _window_and_embedding(self, cut: Cut) -> tuple[Window, NDArray[np.float32] | None]:
+        if cut.speech_s < LEAST_SPEECH_S:
+            return Window(cut.start_s, cut.end_s, cut.speech_s, None), None
+        answer = self._answer(cut.samples)
+        unfamiliar = self._is_unfamiliar(answer.embedding)
+        probabilities = self._named(answer.probabilities)
+        return Window(cut.start_s, cut.end_s, cut.speech_s, probabilities, unfamiliar), answer.embedding
+
+    def _answer(self, samples: NDArray[np.float32]) -> Answer:
+        """Run the graph; one recording at a time, so that no answer hinges on its neighbours in a batch."""
+        logits, embedding = self.bundle.session.run(["logits", "embedding"], {INPUT: samples[None]})
+        scaled = logits[0].astype(np.float64) / self.bundle.about.temperature
+        shares = np.exp(scaled - scaled.max())
+        return Answer(shares / shares.sum(), embedding[0])
+
+    def _is_unfamiliar(self, embedding: NDArray[np.float32]) -> bool:
+        familiarity = self.bundle.familiarity
+        return familiarity is not None and not bool(familiarity.knows(embedding[None])[0])
+
+    def _named(self, probabilities: NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+    def _set(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
+        """Return the split-conformal prediction set, never empty; without a threshold, every emotion."""
+        conformal = self.bundle.about.conformal
+        order = np.argsort(-probabilities, kind="stable")
+        if conformal is None or conformal.threshold is None:
+            return tuple(self.labels[i] for i in order)
+        held = 1 - probabilities <= conformal.threshold
+        held[order[0]] = True
+        return tuple(self.labels[i] for i in order if held[i])
+
+
+def load(model: str | os.PathLike[str] | None = None, threads: int = THREADS) -> Recognizer:
+    """Return a recogniser: of the bundle in the folder ``model``, of ``THYMOS_MODEL``, or of the shipped one.
+
+    Args:
+        model: folder of a bundle.
+        threads: files, or windows of one file, to work on at once.
+
+    Raises:
+        BundleError: there is none, or it cannot be used.
+    """
+    return Recognizer(read_bundle(find_bundle(model)), threads)
+
+
+def _flags(heard: bool, speech_s: float, hearing: Hearing, unfamiliar: bool) -> tuple[Flag, ...]:
+    flags: list[tuple[Flag, Any]] = [
+        ("too_short", (speech_s if heard else hearing.heard_s) < ENOUGH_SPEECH_S),
+        ("too_quiet", hearing.gate.loudest < 10 ** (QUIET_DB / 20)),
+        ("no_speech", not heard),
+        ("unfamiliar", unfamiliar),
+    ]
+    return tuple(name for name, raised in flags if raised)
