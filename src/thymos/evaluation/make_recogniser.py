@@ -90,10 +90,8 @@ def make_recogniser(
 
     def fit(rows: list[int]) -> Network:
         if settings.discriminant is not None and material.descriptions_file is not None:
-            descriptions = np.load(material.descriptions_file, mmap_mode="r")[:, rows]
-            return voice_network(
-                pretrained, fit_discriminant(descriptions, targets[rows], len(labels), settings.discriminant)
-            )
+            fitted = fit_discriminant(settings, pretrained, material.descriptions_file, targets, rows)
+            return voice_network(pretrained, fitted)
         return fine_tune(settings, pretrained, recordings, targets, rows, labels, seed, note)
 
     network = fit(list(range(len(targets))))

@@ -166,11 +166,10 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
 
     def logits_of(train: Rows, scored: Rows) -> tuple[NDArray[np.float64], int]:
         if recipe.discriminant is not None and task.descriptions_file is not None:
-            descriptions = np.load(task.descriptions_file, mmap_mode="r")
-            known = descriptions[:, list(train)]
-            discriminant = fit_discriminant(known, targets[list(train)], len(task.labels), recipe.discriminant)
+            discriminant = fit_discriminant(recipe, pretrained, task.descriptions_file, targets, train)
+            speeds = recipe.discriminant.scored_speeds
             parameters = sum(parameter.numel() for parameter in voice_network(pretrained, discriminant).parameters())
-            return discriminant.logits(descriptions[:, list(scored)], recipe.discriminant.scored_speeds), parameters
+            return discriminant.logits(task.descriptions_file, scored, speeds), parameters
         network = fine_tune(recipe, pretrained, recordings, targets, train, task.labels, task.seed, on_epoch)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return score_recordings(network, recordings, scored, recipe.features), parameters

@@ -6,7 +6,7 @@ to the training part alone.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from thymos.files import whole_file
 from thymos.models.attentive import AttentiveEncoder
 from thymos.models.voice_network import MOST_SPREADS, VoiceDescriber, VoiceNetwork
 from thymos.training.encoder_file import WEIGHTS, Pretrained
-from thymos.training.whole_recipe import DiscriminantSettings
+from thymos.training.whole_recipe import DiscriminantSettings, WholeRecipe
 
 Descriptions = NDArray[np.float32]
 """Shape ``(speeds, recordings, descriptors)``."""
+Layout = dict[str, tuple[int, int]]
+"""Where each part of a description begins and ends."""
 _DESCRIPTIONS_VERSION = 1
 _LEAST_SPREAD = 1e-6
 
@@ -41,6 +43,18 @@ def describer(pretrained: Pretrained | None) -> VoiceDescriber:
     own = {name: value for name, value in pretrained.state.items() if name.startswith("encoder.")}
     encoder.load_state_dict({name.removeprefix("encoder."): value for name, value in own.items()})
     return VoiceDescriber(encoder, features).eval()
+
+
+def _layout(pretrained: Pretrained | None) -> Layout:
+    """Return where the parts of a description lie."""
+    module = describer(pretrained)
+    with torch.inference_mode():
+        silence = torch.zeros(1, len(module.features.channels), module.features.n_bands, 1)
+        described = module(silence)
+    statistics = module.statistics.count
+    embedding = statistics + described.embedding.shape[1]
+    total = described.description.shape[1]
+    return {"statistics": (0, statistics), "embedding": (statistics, embedding), "responses": (embedding, total)}
 
 
 def describe_recordings(
@@ -95,37 +109,53 @@ class Discriminant:
         standard: NDArray[np.float64] = (descriptions - self.mean) / self.spread
         return standard.clip(-MOST_SPREADS, MOST_SPREADS)
 
-    def logits(self, descriptions: Descriptions, scored_speeds: int) -> NDArray[np.float64]:
-        """Return the mean logits over the first speeds: ``(recordings, classes)``."""
-        of_each: NDArray[np.float64] = self.standardise(descriptions[:scored_speeds]) @ self.weights + self.bias
+    def logits(self, descriptions_file: Path, rows: Sequence[int], speeds: int) -> NDArray[np.float64]:
+        """Return the mean logits of some recordings over the first speeds: ``(rows, classes)``."""
+        descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:speeds, list(rows)]
+        of_each: NDArray[np.float64] = self.standardise(descriptions) @ self.weights + self.bias
         mean: NDArray[np.float64] = of_each.mean(0)
         return mean
 
 
 def fit_discriminant(
-    descriptions: Descriptions, targets: NDArray[np.int64], n_classes: int, settings: DiscriminantSettings
+    recipe: WholeRecipe,
+    pretrained: Pretrained | None,
+    descriptions_file: Path,
+    targets: NDArray[np.int64],
+    train: Sequence[int],
 ) -> Discriminant:
     """Fit a linear discriminant with a shrunk covariance and equal priors; every speed is a recording of its own.
 
     Args:
-        descriptions: of the training part.
+        recipe: has a discriminant; descriptors of parts that it leaves out get no weight.
+        pretrained: the encoder that described the recordings.
+        descriptions_file: of all recordings.
         targets: class of each recording, shape ``(recordings,)``.
-        n_classes: all of which occur among ``targets``.
-        settings: of the fit.
+        train: which recordings it is fitted to; every class occurs among them.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+    settings = recipe.discriminant or DiscriminantSettings()
+    descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:, list(train)]
     speeds, _, descriptors = descriptions.shape
+    n_classes = int(targets.max()) + 1
     rows = descriptions.reshape(-1, descriptors).astype(np.float64)
     shape = Discriminant(rows.mean(0), rows.std(0) + _LEAST_SPREAD, np.empty(0), np.empty(0))
     solver = LinearDiscriminantAnalysis(
         solver="lsqr", shrinkage=settings.shrinkage, priors=np.full(n_classes, 1 / n_classes)
     )
-    solver.fit(shape.standardise(rows.astype(np.float32)), np.tile(targets, speeds))
-    weights, bias = np.atleast_2d(solver.coef_), solver.intercept_
+    used = _columns(settings, _layout(pretrained))
+    solver.fit(shape.standardise(rows.astype(np.float32))[:, used], np.tile(targets[list(train)], speeds))
+    weights, bias = np.zeros((len(np.atleast_1d(solver.intercept_)), descriptors)), solver.intercept_
+    weights[:, used] = solver.coef_
     if n_classes == 2:  # the solver keeps one difference of logits
         weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
     return Discriminant(shape.mean, shape.spread, weights.T, bias)
+
+
+def _columns(settings: DiscriminantSettings, layout: Layout) -> NDArray[np.int64]:
+    """Return which descriptors belong to the parts that are used."""
+    return np.concatenate([np.arange(*layout[part]) for part in layout if part in settings.parts])
 
 
 def voice_network(pretrained: Pretrained | None, discriminant: Discriminant) -> VoiceNetwork:
