@@ -7,6 +7,8 @@ import typer
 from thymos.cli.audit import audit
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
+from thymos.cli.models import models
+from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
 from thymos.cli.show import show
 from thymos.cli.study import study
@@ -22,16 +24,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (audit, show, evaluate, train, pretrain, study, export):
+for command in (audit, show, evaluate, train, pretrain, study, predict, export, models):
     app.command()(command)
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
-    from thymos.training.process import set_up_process
+    if sys.argv[1:2] not in (["predict"], ["models"]):
+        from thymos.training.process import set_up_process
 
-    set_up_process()
+        set_up_process()
     try:
         app()
     except ThymosError as error:

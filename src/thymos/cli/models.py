@@ -1,0 +1,79 @@
+"""``thymos models``: which models are at hand, and what they are."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from thymos.cli.console import console, notes
+from thymos.errors import BundleError
+
+if TYPE_CHECKING:
+    from thymos.recognition.bundle import Bundle
+
+
+def models(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FOLDER…]", help="Models to check (default: THYMOS_MODEL and the one that comes along)."
+        ),
+    ] = None,
+) -> None:
+    """Check models, and say what they tell apart, what they were trained on, and what may be done with them."""
+    from thymos.recognition.bundle import ABOUT, ENVIRONMENT, read_bundle, shipped_folder
+
+    places = list(folders or ())
+    if not places:
+        named = os.environ.get(ENVIRONMENT)
+        places = [Path(named).expanduser()] if named else []
+        if (shipped_folder() / ABOUT).is_file():
+            places.append(shipped_folder())
+    if not places:
+        raise BundleError("no model comes with this installation, and THYMOS_MODEL names none")
+    failures = 0
+    for place in places:
+        try:
+            console.print(_description(read_bundle(place)))
+        except BundleError as error:
+            failures += 1
+            notes.print(f"[yellow]not usable:[/yellow] {escape(str(error))}", soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _description(bundle: "Bundle") -> Table:
+    about = bundle.about
+    table = Table("", "", title=escape(f"{about.name} {about.version}"), show_header=False)
+    sets = "none" if about.conformal is None else f"hold the true emotion in {about.conformal.coverage:.0%}"
+    familiar = "not known" if about.familiarity is None else f"{about.familiarity.acceptance:.0%} of its own kind pass"
+    rows = {
+        "folder": str(bundle.folder),
+        "emotions": ", ".join(about.labels),
+        "takes": f"{about.rate_hz} Hz; windows of {about.window_s:g} s every {about.hop_s:g} s",
+        "parameters": f"{about.parameters:,}",
+        "temperature": f"{about.temperature:.3f}",
+        "prediction sets": sets,
+        "unfamiliar input": familiar,
+        "trained on": "; ".join(_corpus(row) for row in about.trained_on),
+        "licence": about.licence,
+        "SHA-256": bundle.digest,
+    }
+    for score in about.scores:
+        accuracy = score.get("accuracy")
+        mean = accuracy.get("mean") if isinstance(accuracy, dict) else accuracy
+        if isinstance(mean, float):
+            rows[f"accuracy, {score.get('protocol')}"] = (
+                f"{mean:.3f} on {score.get('recordings')} recordings of " + str(score.get("corpus"))
+            )
+    for key, value in rows.items():
+        table.add_row(key, escape(value))
+    return table
+
+
+def _corpus(row: dict[str, object]) -> str:
+    synthetic = " (synthetic)" if row.get("synthetic") else ""
+    return f"{row.get('name')}{synthetic}: {row.get('clips')} recordings, {row.get('stage', 'training')}"

@@ -1,0 +1,189 @@
+"""``thymos predict``: which emotion is heard in files and folders."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from thymos.cli.console import cores, notes, progress
+from thymos.cli.options import QuietOption
+from thymos.errors import ThymosError
+from thymos.recognition.formats import (
+    PER_FILE,
+    Format,
+    Row,
+    csv_lines,
+    srt,
+    table_head,
+    table_lines,
+    textgrid,
+)
+
+if TYPE_CHECKING:
+    from thymos.recognition.journal import Journal
+    from thymos.recognition.recognizer import Recognizer
+    from thymos.recognition.recordings import Recording
+
+_MOST_STANDARD_INPUT = 1 << 30
+
+
+class OutputError(ThymosError):
+    """The options do not go together."""
+
+
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help="Files, folders (searched through), globs, or - for standard input."),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model (default: THYMOS_MODEL, else the one that comes along).")
+    ] = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Say also from when to when.")] = False,
+    format: Annotated[Format, typer.Option(help="How results are written.")] = "table",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write to this file (textgrid, srt: folder), whole or not at all, instead of printing."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Say which emotion is heard in recordings, and how sure that is; with --timeline, also where.
+
+    Results appear as soon as they are known. Files that cannot be heard are named, and the exit code is then 1. With
+    --out, the same command goes on where an earlier one was cut short.
+    """
+    from thymos.recognition.journal import Journal
+    from thymos.recognition.recognizer import load
+    from thymos.recognition.recordings import find_recordings
+
+    recordings = find_recordings(paths)
+    per_file = format in PER_FILE
+    timeline = timeline or per_file
+    if per_file and out is None and len(recordings) != 1:
+        raise OutputError(
+            f"--format {format} makes a file for each of {len(recordings)} recordings: name a folder by --out"
+        )
+    recognizer = load(model, threads or cores())
+    journal = None
+    if out is not None:
+        journal = Journal(out, {"model": recognizer.bundle.about.sha256, "timeline": timeline})
+    failures = 0
+    rows: list[Row] = []
+    show = _printer(format, recognizer, timeline) if out is None else rows.append
+    with journal or nullcontext(), progress(quiet or out is None) as bars:
+        task = bars.add_task("Listening", total=len(recordings))
+        for recording, row in _heard(recognizer, recordings, timeline, journal):
+            if "error" in row:
+                failures += 1
+                notes.print(
+                    f"[yellow]not heard:[/yellow] {escape(recording.name)} {escape(row['error'])}", soft_wrap=True
+                )
+            show(row)
+            bars.advance(task)
+    if out is not None and journal is not None:
+        if per_file:
+            _write_folder(out, recordings, rows, format)
+        else:
+            _write_file(out, rows, format, recognizer, timeline)
+        journal.remove()
+    if failures:
+        if len(recordings) > 1:
+            notes.print(f"{len(recordings) - failures} of {len(recordings)} recordings were heard")
+        raise typer.Exit(1)
+
+
+def _heard(
+    recognizer: "Recognizer", recordings: "list[Recording]", timeline: bool, journal: "Journal | None"
+) -> "Iterator[tuple[Recording, Row]]":
+    """Yield each recording with its row, in order; those that the journal knows without hearing them again."""
+    from thymos.errors import AudioError
+    from thymos.recognition.journal import key_of
+    from thymos.recognition.prediction import Prediction
+
+    keys = [key_of(recording.path) if recording.path else None for recording in recordings]
+    done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
+    to_hear = [i for i, recording in enumerate(recordings) if done[i] is None and recording.problem is None]
+    results = recognizer.predict_many((_source(recordings[i]) for i in to_hear), timeline)
+    for i, recording in enumerate(recordings):
+        row = done[i]
+        if row is not None:
+            yield recording, row | {"file": recording.name}
+            continue
+        result: Any = recording.problem or next(results)
+        if isinstance(result, Prediction):
+            row = {"file": recording.name, **result.to_dict()}
+            if journal is not None and (key := keys[i]) is not None:
+                journal.add(key, row)
+        else:
+            error = result if isinstance(result, AudioError) else result.error
+            row = {"file": recording.name, "error": str(error)}
+        yield recording, row
+
+
+def _source(recording: "Recording") -> Any:
+    """Return what the recogniser takes: a path, or the bytes of standard input."""
+    if recording.path is not None:
+        return recording.path
+    content = sys.stdin.buffer.read(_MOST_STANDARD_INPUT + 1)
+    if len(content) > _MOST_STANDARD_INPUT:
+        raise OutputError(f"standard input is larger than {_MOST_STANDARD_INPUT >> 20} MiB: write it to a file")
+    return content
+
+
+def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callable[[Row], None]:
+    """Return what prints a row to standard output at once."""
+    first = True
+
+    def show(row: Row) -> None:
+        nonlocal first
+        if format == "jsonl":
+            text = json.dumps(row, ensure_ascii=False)
+        elif format == "csv":
+            text = csv_lines([row], recognizer.labels, timeline, first).removesuffix("\n")
+        elif "error" in row:
+            return  # it has been named already
+        elif format == "table":
+            text = "\n".join([*([table_head()] if first else []), *table_lines(row)])
+        else:
+            text = _one(row, format).removesuffix("\n")
+        first = False
+        print(text, flush=True)
+
+    return show
+
+
+def _one(row: Row, format: Format) -> str:
+    return textgrid(row) if format == "textgrid" else srt(row)
+
+
+def _write_file(out: Path, rows: list[Row], format: Format, recognizer: "Recognizer", timeline: bool) -> None:
+    from thymos.files import write_text
+
+    if format == "jsonl":
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    elif format == "csv":
+        text = csv_lines(rows, recognizer.labels, timeline, True)
+    else:
+        text = "".join(line + "\n" for line in [table_head(), *(line for row in rows for line in table_lines(row))])
+    write_text(out, text)
+
+
+def _write_folder(out: Path, recordings: "list[Recording]", rows: list[Row], format: Format) -> None:
+    """Write a file for each recording that was heard, named as it is; of two of one name, both keep their suffix."""
+    from thymos.files import write_text
+
+    named: dict[Path, int] = {}
+    for recording in recordings:
+        stem = recording.inside.with_suffix("")
+        named[stem] = named.get(stem, 0) + 1
+    for recording, row in zip(recordings, rows, strict=True):
+        if "error" not in row:
+            inside = recording.inside
+            stem = inside.with_suffix("") if named[inside.with_suffix("")] == 1 else inside
+            write_text(out / f"{stem}{PER_FILE[format]}", _one(row, format))
