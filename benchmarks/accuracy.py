@@ -1,9 +1,9 @@
 """The tables of the best small model: every protocol, what each part gives, and the controls.
 
-    python benchmarks/accuracy.py aesdd:PATH --protocols FOLDER --out docs/results [--runs runs/accuracy] [--rows NAME ...]
+    python benchmarks/accuracy.py aesdd:PATH --protocols FOLDER --out docs/results [--runs FOLDER] [--rows NAME ...]
 
 Each of ROWS is one ``thymos evaluate``, whose run folder is kept under --runs: cut short, the same command goes
-on. FOLDER has EmoBox's lists for AESDD. Writes accuracy.json and accuracy.md; a row whose library is not installed is
+on. --protocols has EmoBox's lists for AESDD. Writes accuracy.json and accuracy.md; a row whose library is not installed is
 named and left out.
 """
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thymos.audio import Samples, Waveform
+from thymos.audio import Samples, Waveform, played
 from thymos.cli.console import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.protocols import apply_protocol
@@ -29,7 +29,6 @@ from thymos.evaluation.predictions import Scored
 from thymos.evaluation.results import versions
 from thymos.evaluation.robustness import breakdown, predict_conditions, score_conditions
 from thymos.features.level_mel import LevelMel
-from thymos.features.recordings import played
 from thymos.files import write_json, write_text
 from thymos.models.voice_network import VoiceNetwork
 from thymos.training.discriminant import fit_discriminant, voice_network

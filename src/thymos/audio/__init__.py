@@ -8,6 +8,7 @@ from thymos.audio.decode import Waveform as Waveform
 from thymos.audio.decode import read_info as read_info
 from thymos.audio.decode import read_waveform as read_waveform
 from thymos.audio.process import normalise_peak as normalise_peak
+from thymos.audio.process import played as played
 from thymos.audio.process import resample as resample
 from thymos.audio.process import wiener as wiener
 from thymos.audio.segments import cut as cut

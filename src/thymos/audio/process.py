@@ -9,10 +9,15 @@ from thymos.errors import MissingExtraError
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
     """Return ``waveform`` at ``rate_hz``, resampled by soxr's high quality setting if it has another."""
-    if waveform.rate_hz == rate_hz:
-        return waveform
-    samples = soxr.resample(waveform.samples, waveform.rate_hz, rate_hz, quality="HQ")
-    return Waveform(np.asarray(samples, np.float32), rate_hz)
+    return Waveform(played(waveform, 1.0, rate_hz), rate_hz)
+
+
+def played(waveform: Waveform, speed: float, rate_hz: int) -> Samples:
+    """Return the samples of ``waveform`` at ``rate_hz``, tempo and pitch ``speed`` times as high."""
+    rate_now = waveform.rate_hz * speed
+    if rate_now == rate_hz:
+        return waveform.samples
+    return np.asarray(soxr.resample(waveform.samples, rate_now, rate_hz, quality="HQ"), np.float32)
 
 
 def normalise_peak(samples: Samples) -> Samples:

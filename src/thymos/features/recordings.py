@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thymos.audio import Samples, Waveform, read_waveform
+from thymos.audio import played, read_waveform
 from thymos.corpora.table import Clip
 from thymos.errors import AudioError
 from thymos.features.cache import one_torch_thread, raw_to_npy, whole_folder
@@ -97,14 +96,6 @@ def open_recordings(folder: Path) -> Recordings:
     starts = tuple(np.load(folder / "starts.npy"))
     values = tuple(np.load(folder / f"speed{i}.npy", mmap_mode="r") for i in range(len(starts)))
     return Recordings(folder, values, starts)
-
-
-def played(waveform: Waveform, speed: float, rate_hz: int) -> Samples:
-    """Return ``waveform`` at ``rate_hz``, tempo and pitch ``speed`` times as high."""
-    rate_now = waveform.rate_hz * speed
-    if rate_now == rate_hz:
-        return waveform.samples
-    return np.asarray(soxr.resample(waveform.samples, rate_now, rate_hz, quality="HQ"), np.float32)
 
 
 def _write(
