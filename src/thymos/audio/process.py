@@ -9,6 +9,8 @@ from thymos.errors import MissingExtraError
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
     """Return ``waveform`` at ``rate_hz``, resampled by soxr's high quality setting if it has another."""
+    if waveform.rate_hz == rate_hz:
+        return waveform
     return Waveform(played(waveform, 1.0, rate_hz), rate_hz)
 
 
