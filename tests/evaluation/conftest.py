@@ -76,14 +76,19 @@ def tones_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def write_toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, EmotionNetwork]]:
-    """``write_toy_encoder(name, seen=(), labels=LABELS) -> (folder, network)``, of random weights."""
+    """``write_toy_encoder(name, seen, labels, features) -> (folder, network)``, of random weights."""
     root = tmp_path_factory.mktemp("encoders")
 
-    def write(name: str, seen: tuple[Clip, ...] = (), labels: tuple[str, ...] = LABELS) -> tuple[Path, EmotionNetwork]:
+    def write(
+        name: str,
+        seen: tuple[Clip, ...] = (),
+        labels: tuple[str, ...] = LABELS,
+        features: LevelMelSettings = FEATURES,
+    ) -> tuple[Path, EmotionNetwork]:
         torch.manual_seed(len(name))
-        encoder = AttentiveEncoder(MODEL, 1, FEATURES.n_bands)
+        encoder = AttentiveEncoder(MODEL, len(features.channels), features.n_bands)
         network = EmotionNetwork(encoder, EmotionHead(MODEL.embedding, len(labels), 0.1)).eval()
-        write_encoder(root / name, network, labels, FEATURES, MODEL, list(seen), {})
+        write_encoder(root / name, network, labels, features, MODEL, list(seen), {})
         return root / name, network
 
     return write

@@ -12,9 +12,14 @@ import pytest
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
+from thymos.corpora.protocols import apply_protocol
 from thymos.errors import ProtocolError
 from thymos.evaluation import whole_folds
+from thymos.evaluation.calibration import fit_temperature
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
+from thymos.evaluation.workers import torch_threads
+from thymos.training.fine_tune import fine_tune
+from thymos.training.fit_recordings import score_recordings
 from thymos.training.whole_recipe import WholeRecipe
 
 Recipe = Callable[..., WholeRecipe]
@@ -64,6 +69,39 @@ def test_probabilities_are_tempered_and_decisions_stay(
     assert abs(temperature - 1) > 0.01
     np.testing.assert_allclose(tempered, softmax(np.log(plain) / temperature, axis=1), atol=1e-5)
     np.testing.assert_array_equal(tempered.argmax(1), plain.argmax(1))
+
+
+def test_inner_parts_divide_the_training_part_by_the_same_rule(
+    tones: Corpus, tones_cache: Path, plan: EvaluationPlan
+) -> None:
+    protocol = apply_protocol(tones, "speaker")
+    material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1)
+    made = whole_folds.tasks(tones, plan.recipe, protocol, material, 0)
+    assert len({task.seed for task in made}) == len(made) == 4
+    for task in made:
+        assert set(task.train) | set(task.test) == set(range(len(tones.clips)))
+        assert len(task.inner) == 2
+        for train, validation in task.inner:
+            assert set(train) | set(validation) == set(task.train)
+            sides = [{tones.clips[i].speaker for i in side} for side in (train, validation, task.test)]
+            assert [len(side) for side in sides] == [2, 1, 1]
+            assert len(set.union(*sides)) == 4
+
+
+def test_the_temperature_is_that_of_networks_that_have_not_heard_the_inner_parts(
+    tones: Corpus, tones_cache: Path, plan: EvaluationPlan, run: Path
+) -> None:
+    protocol = apply_protocol(tones, "speaker")
+    material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1)
+    task = whole_folds.tasks(tones, plan.recipe, protocol, material, 0)[0]
+    recordings, targets, logits = material.recordings, np.array(task.targets), []
+    with torch_threads(1):
+        for train, validation in task.inner:
+            network = fine_tune(plan.recipe, None, recordings, targets, train, task.labels, task.seed)
+            logits.append(score_recordings(network, recordings, validation, plan.recipe.features))
+    truth = targets[np.concatenate([validation for _, validation in task.inner])]
+    expected = fit_temperature(np.concatenate(logits), truth)
+    assert fold_of(run)["calibration"]["temperature"] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("other", [{"noisy": (1,)}, {"turned": (1,)}], ids=["sounds", "labels"])

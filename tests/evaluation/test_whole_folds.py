@@ -22,6 +22,7 @@ from thymos.corpora.protocols import apply_protocol
 from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation import whole_folds
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
+from thymos.features.level_mel import LevelMelSettings
 from thymos.features.recordings import make_recordings
 from thymos.training.encoder_file import read_encoder, write_encoder
 from thymos.training.fit_recordings import score_recordings
@@ -247,3 +248,38 @@ def test_a_training_part_that_lacks_an_emotion_is_refused(recipe, corpus, cache,
     fear_by_one = without(corpus, ("2", "fear"), ("3", "fear"), ("4", "fear"))
     with pytest.raises(ProtocolError, match="speaker 1 has no recording of fear to train on"):
         evaluate(fear_by_one, EvaluationPlan(recipe(), "speaker", threads=1), tmp_path / "run", cache)
+
+
+DISCRIMINANT: dict[str, Any] = {"discriminant": {"scored_speeds": 1}, "training": {"epochs": 0}}
+
+
+@pytest.fixture
+def decided(whole_recipe, write_toy_encoder) -> WholeRecipe:
+    """A recipe whose discriminant decides, from an encoder that knows two emotions of three."""
+    full = LevelMelSettings(n_bands=12)
+    start, _ = write_toy_encoder("three channels", labels=("anger", "calm"), features=full)
+    own = {"start_from": str(start), "features": full.model_dump()}
+    return whole_recipe(**own, **DISCRIMINANT)
+
+
+def test_a_discriminant_learns_what_its_encoder_does_not_know(decided, corpus, cache, tmp_path) -> None:
+    plan = EvaluationPlan(decided, "speaker", only_fold=0, threads=1)
+    found = evaluate(corpus, plan, tmp_path / "run", cache)
+    assert found["summary"]["recording"]["accuracy"]["mean"] > 0.8
+    fear_by_one = without(corpus, ("2", "fear"), ("3", "fear"), ("4", "fear"))
+    with pytest.raises(ProtocolError, match="speaker 1 has no recording of fear to train on"):
+        evaluate(fear_by_one, plan, tmp_path / "other", cache)
+
+
+def test_a_discriminant_without_a_fitting_encoder_is_refused_before_any_work(
+    recipe, corpus, write_toy_encoder, tmp_path
+) -> None:
+    one_channel, _ = write_toy_encoder("one channel")
+    for start_from, words in (
+        ("scratch", "a discriminant needs a pretrained encoder"),
+        (str(one_channel), "do not go together: voice statistics need two mel channels and a log channel"),
+    ):
+        plan = EvaluationPlan(recipe(start_from=start_from, **DISCRIMINANT))
+        with pytest.raises(RecipeError, match=words):
+            evaluate(corpus, plan, tmp_path / "run", tmp_path / "cache")
+        assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ from thymos.evaluation.predictions import predictions_frame
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.features.recordings import Recordings, make_recordings, open_recordings
-from thymos.training.discriminant import describe_recordings, fit_discriminant, voice_network
+from thymos.training.discriminant import describe_recordings, describer, fit_discriminant, voice_network
 from thymos.training.encoder_file import WEIGHTS, encoder_folder, read_encoder, resolved
 from thymos.training.fine_tune import fine_tune
 from thymos.training.fit import Epoch
@@ -60,7 +60,8 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
     """Check that there is such an encoder, and that it has not been pretrained on what is going to be tested.
 
     Raises:
-        RecipeError: there is none that can be used, or it is to be used as it is and lacks an emotion of ``corpus``.
+        RecipeError: there is none that can be used, or none that a discriminant can describe recordings with, or it
+            lacks an emotion of ``corpus`` and nothing is fitted.
         LeakageError: it has seen recordings of ``corpus``; the message names them.
     """
     _, pretrained = resolved(recipe)
@@ -68,8 +69,13 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
     if seen:
         raise LeakageError(f"the encoder was pretrained on {len(seen)} of these recordings: {clip_names(seen)}")
     unknown = [word for word in corpus.emotions if pretrained is not None and word not in pretrained.labels]
-    if unknown and not recipe.training.epochs:
+    if unknown and not recipe.learns:
         raise RecipeError(f"the encoder does not know {', '.join(unknown)}, and in 0 training.epochs nothing is learnt")
+    if recipe.discriminant is not None:
+        try:
+            describer(pretrained)
+        except ValueError as error:
+            raise RecipeError(f"recipe {recipe.name} and its encoder do not go together: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def tasks(corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, material: Mat
         splits = inner_splits(corpus, protocol, fold, count, seed) if count else []
         for part in (fold, *splits):
             lacking = set(range(len(labels))) - {targets[i] for i in rows(part.train)}
-            if lacking and recipe.training.epochs:
+            if lacking and recipe.learns:
                 names = ", ".join(labels[i] for i in sorted(lacking))
                 raise ProtocolError(f"{part.name} has no recording of {names} to train on")
         tested = [corpus.clips[i] for i in rows(fold.test)]

@@ -108,6 +108,11 @@ class WholeRecipe(Settings):
         return members
 
     @property
+    def learns(self) -> bool:
+        """Whether anything is fitted to the corpus: the network, or a discriminant."""
+        return self.training.epochs > 0 or self.discriminant is not None
+
+    @property
     def transductive(self) -> bool:
         """Whether predictions for one recording hinge on other recordings that are tested: they never do."""
         return False
