@@ -76,7 +76,7 @@ def evaluate(corpus: Path, out: Path, *words: str | Path) -> subprocess.Complete
 
 
 def test_evaluate_starts_from_it(halves: tuple[Path, Path], encoder: Path, tmp_path: Path) -> None:
-    done = evaluate(halves[1], tmp_path / "run", "--recipe", "thymos", f"--set=start_from={encoder}")
+    done = evaluate(halves[1], tmp_path / "run", "--recipe", "fine-tuned", f"--set=start_from={encoder}")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "run/results.json").read_text())
     assert found["recipe"]["start_from"] == str(encoder)
@@ -86,7 +86,7 @@ def test_evaluate_starts_from_it(halves: tuple[Path, Path], encoder: Path, tmp_p
 
 
 def test_evaluate_refuses_what_it_has_heard(halves: tuple[Path, Path], encoder: Path, tmp_path: Path) -> None:
-    done = evaluate(halves[0], tmp_path / "run", "--recipe", "thymos", f"--set=start_from={encoder}")
+    done = evaluate(halves[0], tmp_path / "run", "--recipe", "fine-tuned", f"--set=start_from={encoder}")
     assert done.returncode == 2
     assert done.stderr.startswith("thymos: the encoder was pretrained on 5 of these recordings: anger/a01 (1).opus")
     assert len(done.stderr.splitlines()) == 1

@@ -87,7 +87,9 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def test_the_seed_decides_the_weights(fit: Fit) -> None:
-    (first, curve), (again, curve_again), (other, _) = fit(seed=3), fit(seed=3), fit(seed=4)
+    (first, curve), (other, _) = fit(seed=3), fit(seed=4)
+    torch.rand(7)  # dropout must not hinge on what was drawn before
+    again, curve_again = fit(seed=3)
     assert same(state(first), state(again))
     assert curve == curve_again
     assert not same(state(first), state(other))
