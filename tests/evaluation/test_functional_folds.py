@@ -67,8 +67,11 @@ def test_one_row_a_recording_with_probabilities_and_facts(corpus, files):
     right = [corpus.emotions[i] for i in probabilities.argmax(1)] == frame["truth"]
     assert 0.4 < right.mean() < 1
     assert facts["c"] in RECIPE.model.c
-    assert set(facts["inner_uar"]) == {"0.0001", "0.001", "0.01"}
-    assert facts["inner_uar"][f"{facts['c']:g}"] == max(facts["inner_uar"].values())
+    tried = facts["inner_uar"]
+    assert {scaler: list(uar) for scaler, uar in tried.items()} == {
+        scaler: ["0.0001", "0.001", "0.01"] for scaler in ("standard", "minmax")
+    }
+    assert tried[facts["scaler"]][f"{facts['c']:g}"] == max(max(uar.values()) for uar in tried.values())
     assert facts["parameters"] == len(corpus.emotions) * (N_FUNCTIONALS + 1)
     json.dumps(facts, allow_nan=False)
 
@@ -78,7 +81,7 @@ def test_the_most_probable_emotion_is_the_one_that_the_machine_decides_for(corpu
         facts, frame = run(task)
         vectors, targets = read_functionals(files), np.array(task.targets)
         train, test = list(task.train), list(task.test)
-        (machine,) = fit_svms(RECIPE.model, [facts["c"]], vectors[train], targets[train], task.seed)
+        (machine,) = fit_svms(facts["scaler"], [facts["c"]], vectors[train], targets[train], task.seed)
         decided = machine.margins(vectors[test]).argmax(1)
         assert (frame[[f"p_{word}" for word in task.labels]].to_numpy().argmax(1) == decided).all()
 
@@ -95,7 +98,7 @@ def test_a_test_part_chooses_nothing(corpus, files, tmp_path):
         np.save(other_files[i], random.normal(3, 100, N_FUNCTIONALS).astype(np.float32))
         targets[i] = (targets[i] + 1) % len(task.labels)
     other_facts, other_frame = run(replace(task, files=tuple(other_files), targets=tuple(targets)))
-    for key in ("c", "inner_uar", "calibration"):
+    for key in ("scaler", "c", "inner_uar", "calibration"):
         assert other_facts[key] == facts[key]
     assert kept == task.test[0]
     pd.testing.assert_series_equal(other_frame.iloc[0], frame.iloc[0])
@@ -113,9 +116,11 @@ def test_inner_splits_obey_the_protocols_rule(corpus, files):
 
 def test_of_equal_candidates_the_smallest_is_taken(corpus, files):
     task = fold_tasks(corpus, files)[0]
-    tied = RECIPE.model_copy(update={"model": RECIPE.model.model_copy(update={"c": (100.0, 50.0, 200.0)})})
+    tied = RECIPE.model_copy(
+        update={"model": RECIPE.model.model_copy(update={"c": (100.0, 50.0, 200.0), "scaler": ("standard",)})}
+    )
     chosen = choose(replace(task, recipe=tied), read_functionals(files), np.array(task.targets))
-    assert len(set(chosen.inner_uar.values())) == 1  # far beyond the margin's hardness they are one machine
+    assert len(set(chosen.inner_uar["standard"].values())) == 1  # far beyond the margin's hardness they are one machine
     assert chosen.c == 50
 
 

@@ -1,9 +1,9 @@
 """Folds of recipes of kind functionals: fit a linear support vector machine to vectors of whole recordings.
 
-C is chosen, and the temperature that turns decision values into probabilities is fitted (Guo et al. 2017, on the values
-that machines fitted to the rest of the training part give), on inner splits of the training part, divided by the
-protocol's own rule. One temperature for all classes moves no decision: the most probable class is the one that the
-machine decides for, which Platt's method, with a curve for each class, would not hold to.
+Scaler and C are chosen on inner splits of the training part, divided by the protocol's own rule. The temperature
+that turns decision values into probabilities (Guo et al. 2017) is fitted to the values that machines of the inner
+training parts give to the inner validation parts. One temperature for all classes moves no decision: the most probable
+class is the one that the machine decides for, which Platt's method, with a curve for each class, would not hold to.
 """
 
 import time
@@ -26,7 +26,7 @@ from thymos.evaluation.predictions import predictions_frame
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.features.functionals import check_opensmile, make_functionals, opensmile_version, read_functionals
-from thymos.training.functionals_recipe import FunctionalsRecipe
+from thymos.training.functionals_recipe import FunctionalsRecipe, Scaler
 from thymos.training.linear_svm import fit_svms
 
 Rows = tuple[int, ...]
@@ -57,11 +57,12 @@ class FunctionalsTask:
 class Chosen:
     """What the inner splits decided."""
 
+    scaler: Scaler
     c: float
-    inner_uar: dict[str, float]
-    """UAR over the inner validation parts, by C."""
+    inner_uar: dict[str, dict[str, float]]
+    """UAR over the inner validation parts, by scaler and C."""
     margins: NDArray[np.float64]
-    """Decision values of the inner validation parts with this C, shape ``(rows, classes)``."""
+    """Decision values of the inner validation parts with these, shape ``(rows, classes)``."""
     truth: NDArray[np.int64]
 
 
@@ -134,14 +135,14 @@ def deciding(recipe: FunctionalsRecipe) -> dict[str, Any]:
 
 
 def run_functionals_fold(task: FunctionalsTask, report: Report) -> FoldResult:
-    """Choose C on the inner splits, fit all of the training part, score the test part. It reports no epochs."""
+    """Choose on the inner splits, fit all of the training part, score the test part. It reports no epochs."""
     started = time.perf_counter()
     vectors = read_functionals(list(task.files))
     targets = np.array(task.targets, np.int64)
     chosen = choose(task, vectors, targets)
     temperature = fit_temperature(chosen.margins, chosen.truth)
     train, test = list(task.train), list(task.test)
-    (machine,) = fit_svms(task.recipe.model, [chosen.c], vectors[train], targets[train], task.seed)
+    (machine,) = fit_svms(chosen.scaler, [chosen.c], vectors[train], targets[train], task.seed)
     durations_s = np.array(task.test_durations_s)
     frame = predictions_frame(
         list(task.test_clips),
@@ -164,6 +165,7 @@ def run_functionals_fold(task: FunctionalsTask, report: Report) -> FoldResult:
         "parameters": machine.parameters,
         "wall_s": round(time.perf_counter() - started, 3),
         "curve": [],
+        "scaler": chosen.scaler,
         "c": chosen.c,
         "inner_uar": chosen.inner_uar,
         "converged": machine.converged,
@@ -173,7 +175,7 @@ def run_functionals_fold(task: FunctionalsTask, report: Report) -> FoldResult:
 
 
 def choose(task: FunctionalsTask, vectors: NDArray[np.float64], targets: NDArray[np.int64]) -> Chosen:
-    """Score every C on the inner splits and return the best, with its decision values.
+    """Score every scaler with every C on the inner splits and return the best, with its decision values.
 
     Args:
         task: whose training part.
@@ -181,13 +183,20 @@ def choose(task: FunctionalsTask, vectors: NDArray[np.float64], targets: NDArray
         targets: class of every recording, shape ``(recordings,)``.
     """
     settings = task.recipe.model
-    cs = sorted(settings.c)
-    by_split = []
-    for train, validation in task.inner:
-        machines = fit_svms(settings, cs, vectors[list(train)], targets[list(train)], task.seed)
-        by_split.append([machine.margins(vectors[list(validation)]) for machine in machines])
-    margins = [np.concatenate(parts) for parts in zip(*by_split, strict=True)]
     truth = targets[np.concatenate([validation for _, validation in task.inner])]
-    uar = [scores(confusion(truth, values.argmax(1), len(task.labels)))["uar"] for values in margins]
-    best = uar.index(max(uar))
-    return Chosen(cs[best], {f"{c:g}": value for c, value in zip(cs, uar, strict=True)}, margins[best], truth)
+    candidates: list[tuple[float, Scaler, float, NDArray[np.float64]]] = []
+    for scaler in settings.scaler:
+        parts: dict[float, list[NDArray[np.float64]]] = {c: [] for c in sorted(settings.c)}
+        for train, validation in task.inner:
+            machines = fit_svms(scaler, list(parts), vectors[list(train)], targets[list(train)], task.seed)
+            for own, machine in zip(parts.values(), machines, strict=True):
+                own.append(machine.margins(vectors[list(validation)]))
+        for c, own in parts.items():
+            margins = np.concatenate(own)
+            uar = scores(confusion(truth, margins.argmax(1), len(task.labels)))["uar"]
+            candidates.append((uar, scaler, c, margins))
+    _, scaler, c, margins = max(candidates, key=lambda candidate: candidate[0])  # the first of equals
+    inner_uar: dict[str, dict[str, float]] = {}
+    for uar, tried_scaler, tried_c, _ in candidates:
+        inner_uar.setdefault(tried_scaler, {})[f"{tried_c:g}"] = uar
+    return Chosen(scaler, c, inner_uar, margins, truth)

@@ -7,18 +7,22 @@ from pydantic import Field, PositiveFloat
 from thymos.features.functionals import FunctionalsSettings
 from thymos.settings import Settings
 
+Scaler = Literal["standard", "minmax"]
+
 
 class SVMSettings(Settings):
-    """A linear support vector machine, one class against the rest."""
+    """A linear support vector machine, one class against the rest.
 
-    scaler: Literal["standard", "minmax"] = "standard"
+    Scaler and C are chosen together: the highest UAR on inner splits of the training part, the first scaler and the
+    smallest C of equals. One value alone is taken as it is.
+    """
+
+    scaler: tuple[Scaler, ...] = Field(("standard", "minmax"), min_length=1)
     """Fitted to the training part, functional by functional: ``standard``: mean 0, variance 1; ``minmax``: 0 to 1."""
     c: tuple[PositiveFloat, ...] = Field((1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), min_length=1)
-    """What C, the weight of errors against the margin, is chosen from: the highest UAR on inner splits of the training
-    part, the smallest of equals. One value alone is taken as it is. The default is the grid of the INTERSPEECH
-    challenges' baselines."""
+    """Weight of errors against the margin."""
     inner_folds: int = Field(5, ge=1, le=5)
-    """Inner splits, 80 to 20, that C is chosen on and the temperature of the probabilities fitted on."""
+    """Inner splits, 80 to 20, that scaler and C are chosen on, and the temperature of the probabilities fitted on."""
 
 
 class FunctionalsRecipe(Settings):

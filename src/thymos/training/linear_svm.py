@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
-from thymos.training.functionals_recipe import SVMSettings
+from thymos.training.functionals_recipe import Scaler
 
 Floats = NDArray[np.float64]
 MAX_ITERATIONS = 20_000
@@ -45,18 +45,18 @@ class FittedSVM:
 
 
 def fit_svms(
-    settings: SVMSettings, cs: Sequence[float], vectors: Floats, targets: NDArray[np.int64], seed: int
+    scaling: Scaler, cs: Sequence[float], vectors: Floats, targets: NDArray[np.int64], seed: int
 ) -> list[FittedSVM]:
     """Fit a machine for each of ``cs``: one class against the rest, squared hinge loss, by LIBLINEAR (Fan et al. 2008).
 
     Args:
-        settings: which scaler.
+        scaling: which scaler is fitted to ``vectors`` first.
         cs: weights of errors against the margin.
         vectors: shape ``(recordings, functionals)``.
         targets: class of each, shape ``(recordings,)``; every class 0 … K − 1 must occur.
         seed: of the solver's order.
     """
-    scaler = StandardScaler() if settings.scaler == "standard" else MinMaxScaler()
+    scaler = StandardScaler() if scaling == "standard" else MinMaxScaler()
     inputs: Floats = scaler.fit_transform(vectors)
     recordings, functionals = inputs.shape
     basis = None
