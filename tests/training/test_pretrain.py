@@ -108,6 +108,13 @@ def test_it_learns(run: Pretrain, greek: Corpus, dutch: Corpus) -> None:
     assert all(row["uar"] > 0.8 for row in result.validation)
 
 
+def test_held_out_speakers_are_scored_among_their_corpus_emotions(run: Pretrain, greek: Corpus, dutch: Corpus) -> None:
+    """Networks that have learnt nothing guess right half of the time of two emotions, not a quarter as of all four."""
+    untrained = {"training": {"epochs": 0}, "validation_speakers": ["dutch_3"]}
+    guesses = [run(greek, dutch, seed=seed, **untrained).validation[0]["uar"] for seed in range(8)]
+    assert np.mean(guesses) == pytest.approx(0.5, abs=0.07)
+
+
 def test_exact_copies_are_trained_on_once(run: Pretrain, greek: Corpus, dutch: Corpus) -> None:
     """The same file in two corpora, or twice in one: as if the copy were not there."""
     first = greek.clips[0]
