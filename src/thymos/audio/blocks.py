@@ -1,5 +1,6 @@
 """Sound block by block, in flat memory: files of any length, and arrays as if they were files."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -56,6 +57,11 @@ def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iter
         samples, rate_hz = _checked_array(source, limits)
         yield SoundBlocks(rate_hz, _within_bounds(_array_blocks(samples), rate_hz))
         return
+    # An integer would be taken for the number of an open file, and that be closed in the end.
+    if not isinstance(source, str | os.PathLike | bytes) and not hasattr(source, "read"):
+        raise AudioError(
+            f"is a {type(source).__name__}, not a path, bytes, an open binary file, or (array, rate in Hz)"
+        )
     with _open(source) as sound:
         info = _checked_info(sound, replace(limits, max_decoded_bytes=1 << 62))
         yield SoundBlocks(info.rate_hz, _within_bounds(_file_blocks(sound), info.rate_hz))

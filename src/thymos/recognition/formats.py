@@ -63,7 +63,7 @@ def csv_lines(rows: Iterable[Row], labels: Sequence[str], timeline: bool, head: 
 
 
 def textgrid(row: Row) -> str:
-    """Return ``row``'s timeline as a TextGrid in Praat's long text format: one interval tier, empty where none is heard.
+    """Return ``row``'s timeline as Praat's TextGrid, long format: one tier of intervals, empty where none is heard.
 
     Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
     """

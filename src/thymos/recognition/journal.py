@@ -1,4 +1,4 @@
-"""What has been heard so far, kept beside an unfinished output, so that a run that was killed goes on where it stopped."""
+"""What has been heard so far, kept beside an unfinished output, so that a killed run goes on where it stopped."""
 
 import json
 from pathlib import Path

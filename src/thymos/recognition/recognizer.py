@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.blocks import Array, open_blocks
-from thymos.audio.decode import Source
+from thymos.audio.decode import Source, Waveform
+from thymos.audio.process import played
 from thymos.errors import AudioError
 from thymos.recognition.bundle import INPUT, Bundle, find_bundle, read_bundle
 from thymos.recognition.gate import FRAME_S, speech_spans
@@ -224,8 +225,15 @@ class Recognizer:
 
     def _answer(self, samples: NDArray[np.float32]) -> Answer:
         """Run the graph; one recording at a time, so that no answer hinges on its neighbours in a batch."""
-        logits, embedding = self.bundle.session.run(["logits", "embedding"], {INPUT: samples[None]})
-        scaled = logits[0].astype(np.float64) / self.bundle.about.temperature
+        about = self.bundle.about
+        heard = Waveform(samples, about.rate_hz)
+        runs = [
+            self.bundle.session.run(["logits", "embedding"], {INPUT: played(heard, speed, about.rate_hz)[None]})
+            for speed in about.speeds
+        ]
+        embedding = runs[0][1]
+        logits = np.mean([run[0][0] for run in runs], axis=0, dtype=np.float64)
+        scaled = logits / about.temperature
         shares = np.exp(scaled - scaled.max())
         return Answer(shares / shares.sum(), embedding[0])
 

@@ -31,7 +31,8 @@ class Recording:
 
 
 def find_recordings(words: Iterable[str]) -> list[Recording]:
-    """Return the recordings that ``words`` name, each once, in the order of the words, folders' in sorted order.
+    """Return the recordings that ``words`` name, each once, in the order of the words; in folders, files in order,
+    then the folders inside.
 
     A file that is named is taken whatever its suffix; in folders, those with a suffix of sound are. What names nothing
     becomes a recording with a problem, so that it is listed with the others.
@@ -50,7 +51,7 @@ def _expanded(word: str) -> Iterator[Recording]:
     elif path.is_dir():
         yield from _folder(word, path)
     elif glob.has_magic(word) and not os.path.lexists(path):
-        matches = sorted(glob.glob(str(path), recursive=True))
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matches:
             yield Recording(word, None, path, AudioError("matches no file"))
         for match in matches:
