@@ -9,8 +9,9 @@ from thymos.features.level_mel import LevelMelSettings, scale_levels
 from thymos.features.voice_statistics import VoiceStatistics
 from thymos.models.attentive import AttentiveEncoder
 
-MOST_SPREADS = 5.0
-"""Descriptions are clipped this many standard deviations from their mean: one odd value decides nothing."""
+SPREADS = 2.0
+"""A standardised value z counts as SPREADS · tanh(z / SPREADS): what a strange voice drives far from the mean says
+hardly more than what is a little off it."""
 
 
 class Described(NamedTuple):
@@ -61,8 +62,7 @@ class VoiceNetwork(nn.Module):
 
     def decide(self, description: Tensor) -> Tensor:
         """Return the logits of descriptions: ``(batch, descriptors) -> (batch, classes)``."""
-        standard = ((description - self.mean) / self.spread).clamp(-MOST_SPREADS, MOST_SPREADS)
-        logits: Tensor = self.linear(standard)
+        logits: Tensor = self.linear(_drawn_in((description - self.mean) / self.spread))
         return logits
 
     def frame_logits(self, described: Described) -> Tensor:
@@ -76,6 +76,12 @@ class VoiceNetwork(nn.Module):
         plain = slice(described.description.shape[1] - features, described.description.shape[1])
         logits = self.decide(described.description)[:, None]
         for part in (attended, plain):
-            moved = (described.frames - described.description[:, None, part]) / self.spread[part]
-            logits = logits + moved @ self.linear.weight[:, part].T
+            mean, spread = self.mean[part], self.spread[part]
+            own = _drawn_in((described.frames - mean) / spread)
+            usual = _drawn_in((described.description[:, None, part] - mean) / spread)
+            logits = logits + (own - usual) @ self.linear.weight[:, part].T
         return logits
+
+
+def _drawn_in(standard: Tensor) -> Tensor:
+    return SPREADS * torch.tanh(standard / SPREADS)

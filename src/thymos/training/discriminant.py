@@ -18,7 +18,7 @@ from thymos.errors import RecipeError
 from thymos.features.recordings import Recordings
 from thymos.files import whole_file
 from thymos.models.attentive import AttentiveEncoder
-from thymos.models.voice_network import MOST_SPREADS, VoiceDescriber, VoiceNetwork
+from thymos.models.voice_network import SPREADS, VoiceDescriber, VoiceNetwork
 from thymos.training.encoder_file import WEIGHTS, Pretrained
 from thymos.training.whole_recipe import DiscriminantSettings, WholeRecipe
 
@@ -105,9 +105,9 @@ class Discriminant:
     bias: NDArray[np.float64]
 
     def standardise(self, descriptions: Descriptions) -> NDArray[np.float64]:
-        """Return ``descriptions`` (…, descriptors) with mean 0 and standard deviation 1, clipped."""
-        standard: NDArray[np.float64] = (descriptions - self.mean) / self.spread
-        return standard.clip(-MOST_SPREADS, MOST_SPREADS)
+        """Return ``descriptions`` (…, descriptors) with about mean 0 and standard deviation 1, far values drawn in."""
+        standard: NDArray[np.float64] = SPREADS * np.tanh((descriptions - self.mean) / (self.spread * SPREADS))
+        return standard
 
     def logits(self, descriptions_file: Path, rows: Sequence[int], speeds: int) -> NDArray[np.float64]:
         """Return the mean logits of some recordings over the first speeds: ``(rows, classes)``."""

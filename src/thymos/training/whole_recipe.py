@@ -52,7 +52,7 @@ class DiscriminantSettings(Settings):
     """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
     parts: tuple[Literal["statistics", "embedding", "responses"], ...] = Field(
-        ("statistics", "embedding", "responses"), min_length=1
+        ("statistics", "embedding"), min_length=1
     )
     """What of a recording's description is decided on: statistics of the voice, the encoder's embedding, and the
     responses at all its depths."""
