@@ -10,7 +10,12 @@ CORPUS ?= data/mini-aesdd
 DEMO := runs/demo
 RECIPE ?= model3
 
-.PHONY: setup demo test lint bench clean
+# The folder of pretraining corpora, with clips.csv and aesdd/: make model CORPORA=PATH
+CORPORA ?= ../shared/corpora
+MODEL := runs/model
+LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
+
+.PHONY: setup demo test lint bench model clean
 
 setup: $(READY)
 
@@ -36,6 +41,13 @@ lint: setup
 # make bench CORPUS=aesdd:PATH; side by side with the study's own stack, about half an hour
 bench: setup
 	$(RUN) benchmarks/speed.py $(if $(filter command line environment,$(origin CORPUS)),--corpus '$(CORPUS:aesdd:%=%)')
+
+# The encoder and the recogniser again, from the corpora: about an hour on one core.
+model: setup
+	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --threads 1 --out '$(MODEL)/encoder'
+	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos --set 'start_from=$(MODEL)/encoder' \
+		--set calibration_splits=6 --seed 0 --out '$(MODEL)/trained'
+	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --out '$(MODEL)/bundle'
 
 clean:
 	rm -rf $(VENV) runs build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/study_stack/.venv
