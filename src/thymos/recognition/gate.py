@@ -27,7 +27,7 @@ STARTS, GOES_ON = 0.5, 0.35
 SHORTEST_FRAMES = 6
 """Shorter runs are no speech: a drum, a click, a note."""
 _CONTEXT, _STATE = 64, (1, 1, 128)
-_MODEL = "silero_vad_16k_sequence.onnx"
+_MODEL = "gate.onnx"
 
 Spans = NDArray[np.int64]
 """Runs of speech: rows of first frame and frame after the last."""
