@@ -47,7 +47,8 @@ model: setup
 	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --threads 1 --out '$(MODEL)/encoder'
 	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos --set 'start_from=$(MODEL)/encoder' \
 		--set calibration_splits=6 --seed 0 --out '$(MODEL)/trained'
-	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --out '$(MODEL)/bundle'
+	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --graph-only \
+		--out '$(MODEL)/bundle'
 
 clean:
 	rm -rf $(VENV) runs build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/study_stack/.venv

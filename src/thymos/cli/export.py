@@ -18,6 +18,9 @@ def export(
         str | None, typer.Option("--model-version", help="Its version (default: as it is).")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="What may be done with the model (default: as it is).")] = None,
+    graph_only: Annotated[
+        bool, typer.Option("--graph-only", help="Leave out weights.safetensors, which only training on would need.")
+    ] = False,
     scores: Annotated[
         list[Path] | None,
         typer.Option(help="A run folder of `thymos evaluate` whose scores the bundle shall show. May be repeated."),
@@ -30,12 +33,14 @@ def export(
         raise BundleError(
             f"{model} is a run of `thymos evaluate`, which keeps no weights: `thymos train` makes a model by its recipe"
         )
+    if graph_only and out.resolve() == model.resolve():
+        raise BundleError("--graph-only would take the model's weights away: choose another --out")
     recogniser, about = read_recogniser(model)
     changes: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
     about = about | {key: value for key, value in changes.items() if value is not None}
     if scores:
         about["scores"] = [_scores_of(run, about) for run in scores]
-    write_recogniser(out, recogniser, about)
+    write_recogniser(out, recogniser, about, graph_only)
     console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
 
 

@@ -61,8 +61,10 @@ def write_weights(folder: Path, model: nn.Module, about: dict[str, Any]) -> None
     _write_about(folder, about, model, {WEIGHTS: _save(folder, model)})
 
 
-def write_recogniser(folder: Path, recogniser: Recogniser, about: dict[str, Any]) -> None:
+def write_recogniser(folder: Path, recogniser: Recogniser, about: dict[str, Any], graph_only: bool = False) -> None:
     """Write a bundle to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
+
+    With ``graph_only`` the weights, which the graph has too, are left out: nobody can train on or export again.
 
     Raises:
         MissingExtraError: the libraries that write the graph are not installed.
@@ -71,7 +73,11 @@ def write_recogniser(folder: Path, recogniser: Recogniser, about: dict[str, Any]
     (folder / ABOUT).unlink(missing_ok=True)
     network, features = recogniser.network, recogniser.features
     write_graph(folder / GRAPH, network, features)
-    digests = {GRAPH: _digest(folder / GRAPH), WEIGHTS: _save(folder, network)}
+    digests = {GRAPH: _digest(folder / GRAPH)}
+    if graph_only:
+        (folder / WEIGHTS).unlink(missing_ok=True)
+    else:
+        digests[WEIGHTS] = _save(folder, network)
     if recogniser.familiarity is None:
         (folder / FAMILIAR).unlink(missing_ok=True)
     else:
