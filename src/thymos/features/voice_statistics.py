@@ -124,7 +124,8 @@ def _moments(values: Tensor, weights: Tensor) -> Tensor:
     centred = values - mean
     spread = (share * centred.square()).sum(-1, keepdim=True).clamp(min=1e-6).sqrt()
     skew = (share * (centred / spread).clamp(-6, 6) ** 3).sum(-1, keepdim=True)
-    time = torch.arange(values.shape[-1], dtype=values.dtype) / max(values.shape[-1] - 1, 1) - 0.5
+    time = torch.arange(values.shape[-1], dtype=values.dtype)
+    time = time / time[-1:].clamp(min=1) - 0.5  # clamped as a tensor: exporting would settle a comparison of lengths
     slope = (share * centred * time).sum(-1, keepdim=True)
     before, after = values[..., :-1], values[..., 1:]
     both = weights[..., 1:] * weights[..., :-1]
