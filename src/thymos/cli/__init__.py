@@ -7,6 +7,7 @@ import typer
 from thymos.cli.audit import audit
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
+from thymos.cli.listen import listen
 from thymos.cli.models import models
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
@@ -24,14 +25,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (audit, show, evaluate, train, pretrain, study, predict, export, models):
+for command in (audit, show, evaluate, train, pretrain, study, predict, listen, export, models):
     app.command()(command)
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
-    if sys.argv[1:2] not in (["predict"], ["models"]):
+    if sys.argv[1:2] not in (["predict"], ["listen"], ["models"]):
         from thymos.training.process import set_up_process
 
         set_up_process()

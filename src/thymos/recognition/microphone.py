@@ -1,0 +1,89 @@
+"""Sound from a microphone, by PortAudio through the library sounddevice (``thymos[live]``)."""
+
+import importlib
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from thymos.audio import Samples
+from thymos.errors import AudioError, MissingExtraError
+
+INSTEAD = "raw PCM can be piped in instead, with --rate"
+_WAITING = 2_000
+"""Blocks that may wait to be heard, some tens of seconds; with more, sound is lost rather than memory filled."""
+
+
+@dataclass
+class Microphone:
+    """An open microphone.
+
+    Attributes:
+        rate_hz: samples per second, as the device prefers.
+        blocks: mono float32, shape ``(n,)``, as they come; ends only with an error.
+        lost: whether sound has been lost, because it was not taken in time.
+    """
+
+    rate_hz: int
+    blocks: Iterator[Samples]
+    lost: bool = False
+
+
+@contextmanager
+def open_microphone(device: str | None = None) -> Iterator[Microphone]:
+    """Open a microphone.
+
+    Args:
+        device: its number, or a part of its name; by default the system's choice.
+
+    Raises:
+        MissingExtraError: sounddevice or PortAudio is not installed.
+        AudioError: no such device, or it cannot be opened; from ``blocks``, if it goes away.
+    """
+    try:
+        sounddevice: Any = importlib.import_module("sounddevice")
+    except ImportError:
+        raise MissingExtraError(
+            f"the microphone needs the library sounddevice: pip install 'thymos[live]'; {INSTEAD}"
+        ) from None
+    except OSError:
+        # What the library of thymos[live] needs beside itself on Linux, where its wheel does not bring it along.
+        raise MissingExtraError(
+            "the microphone needs, beside thymos[live], the system's PortAudio library, such as the package "
+            f"libportaudio2; {INSTEAD}"
+        ) from None
+    chosen = int(device) if device is not None and device.isdigit() else device
+    waiting: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
+    try:
+        rate_hz = int(sounddevice.query_devices(chosen, "input")["default_samplerate"])
+        microphone = Microphone(rate_hz, _blocks(waiting))
+
+        def take(block: Samples, frames: int, times: Any, status: Any) -> None:
+            if status.input_overflow or waiting.qsize() >= _WAITING:
+                microphone.lost = True
+            if waiting.qsize() < _WAITING:
+                waiting.put(block[:, 0].copy())
+
+        stream = sounddevice.InputStream(
+            device=chosen,
+            channels=1,
+            samplerate=rate_hz,
+            dtype="float32",
+            callback=take,
+            finished_callback=lambda: waiting.put(None),
+        )
+        stream.start()
+    except (sounddevice.PortAudioError, ValueError) as error:
+        named = "there is no microphone" if device is None else f"the microphone {device!r} cannot be used"
+        raise AudioError(f"{named} ({error}); {INSTEAD}") from None
+    try:
+        yield microphone
+    finally:
+        stream.close()
+
+
+def _blocks(waiting: "queue.SimpleQueue[Samples | None]") -> Iterator[Samples]:
+    while (block := waiting.get()) is not None:
+        yield block
+    raise AudioError("the microphone has stopped")
