@@ -1,0 +1,101 @@
+"""How the recipe was chosen: inner splits of the training part of EmoBox's fold 1 of AESDD, and nothing else.
+
+    python benchmarks/inner_choice.py aesdd:PATH --protocols FOLDER --out docs/results
+
+The training part (454 recordings) is divided twice: into three random parts, takes kept together, and by actor. Each
+variant is fitted and scored on both; fold 1's test part never takes part. Writes inner.json and inner.md.
+"""
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thymos.cli.console import default_cache_dir
+from thymos.corpora import open_corpus
+from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.table import Corpus
+from thymos.evaluation import whole_folds
+from thymos.evaluation.predictions import scored_recordings
+from thymos.evaluation.results import versions
+from thymos.evaluation.workers import torch_threads
+from thymos.files import write_json, write_text
+from thymos.training.process import set_up_process
+from thymos.training.recipe import load_recipe
+
+DIVISION_SEED = 7
+VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "the recipe": ("thymos", ()),
+    "with responses at all depths": ("thymos", ("discriminant.parts=[statistics, embedding, responses]",)),
+    "embedding and responses": ("thymos", ("discriminant.parts=[embedding, responses]",)),
+    "statistics alone": ("thymos", ("discriminant.parts=[statistics]",)),
+    "embedding alone": ("thymos", ("discriminant.parts=[embedding]",)),
+    "shrinkage 0.25": ("thymos", ("discriminant.shrinkage=0.25",)),
+    "shrinkage 0.6": ("thymos", ("discriminant.shrinkage=0.6",)),
+    "trained on the recorded speed only": ("thymos", ("speeds=[1.0]", "discriminant.scored_speeds=1")),
+    "scored at the recorded speed only": ("thymos", ("discriminant.scored_speeds=1",)),
+    "the encoder fine-tuned, 14 epochs": ("fine-tuned", ("training.epochs=14", "training.learning_rate=6e-4")),
+}
+
+
+def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
+    cache_dir = args.cache_dir or default_cache_dir()
+    corpus = open_corpus(args.corpus, cache_dir)
+    inside = set(apply_protocol(corpus, f"file:{args.protocols}").folds[0].train)
+    part = replace(corpus, clips=tuple(clip for clip in corpus.clips if clip.path in inside))
+    found = []
+    for name, (recipe, changes) in VARIANTS.items():
+        row: dict[str, Any] = {"variant": name, "recipe": recipe, "changes": list(changes)}
+        for key, protocol in (("random", "take"), ("actors", "speaker")):
+            row[key] = accuracies(part, recipe, (*changes, "calibration_splits=0"), protocol, cache_dir)
+        found.append(row)
+        print(f"{name}: {np.mean(row['random']):.3f} {np.mean(row['actors']):.3f}", file=sys.stderr, flush=True)
+    return found
+
+
+def accuracies(part: Corpus, name: str, changes: tuple[str, ...], protocol: str, cache_dir: Path) -> list[float]:
+    """Return the accuracy of each inner fold."""
+    recipe = load_recipe(name, changes)
+    divided = apply_protocol(part, protocol, 3, 1, DIVISION_SEED)
+    material = whole_folds.prepare(part, recipe, cache_dir, lambda: None, 2)
+    scores = []
+    for task in whole_folds.tasks(part, recipe, divided, material, 0):
+        _, frame = whole_folds.run_whole_fold(task, lambda message: None)
+        scored = scored_recordings(frame, part.emotions)
+        scores.append(float((scored.predicted == scored.truth).mean()))
+    return scores
+
+
+def as_markdown(found: list[dict[str, Any]]) -> str:
+    lines = ["| variant | three random parts | six actors |", "|---|---|---|"]
+    for row in found:
+        cells = []
+        for key in ("random", "actors"):
+            percent = 100 * np.array(row[key])
+            cells.append(f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f}")
+        lines.append(f"| {row['variant']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus")
+    parser.add_argument("--protocols", type=Path, required=True, help="folder of EmoBox's lists for AESDD")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache-dir", type=Path)
+    args = parser.parse_args()
+    with torch_threads(1):
+        found = measure(args)
+    write_json(args.out / "inner.json",
+               {"command": shlex.join(["python", *sys.argv]), "versions": versions(), "rows": found})  # fmt: skip
+    write_text(args.out / "inner.md", as_markdown(found))
+    print(as_markdown(found))
+
+
+if __name__ == "__main__":
+    set_up_process()
+    main()
