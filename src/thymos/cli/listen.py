@@ -116,7 +116,7 @@ def _standard_input(format: PcmFormat, channels: int) -> "Iterator[NDArray[Any]]
     while content := os.read(sys.stdin.fileno(), _READ_BYTES):
         yield pcm.push(content)
     if pcm.left:
-        notes.print(f"standard input ended within a sample, which is left out", soft_wrap=True)
+        notes.print("standard input ended within a sample, which is left out", soft_wrap=True)
 
 
 def _microphone(device: str | None, opened: ExitStack) -> "tuple[int, Iterator[NDArray[Any]]]":
