@@ -7,7 +7,7 @@ class is the one that the machine decides for, which Platt's method, with a curv
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,41 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus
 from thymos.evaluation.calibration import apply_temperature, fit_temperature
 from thymos.evaluation.conformal import fit_conformal
-from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.metrics import confusion, scores
-from thymos.evaluation.predictions import predictions_frame
+from thymos.evaluation.recording_folds import RecordingTask, recording_parts, recording_result
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.features.functionals import check_opensmile, make_functionals, opensmile_version, read_functionals
 from thymos.training.functionals_recipe import FunctionalsRecipe, Scaler
 from thymos.training.linear_svm import fit_svms
 
-Rows = tuple[int, ...]
 
-
-@dataclass(frozen=True)
-class FunctionalsTask:
+@dataclass(frozen=True, kw_only=True)
+class FunctionalsTask(RecordingTask):
     """All that a worker process needs to fit and score one fold."""
 
-    fold: Fold
     recipe: FunctionalsRecipe
     files: tuple[Path, ...]
     """Functionals of every recording of the corpus."""
-    labels: tuple[str, ...]
-    targets: tuple[int, ...]
-    """Class of every recording of the corpus."""
-    train: Rows
-    test: Rows
-    test_clips: tuple[str, ...]
-    test_speakers: tuple[str, ...]
-    test_durations_s: tuple[float, ...]
-    inner: tuple[tuple[Rows, Rows], ...]
-    """Splits of the training part into a training and a validation part."""
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -92,36 +77,11 @@ def tasks(
         ProtocolError: the training part of a fold or of an inner split lacks an emotion of the corpus, or a training
             part cannot be divided further.
     """
-    labels = corpus.emotions
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
-    targets = tuple(labels.index(clip.emotion) for clip in corpus.clips)
-
-    def rows(paths: Sequence[str]) -> Rows:
-        return tuple(sorted(place[path] for path in paths))
-
-    made = []
-    for fold in protocol.folds:
-        splits = inner_splits(corpus, protocol, fold, recipe.model.inner_folds, seed)
-        for part in (fold, *splits):
-            check_all_emotions(corpus, part)
-        tested = [corpus.clips[i] for i in rows(fold.test)]
-        made.append(
-            FunctionalsTask(
-                fold=fold,
-                recipe=recipe,
-                files=tuple(files),
-                labels=labels,
-                targets=targets,
-                train=rows(fold.train),
-                test=rows(fold.test),
-                test_clips=tuple(clip.path for clip in tested),
-                test_speakers=tuple(clip.speaker for clip in tested),
-                test_durations_s=tuple(clip.sound.duration_s for clip in tested),
-                inner=tuple((rows(split.train), rows(split.test)) for split in splits),
-                seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
-            )
-        )
-    return made
+    inner = recipe.model.inner_folds
+    return [
+        FunctionalsTask(**parts, recipe=recipe, files=tuple(files))
+        for parts in recording_parts(corpus, protocol, inner, seed)
+    ]
 
 
 def epochs(recipe: FunctionalsRecipe) -> int:
@@ -143,27 +103,10 @@ def run_functionals_fold(task: FunctionalsTask, report: Report) -> FoldResult:
     temperature = fit_temperature(chosen.margins, chosen.truth)
     train, test = list(task.train), list(task.test)
     (machine,) = fit_svms(chosen.scaler, [chosen.c], vectors[train], targets[train], task.seed)
-    durations_s = np.array(task.test_durations_s)
-    frame = predictions_frame(
-        list(task.test_clips),
-        np.stack([np.zeros_like(durations_s), durations_s], axis=1),
-        (task.fold.repeat, task.fold.index),
-        list(task.test_speakers),
-        [task.labels[i] for i in targets[test]],
-        task.labels,
-        apply_temperature(machine.margins(vectors[test]), temperature),
-    )
+    probabilities = apply_temperature(machine.margins(vectors[test]), temperature)
     sets = fit_conformal(apply_temperature(chosen.margins, temperature), chosen.truth)
     facts = {
-        "repeat": task.fold.repeat,
-        "fold": task.fold.index,
-        "name": task.fold.name,
-        "train_clips": len(train),
-        "test_clips": len(test),
-        "train_segments": len(train),
-        "test_segments": len(test),
         "parameters": machine.parameters,
-        "wall_s": round(time.perf_counter() - started, 3),
         "curve": [],
         "scaler": chosen.scaler,
         "c": chosen.c,
@@ -171,7 +114,7 @@ def run_functionals_fold(task: FunctionalsTask, report: Report) -> FoldResult:
         "converged": machine.converged,
         "calibration": {"temperature": temperature, "conformal": asdict(sets)},
     }
-    return facts, frame
+    return recording_result(task, probabilities, started, facts)
 
 
 def choose(task: FunctionalsTask, vectors: NDArray[np.float64], targets: NDArray[np.int64]) -> Chosen:

@@ -6,7 +6,7 @@ threshold of the prediction sets.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.corpora.folds import Fold, Protocol
+from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus, clip_names
-from thymos.errors import LeakageError, ProtocolError, RecipeError
+from thymos.errors import LeakageError, RecipeError
 from thymos.evaluation.calibrated_fit import fit_calibration
 from thymos.evaluation.calibration import apply_temperature
-from thymos.evaluation.inner import inner_splits
-from thymos.evaluation.predictions import predictions_frame
+from thymos.evaluation.recording_folds import RecordingTask, Rows, recording_parts, recording_result
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.features.recordings import Recordings, make_recordings, open_recordings
@@ -31,29 +30,15 @@ from thymos.training.fit import Epoch
 from thymos.training.fit_recordings import score_recordings
 from thymos.training.whole_recipe import WholeRecipe
 
-Rows = tuple[int, ...]
 
-
-@dataclass(frozen=True)
-class WholeTask:
+@dataclass(frozen=True, kw_only=True)
+class WholeTask(RecordingTask):
     """All that a worker process needs to fit and score one fold."""
 
-    fold: Fold
     recipe: WholeRecipe
     recordings_folder: Path
     descriptions_file: Path | None
     """Where the recipe has a discriminant."""
-    labels: tuple[str, ...]
-    targets: tuple[int, ...]
-    """Class of every recording of the corpus."""
-    train: Rows
-    test: Rows
-    test_clips: tuple[str, ...]
-    test_speakers: tuple[str, ...]
-    test_durations_s: tuple[float, ...]
-    inner: tuple[tuple[Rows, Rows], ...]
-    """Splits of the training part into a training and a validation part."""
-    seed: int
 
 
 def check(corpus: Corpus, recipe: WholeRecipe) -> None:
@@ -110,41 +95,15 @@ def tasks(corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, material: Mat
         ProtocolError: the training part of a fold, or of an inner split of it, lacks an emotion of the corpus, or it
             cannot be divided further.
     """
-    labels = corpus.emotions
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
-    targets = tuple(labels.index(clip.emotion) for clip in corpus.clips)
-
-    def rows(paths: Sequence[str]) -> Rows:
-        return tuple(sorted(place[path] for path in paths))
-
-    made = []
-    for fold in protocol.folds:
-        count = recipe.calibration_splits
-        splits = inner_splits(corpus, protocol, fold, count, seed) if count else []
-        for part in (fold, *splits):
-            lacking = set(range(len(labels))) - {targets[i] for i in rows(part.train)}
-            if lacking and recipe.learns:
-                names = ", ".join(labels[i] for i in sorted(lacking))
-                raise ProtocolError(f"{part.name} has no recording of {names} to train on")
-        tested = [corpus.clips[i] for i in rows(fold.test)]
-        made.append(
-            WholeTask(
-                fold=fold,
-                recipe=recipe,
-                recordings_folder=material.recordings.folder,
-                descriptions_file=material.descriptions_file,
-                labels=labels,
-                targets=targets,
-                train=rows(fold.train),
-                test=rows(fold.test),
-                test_clips=tuple(clip.path for clip in tested),
-                test_speakers=tuple(clip.speaker for clip in tested),
-                test_durations_s=tuple(clip.sound.duration_s for clip in tested),
-                inner=tuple((rows(split.train), rows(split.test)) for split in splits),
-                seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
-            )
+    return [
+        WholeTask(
+            **parts,
+            recipe=recipe,
+            recordings_folder=material.recordings.folder,
+            descriptions_file=material.descriptions_file,
         )
-    return made
+        for parts in recording_parts(corpus, protocol, recipe.calibration_splits, seed, recipe.learns)
+    ]
 
 
 def epochs(recipe: WholeRecipe) -> int:
@@ -186,26 +145,11 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
         inner = np.concatenate([logits_of(train, validation)[0] for train, validation in task.inner])
         truth = targets[np.concatenate([validation for _, validation in task.inner])]
         calibration = fit_calibration(inner, truth)
-    durations_s = np.array(task.test_durations_s)
-    frame = predictions_frame(
-        list(task.test_clips),
-        np.stack([np.zeros_like(durations_s), durations_s], axis=1),
-        (task.fold.repeat, task.fold.index),
-        list(task.test_speakers),
-        [task.labels[task.targets[i]] for i in task.test],
-        task.labels,
-        apply_temperature(logits, calibration.temperature if calibration else 1.0),
-    )
-    facts = {
-        "repeat": task.fold.repeat,
-        "fold": task.fold.index,
-        "name": task.fold.name,
-        "train_clips": len(task.train),
-        "test_clips": len(task.test),
-        "train_segments": len(task.train),
-        "test_segments": len(task.test),
+    facts: dict[str, Any] = {
         "parameters": parameters,
-        "wall_s": round(time.perf_counter() - started, 3),
         "curve": [{"epoch": at.epoch, "loss": at.loss, "accuracy": at.accuracy} for at in curve],
     }
-    return facts | ({"calibration": calibration.as_json()} if calibration else {}), frame
+    if calibration:
+        facts["calibration"] = calibration.as_json()
+    temperature = calibration.temperature if calibration else 1.0
+    return recording_result(task, apply_temperature(logits, temperature), started, facts)
