@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from thymos.audio.blocks import Array, open_blocks
 from thymos.audio.decode import Source, Waveform
 from thymos.audio.process import played
-from thymos.errors import AudioError
+from thymos.errors import AudioError, ThymosError
 from thymos.recognition.bundle import INPUT, Bundle, find_bundle, read_bundle
+from thymos.recognition.explain import Explanation, explain_part, frame_evidence, part_to_explain
 from thymos.recognition.gate import FRAME_S, speech_spans
 from thymos.recognition.hearing import Cut, Hearing
 from thymos.recognition.prediction import Failure, Flag, Prediction, Timeline, Window
@@ -103,6 +104,34 @@ class Recognizer:
         if embedding is None:
             raise AudioError("holds no speech, so it has no embedding")
         return embedding
+
+    def explain(self, source: Source | Array, emotion: str | None = None) -> Explanation:
+        """Return which regions of time and frequency carried the decision for the emotion that is heard.
+
+        Args:
+            source: as ``predict`` takes it. Of one longer than 10 s, the window that speaks most for the emotion is
+                explained.
+            emotion: explain this one instead.
+
+        Raises:
+            AudioError: as ``predict``, or nobody speaks.
+            ThymosError: the model does not know ``emotion``.
+        """
+        if emotion is not None and emotion not in self.labels:
+            raise ThymosError(f"{emotion!r} is none of the model's emotions: {', '.join(self.labels)}")
+        # It is read twice: once to know what is heard, and where most.
+        source = source if isinstance(source, tuple) or not hasattr(source, "read") else source.read()
+        prediction = self._predict(source, True)[0]
+        if prediction.emotion is None:
+            raise AudioError("holds no speech, so there is no emotion to explain")
+        emotion = emotion or prediction.emotion
+        part = part_to_explain(source, self.bundle, prediction, emotion)
+        evidence = frame_evidence(self.bundle, part)
+
+        def hear(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+            return self._answer(samples).probabilities
+
+        return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._pool.map)
 
     def predict_many(self, sources: Iterable[Source | Array], timeline: bool = False) -> Iterator[Prediction | Failure]:
         """Yield what is heard in each of ``sources``, in their order, as soon as it is known.
