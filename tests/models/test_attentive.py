@@ -153,6 +153,29 @@ def test_a_gru_hears_the_order_of_frames_and_the_plain_network_hears_what_is_nea
         assert torch.equal(*last) is not reaches
 
 
+@every_option
+@pytest.mark.parametrize("frames", [1, 2, 24])
+def test_describing_gives_what_forward_gives_and_how_each_block_responds(
+    settings: AttentiveSettings, frames: int
+) -> None:
+    encoder, picture = settled(settings).encoder, pictures(3, frames)
+    maps: list[Tensor] = []
+    with torch.inference_mode():
+        expected = encoder(picture)
+        for block in encoder.stages:
+            block.register_forward_hook(lambda block, given, made: maps.append(made))
+        encoded, responses = encoder.describe(picture)
+    torch.testing.assert_close(encoded.embedding, expected.embedding, atol=0, rtol=0)
+    torch.testing.assert_close(encoded.frames, expected.frames, atol=0, rtol=0)
+    assert len(maps) == sum(settings.blocks)
+    by_hand = []
+    for made in maps[1:]:
+        over_bands = made.double().numpy().mean(2)
+        by_hand += [over_bands.mean(2), over_bands.std(2)]
+    by_hand.append(expected.frames.double().numpy().mean(1))
+    np.testing.assert_allclose(responses.numpy(), np.concatenate(by_hand, axis=1), atol=1e-5)
+
+
 def test_dropout_and_batches_matter_only_in_training() -> None:
     model = settled(PLAIN)
     batch = pictures(6, 24)
