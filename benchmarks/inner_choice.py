@@ -28,17 +28,16 @@ from thymos.training.process import set_up_process
 from thymos.training.recipe import load_recipe
 
 DIVISION_SEED = 7
-VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "the recipe": ("thymos", ()),
-    "with responses at all depths": ("thymos", ("discriminant.parts=[statistics, embedding, responses]",)),
-    "embedding and responses": ("thymos", ("discriminant.parts=[embedding, responses]",)),
-    "statistics alone": ("thymos", ("discriminant.parts=[statistics]",)),
-    "embedding alone": ("thymos", ("discriminant.parts=[embedding]",)),
-    "shrinkage 0.25": ("thymos", ("discriminant.shrinkage=0.25",)),
-    "shrinkage 0.6": ("thymos", ("discriminant.shrinkage=0.6",)),
-    "trained on the recorded speed only": ("thymos", ("speeds=[1.0]", "discriminant.scored_speeds=1")),
-    "scored at the recorded speed only": ("thymos", ("discriminant.scored_speeds=1",)),
-    "the encoder fine-tuned, 14 epochs": ("fine-tuned", ("training.epochs=14", "training.learning_rate=6e-4")),
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "the recipe": (),
+    "with responses at all depths": ("discriminant.parts=[statistics, embedding, responses]",),
+    "embedding and responses": ("discriminant.parts=[embedding, responses]",),
+    "statistics alone": ("discriminant.parts=[statistics]",),
+    "embedding alone": ("discriminant.parts=[embedding]",),
+    "shrinkage 0.25": ("discriminant.shrinkage=0.25",),
+    "shrinkage 0.6": ("discriminant.shrinkage=0.6",),
+    "trained on the recorded speed only": ("speeds=[1.0]", "discriminant.scored_speeds=1"),
+    "scored at the recorded speed only": ("discriminant.scored_speeds=1",),
 }
 
 
@@ -48,18 +47,18 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     inside = set(apply_protocol(corpus, f"file:{args.protocols}").folds[0].train)
     part = replace(corpus, clips=tuple(clip for clip in corpus.clips if clip.path in inside))
     found = []
-    for name, (recipe, changes) in VARIANTS.items():
-        row: dict[str, Any] = {"variant": name, "recipe": recipe, "changes": list(changes)}
+    for name, changes in VARIANTS.items():
+        row: dict[str, Any] = {"variant": name, "changes": list(changes)}
         for key, protocol in (("random", "take"), ("actors", "speaker")):
-            row[key] = accuracies(part, recipe, (*changes, "calibration_splits=0"), protocol, cache_dir)
+            row[key] = accuracies(part, (*changes, "calibration_splits=0"), protocol, cache_dir)
         found.append(row)
         print(f"{name}: {np.mean(row['random']):.3f} {np.mean(row['actors']):.3f}", file=sys.stderr, flush=True)
     return found
 
 
-def accuracies(part: Corpus, name: str, changes: tuple[str, ...], protocol: str, cache_dir: Path) -> list[float]:
+def accuracies(part: Corpus, changes: tuple[str, ...], protocol: str, cache_dir: Path) -> list[float]:
     """Return the accuracy of each inner fold."""
-    recipe = load_recipe(name, changes)
+    recipe = load_recipe("thymos", changes)
     divided = apply_protocol(part, protocol, 3, 1, DIVISION_SEED)
     material = whole_folds.prepare(part, recipe, cache_dir, lambda: None, 2)
     scores = []
