@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from thymos.cli.console import cores, notes, progress
 from thymos.cli.options import QuietOption
-from thymos.errors import ThymosError
+from thymos.errors import AudioError, MissingExtraError, ThymosError
 from thymos.recognition.formats import (
     PER_FILE,
     Format,
@@ -50,10 +50,16 @@ def predict(
         Path | None,
         typer.Option(help="Write to this file (textgrid, srt: folder), whole or not at all, instead of printing."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Draw which regions of time and frequency carried the decision.")
+    ] = False,
+    explain_out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where --explain draws (default: here); one PNG a recording.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Say which emotion is heard in recordings, and how sure that is; with --timeline, also where.
+    """Say which emotion is heard in recordings, and how sure that is; with --timeline, also where; with --explain, why.
 
     Results appear as soon as they are known. Files that cannot be heard are named, and the exit code is then 1. With
     --out, the same command goes on where an earlier one was cut short.
@@ -69,6 +75,11 @@ def predict(
         raise OutputError(
             f"--format {format} makes a file for each of {len(recordings)} recordings: name a folder by --out"
         )
+    draw = None
+    if explain or explain_out is not None:
+        if any(recording.path is None and recording.problem is None for recording in recordings):
+            raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
+        draw = _pictures(explain_out or Path())
     recognizer = load(model, threads or cores())
     journal = None
     if out is not None:
@@ -85,6 +96,8 @@ def predict(
                     f"[yellow]not heard:[/yellow] {escape(recording.name)} {escape(row['error'])}", soft_wrap=True
                 )
             show(row)
+            if draw is not None and row.get("emotion") is not None:
+                draw(recognizer, recording)
             bars.advance(task)
     if out is not None and journal is not None:
         if per_file:
@@ -134,6 +147,40 @@ def _source(recording: "Recording") -> Any:
     if len(content) > _MOST_STANDARD_INPUT:
         raise OutputError(f"standard input is larger than {_MOST_STANDARD_INPUT >> 20} MiB: write it to a file")
     return content
+
+
+def _pictures(folder: Path) -> "Callable[[Recognizer, Recording], None]":
+    """Return what draws the explanation of a recording into ``folder``, and says where.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from thymos.reports.explanation_figure import write_explanation
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+            raise
+        raise MissingExtraError("--explain draws by matplotlib: pip install 'thymos[plots]'") from None
+    drawn: set[Path] = set()
+
+    def draw(recognizer: "Recognizer", recording: "Recording") -> None:
+        assert recording.path is not None
+        path, number = folder / f"{recording.inside}.explain.png", 1
+        while path in drawn:  # another folder's file of the same name
+            number += 1
+            path = folder / f"{recording.inside}.{number}.explain.png"
+        try:
+            explanation = recognizer.explain(recording.path)
+        except AudioError as error:
+            notes.print(
+                f"[yellow]not explained:[/yellow] {escape(recording.name)} {escape(str(error))}", soft_wrap=True
+            )
+            return
+        drawn.add(path)
+        write_explanation(explanation, recording.path.name, path)
+        notes.print(f"{recording.name}: {explanation}; drawn: {path}", markup=False, highlight=False, soft_wrap=True)
+
+    return draw
 
 
 def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callable[[Row], None]:

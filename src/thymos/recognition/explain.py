@@ -205,9 +205,10 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
 def frame_evidence(bundle: Bundle, part: Part) -> Evidence:
     """Return what each frame of ``part`` speaks for, as the graph's frame logits have it."""
     logits = bundle.session.run(["frame_logits"], {INPUT: part.samples[None]})[0][0] / bundle.about.temperature
-    shares = np.exp(np.float64(logits) - logits.max(axis=1, keepdims=True))
+    shares = np.exp(np.asarray(logits - logits.max(axis=1, keepdims=True), np.float64))
     frame_s = len(part.samples) / part.rate_hz / len(shares)
-    return Evidence((np.arange(len(shares)) + 0.5) * frame_s, shares / shares.sum(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return Evidence((np.arange(len(shares)) + 0.5) * frame_s, shares)
 
 
 def grid(duration_s: float, rate_hz: int) -> tuple[Edges, Edges]:

@@ -71,7 +71,7 @@ class Spectrogram:
     @property
     def bins_hz(self) -> NDArray[np.float64]:
         """The frequency of each bin: shape ``(bins,)``."""
-        return np.fft.rfftfreq(self.n_fft, 1 / self.rate_hz)
+        return np.arange(self.values.shape[1]) * self.rate_hz / self.n_fft
 
 
 def spectrogram(samples: Samples, rate_hz: int) -> Spectrogram:
@@ -104,7 +104,8 @@ class Occluder:
     def without(self, mask: Mask) -> Samples:
         """Return the recording with the cells of ``mask`` brought down to its quiet level: shape ``(samples,)``."""
         n_fft, hop = self.spectrogram.n_fft, self.spectrogram.hop
-        touched = np.flatnonzero(mask.any(axis=0)[self._columns])
+        some = np.asarray(mask.any(axis=0))
+        touched = np.flatnonzero(some[self._columns])
         excess = np.where(mask[self._bands][:, self._columns[touched]].T, self._excess[touched], 0)
         pieces = np.fft.irfft(excess, n_fft, axis=1) * _hann(n_fft)
         taken = np.zeros((len(self._columns) - 1) * hop + n_fft)
@@ -121,7 +122,7 @@ def _cell_of(points: NDArray[np.float64], edges: Edges) -> NDArray[np.int64]:
 
 
 def _n_fft(rate_hz: int) -> int:
-    return 1 << max(5, round(np.log2(_WINDOW_S * rate_hz)))
+    return int(2 ** max(5, round(float(np.log2(_WINDOW_S * rate_hz)))))
 
 
 def _hann(length: int) -> NDArray[np.float64]:
