@@ -37,6 +37,7 @@ def calibration_summary(fold_results: Sequence[FoldResult], labels: tuple[str, .
     all_truth, all_clips, all_sets = np.concatenate(truth), np.concatenate(clips), np.concatenate(sets)
     emotions = np.array(labels)[all_truth]
     by_speaker = set_quality_by_group(all_sets, all_truth, np.concatenate(speakers))
+    by_speaker.pop("", None)  # of whom it is not known who they are
     by_emotion = set_quality_by_group(all_sets, all_truth, emotions)
     return {
         "temperatures": [facts["calibration"]["temperature"] for facts, _ in fold_results],
