@@ -35,9 +35,12 @@ def microphone(rate_hz: int = 16_000) -> tuple[int, Iterator[np.ndarray]]:
     """Return the rate and the endless blocks of the system's microphone."""
     import sounddevice
 
-    device = sounddevice.InputStream(rate_hz, channels=1, dtype="float32")
-    device.start()
-    return rate_hz, iter(lambda: device.read(rate_hz // 10)[0], None)
+    def blocks() -> Iterator[np.ndarray]:
+        with sounddevice.InputStream(rate_hz, channels=1, dtype="float32") as device:
+            while True:
+                yield device.read(rate_hz // 10)[0]
+
+    return rate_hz, blocks()
 
 
 def main(host: str, port: str, path: str | None = None) -> None:
