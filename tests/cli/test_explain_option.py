@@ -1,0 +1,110 @@
+"""``thymos predict --explain``: a picture for each recording that is heard, and one sentence where that cannot be."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+
+from thymos.recognition.explain import Evidence, Part, explain_part
+from thymos.reports.explanation_figure import explanation_figure, write_explanation
+
+# The bundle is made as the recogniser's own tests make it.
+_SPEC = importlib.util.spec_from_file_location(
+    "recognition_conftest", Path(__file__).parents[1] / "recognition" / "conftest.py"
+)
+_MADE = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_MADE)
+make_bundle, bundle = _MADE.make_bundle, _MADE.bundle
+
+WITHOUT_MATPLOTLIB = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "matplotlib":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+sys.argv[0] = 'thymos'
+from thymos.cli import main
+main()
+"""
+WITHOUT_TORCH = WITHOUT_MATPLOTLIB.replace('== "matplotlib"', 'in ("torch", "pandas", "scipy", "librosa", "sklearn")')
+
+
+def run(code: str, *words: str | Path, **kept: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, "predict", *map(str, words)], capture_output=True, text=True, **kept
+    )
+
+
+@pytest.fixture
+def sounds(mini: Path, tmp_path: Path) -> Path:
+    """Two recordings of one name, of somebody who speaks; one of nobody; one that is no recording."""
+    clips = sorted(mini.glob("*/*"))
+    for place, clip in (("a", clips[0]), ("b", clips[40])):
+        (tmp_path / "sounds" / place).mkdir(parents=True)
+        shutil.copy(clip, tmp_path / "sounds" / place / "$x$ [1].opus")
+    soundfile.write(tmp_path / "sounds" / "silence.wav", np.zeros(16_000), 16_000)
+    (tmp_path / "sounds" / "bad.wav").write_bytes(b"RIFF")
+    return tmp_path / "sounds"
+
+
+def test_pictures_are_drawn_without_torch(bundle, sounds, tmp_path):
+    out = tmp_path / "pictures"
+    words = [sounds / "a" / "$x$ [1].opus", sounds / "b" / "$x$ [1].opus", sounds / "silence.wav", sounds / "bad.wav"]
+    done = run(WITHOUT_TORCH, *words, "--model", bundle, "--format", "jsonl", "--explain", "--explain-out", out)
+    assert done.returncode == 1, "one file is bad"
+    names = {path.name for path in out.iterdir()}
+    assert names == {"$x$ [1].opus.explain.png", "$x$ [1].opus.2.explain.png"}
+    for name in names:
+        assert f"drawn: {out / name}" in done.stderr
+        picture = matplotlib.image.imread(out / name)
+        assert picture.shape[0] > 800 and picture.shape[1] > 1500 and picture.std() > 0.05
+    assert done.stdout.count("\n") == 4, "results are printed as without the option"
+
+
+def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path):
+    (sounds / "bad.wav").unlink()
+    done = run(WITHOUT_TORCH, sounds, "--model", bundle, "--explain-out", tmp_path / "out")
+    assert done.returncode == 0
+    drawn = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
+    assert drawn == {"a/$x$ [1].opus.explain.png", "b/$x$ [1].opus.explain.png"}
+
+
+def test_what_cannot_be_is_one_sentence(bundle, sounds, tmp_path):
+    clip = sounds / "a" / "$x$ [1].opus"
+    without = run(WITHOUT_MATPLOTLIB, clip, "--model", bundle, "--explain", cwd=tmp_path)
+    assert without.returncode == 2 and without.stdout == ""
+    assert without.stderr == "thymos: --explain draws by matplotlib: pip install 'thymos[plots]'\n"
+    piped = run(WITHOUT_TORCH, "-", "--model", bundle, "--explain", input="", cwd=tmp_path)
+    assert piped.returncode == 2 and piped.stderr.startswith("thymos: --explain reads a recording twice")
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_the_picture_says_what_it_shows(tmp_path):
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+
+    def hear(samples: np.ndarray) -> np.ndarray:
+        left = float(np.std(samples[8_000:16_000]) / np.std(sound[8_000:16_000]))
+        return np.array([left, 1 - left]) * 0.8 + 0.1
+
+    evidence = Evidence(np.linspace(0.1, 1.9, 10), np.tile([0.7, 0.3], (10, 1)))
+    explanation = explain_part(hear, Part(sound, 16_000, 5.0), evidence, ("anger", "fear"), None, "toy 7")
+    figure = explanation_figure(explanation, "call\n$2.wav")
+    frames, regions = figure.axes[1], figure.axes[2]
+    said = " ".join(text.get_text() for text in figure.axes[0].texts)
+    assert "call\N{REPLACEMENT CHARACTER}$2.wav: anger, p = 0.90" in said and "Model: toy 7" in said
+    assert regions.get_xlabel() == "time, s" and "Hz" in regions.get_ylabel()
+    assert regions.get_xlim() == pytest.approx((5.0, 7.0)) and frames.get_xlim() == regions.get_xlim()
+    assert [text.get_text() for text in frames.get_legend().get_texts()] == ["anger", "fear"]
+    outlined = np.concatenate([path.vertices for path in regions.collections[-1].get_paths()])
+    marked = np.flatnonzero(explanation.marked.any(axis=0))
+    assert outlined[:, 0].min() == pytest.approx(explanation.times_s[marked[0]])
+    assert outlined[:, 0].max() == pytest.approx(explanation.times_s[marked[-1] + 1])
+    write_explanation(explanation, "call.wav", tmp_path / "deep" / "a.png")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
