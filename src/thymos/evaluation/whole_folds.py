@@ -50,9 +50,6 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
         LeakageError: it has seen recordings of ``corpus``; the message names them.
     """
     _, pretrained = resolved(recipe)
-    seen = [clip.path for clip in corpus.clips if pretrained is not None and pretrained.has_seen(clip)]
-    if seen:
-        raise LeakageError(f"the encoder was pretrained on {len(seen)} of these recordings: {clip_names(seen)}")
     unknown = [word for word in corpus.emotions if pretrained is not None and word not in pretrained.labels]
     if unknown and not recipe.learns:
         raise RecipeError(f"the encoder does not know {', '.join(unknown)}, and in 0 training.epochs nothing is learnt")
@@ -61,6 +58,10 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
             describer(pretrained)
         except ValueError as error:
             raise RecipeError(f"recipe {recipe.name} and its encoder do not go together: {error}") from None
+    # Last: who trains and does not test may go on in spite of it.
+    seen = [clip.path for clip in corpus.clips if pretrained is not None and pretrained.has_seen(clip)]
+    if seen:
+        raise LeakageError(f"the encoder was pretrained on {len(seen)} of these recordings: {clip_names(seen)}")
 
 
 @dataclass(frozen=True)
