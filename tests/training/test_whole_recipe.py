@@ -46,6 +46,15 @@ def test_zero_shot_learns_nothing() -> None:
         ("model.time_strides=[3, 1, 1, 1]", "model.time_strides.0: "),
         ("max_silence_s=-1", "max_silence_s: "),
         ("balance=0.5", "unknown key 'balance'"),
+        ("training.epochs=3", "a discriminant leaves the encoder as it is: training.epochs must be 0"),
+        ("members=2", "a discriminant has no members: members must be 1"),
+        ("speeds=[1.0, 0.9]", "discriminant.scored_speeds are more than there are speeds"),
+        ("discriminant.scored_speeds=10", "discriminant.scored_speeds are more than there are speeds"),
+        ("discriminant.scored_speeds=0", "discriminant.scored_speeds: input should be greater than 0, not 0"),
+        ("discriminant.shrinkage=1.1", "discriminant.shrinkage: input should be less than or equal to 1, not 1.1"),
+        ("discriminant.parts=[]", "discriminant.parts: "),
+        ("discriminant.parts=[timbre]", "discriminant.parts.0: "),
+        ("discriminant.solver=svd", "unknown key 'discriminant.solver'"),
     ],
 )
 def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:
@@ -73,5 +82,35 @@ def test_bad_changes_to_pretraining_are_refused_in_one_line(change: str, words: 
 def test_networks_that_began_apart_are_not_averaged() -> None:
     with pytest.raises(RecipeError, match="members: should be 1 from scratch"):
         load_recipe("thymos", ["start_from=scratch", "members=2"])
-    assert load_recipe("thymos", ["members=2"]).members == 2
+    assert load_recipe("fine-tuned", ["members=2"]).members == 2
     assert parse_recipe({"kind": "whole", "name": "x", "start_from": "scratch"}, "x").members == 1
+
+
+def test_the_recogniser_is_a_discriminant_of_an_encoder_that_stays_as_it_is() -> None:
+    recipe = load_recipe("thymos")
+    assert recipe.discriminant is not None
+    assert recipe.training.epochs == 0
+    assert recipe.learns
+    assert recipe.calibration_splits > 0
+    assert 1 < recipe.discriminant.scored_speeds < len(recipe.speeds)
+    assert len(set(recipe.speeds)) == len(recipe.speeds)
+
+
+def test_without_its_discriminant_it_would_learn_nothing() -> None:
+    recipe = load_recipe("thymos", ["discriminant=null"])
+    assert recipe.discriminant is None
+    assert not recipe.learns
+
+
+def test_fine_tuning_has_no_discriminant_and_fits_the_network() -> None:
+    recipe = load_recipe("fine-tuned")
+    assert recipe.discriminant is None
+    assert recipe.training.epochs > 0
+    assert recipe.learns
+    assert not load_recipe("fine-tuned", ["training.epochs=0"]).learns
+
+
+def test_a_discriminant_may_be_asked_for_by_any_recipe_of_the_kind() -> None:
+    recipe = load_recipe("zero-shot", ["discriminant.scored_speeds=1"])
+    assert recipe.discriminant is not None
+    assert (recipe.discriminant.scored_speeds, recipe.discriminant.parts) == (1, ("statistics", "embedding"))

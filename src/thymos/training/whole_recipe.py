@@ -72,7 +72,8 @@ class WholeRecipe(Settings):
     features: LevelMelSettings = LevelMelSettings()
     model: AttentiveSettings = AttentiveSettings()
     speeds: tuple[PositiveFloat, ...] = Field((1.0, 0.9, 1.1), min_length=1)
-    """Tempo and pitch of the versions that are trained on; the first is what is scored."""
+    """Tempo and pitch of the versions that are trained on; the first is what is scored; of a
+    discriminant, the first ``discriminant.scored_speeds``."""
     training: OptimiserSettings = OptimiserSettings()
     distortions: DistortionSettings = DistortionSettings()
     discriminant: DiscriminantSettings | None = None
@@ -87,13 +88,15 @@ class WholeRecipe(Settings):
     """Recordings with more seconds of silence than this are left out."""
 
     @model_validator(mode="after")
-    def _discriminant_has_its_speeds(self) -> "WholeRecipe":
+    def _discriminant_is_all_that_is_fitted(self) -> "WholeRecipe":
         if self.discriminant is None:
             return self
         if self.training.epochs:
             raise PydanticCustomError(
                 "fitted_twice", "a discriminant leaves the encoder as it is: training.epochs must be 0"
             )
+        if self.members > 1:
+            raise PydanticCustomError("no_members", "a discriminant has no members: members must be 1")
         if self.discriminant.scored_speeds > len(self.speeds):
             raise PydanticCustomError("too_few_speeds", "discriminant.scored_speeds are more than there are speeds")
         return self
