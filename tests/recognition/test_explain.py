@@ -104,9 +104,15 @@ def test_what_is_marked_carries_the_decision(trained, mini):
 def test_what_is_marked_carries_the_decision_of_the_shipped_model(aesdd):
     if not (shipped_folder() / "model.json").is_file():
         pytest.skip(f"needs the shipped model, which is not at {shipped_folder()}")
-    files = [sorted(folder.glob("*.flac"))[40] for folder in sorted(aesdd.iterdir()) if folder.is_dir()]
+    recognizer = load(find_bundle(shipped_folder()))
+    # The gate hears no speech in some: there is nothing to explain in these.
+    files = [
+        next(file for file in sorted(folder.glob("*.flac"))[40:] if recognizer.predict(file).emotion is not None)
+        for folder in sorted(aesdd.iterdir())
+        if folder.is_dir()
+    ]
     assert len(files) == 5
-    assert_faithful(load(find_bundle(shipped_folder())), files)
+    assert_faithful(recognizer, files)
 
 
 def test_it_explains_what_is_predicted(trained, mini, tmp_path):
@@ -224,6 +230,11 @@ def test_marks_are_none_where_nothing_carries():
     effect = np.zeros((2, 10))
     effect[1, 4] = 0.1
     assert strongest(effect).sum() == 1 and strongest(effect)[1, 4]
+
+
+def test_four_seconds_cost_no_more_than_72_answers():
+    times_s, bands_hz = grid(4.0, RATE_HZ)
+    assert (len(times_s) - 1) * (len(bands_hz) - 1) <= 72
 
 
 @pytest.mark.parametrize("duration_s", [0.25, 1.0, 4.0, EXPLAINED_S])

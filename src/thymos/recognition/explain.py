@@ -206,9 +206,10 @@ def frame_evidence(bundle: Bundle, part: Part) -> Evidence:
     """Return what each frame of ``part`` speaks for, as the graph's frame logits have it."""
     logits = bundle.session.run(["frame_logits"], {INPUT: part.samples[None]})[0][0] / bundle.about.temperature
     shares = np.exp(np.asarray(logits - logits.max(axis=1, keepdims=True), np.float64))
-    frame_s = len(part.samples) / part.rate_hz / len(shares)
     shares /= shares.sum(axis=1, keepdims=True)
-    return Evidence((np.arange(len(shares)) + 0.5) * frame_s, shares)
+    duration_s = len(part.samples) / part.rate_hz
+    half_s = duration_s / len(shares) / 2
+    return Evidence(np.linspace(half_s, duration_s - half_s, len(shares)), shares)
 
 
 def grid(duration_s: float, rate_hz: int) -> tuple[Edges, Edges]:
