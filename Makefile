@@ -29,7 +29,7 @@ demo: setup
 	-$(VENV)/bin/thymos audit '$(CORPUS)' --out '$(DEMO)/audit'
 	$(VENV)/bin/thymos evaluate '$(CORPUS)' --recipe $(RECIPE) --protocol recording --folds 5 --seed 0 \
 		--out '$(DEMO)/$(RECIPE)-$(subst /,_,$(subst :,_,$(CORPUS)))'
-	$(VENV)/bin/thymos predict 'data/mini-aesdd/anger/a05 (2).opus' --timeline
+	$(VENV)/bin/thymos predict 'data/mini-aesdd/anger/a05 (2).opus' --timeline --explain --explain-out '$(DEMO)'
 
 test: setup
 	$(RUN) -m pytest
