@@ -1,5 +1,6 @@
 """Sound block by block, in flat memory: files of any length, and arrays as if they were files."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,9 +63,17 @@ def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iter
         raise AudioError(
             f"is a {type(source).__name__}, not a path, bytes, an open binary file, or (array, rate in Hz)"
         )
-    with _open(source) as sound:
+    with _open(_SafeBytes(source) if isinstance(source, bytes) and source else source) as sound:
         info = _checked_info(sound, replace(limits, max_decoded_bytes=1 << 62))
         yield SoundBlocks(info.rate_hz, _within_bounds(_file_blocks(sound), info.rate_hz))
+
+
+class _SafeBytes(io.BytesIO):
+    """Bytes as a file. Damaged sound makes libsndfile seek to before its start, which a plain one complains about."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        from_start = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}[whence]
+        return super().seek(max(0, from_start))
 
 
 def as_mono(samples: NDArray[Any], limits: Limits = DEFAULT_LIMITS) -> Samples:
