@@ -165,6 +165,7 @@ def test_of_a_long_recording_the_most_telling_window_is_explained(trained, long_
         assert explanation.times_s[[0, -1]] == pytest.approx([best.start_s, best.end_s], abs=1e-3)
         assert explanation.probability == pytest.approx(best.probabilities[prediction.emotion], abs=1e-6)
         assert explanation.evidence.times_s[0] > best.start_s
+        assert f" in {best.start_s:.1f} – {best.end_s:.1f} s" in str(explanation)
 
 
 def power(samples: Samples, low_hz: float, high_hz: float) -> float:

@@ -74,13 +74,21 @@ class Explanation:
     samples: Samples = field(repr=False)
     """The part that is explained, at the model's rate: shape ``(samples,)``."""
     rate_hz: int
+    is_whole: bool
+    """Whether all of the recording is explained, or one window of a long one."""
+
+    @property
+    def heading(self) -> str:
+        """The emotion, its probability, and where, if not in the whole recording."""
+        where = "" if self.is_whole else f" in {self.times_s[0]:.1f} – {self.times_s[-1]:.1f} s"
+        return f"{self.emotion} {self.probability:.2f}{where}"
 
     def __str__(self) -> str:
         if not self.marked.any():
-            return f"{self.emotion} {self.probability:.2f}; no single region carried it"
+            return f"{self.heading}; no single region carried it"
         band, column = np.unravel_index(int(self.effect.argmax()), self.effect.shape)
         return (
-            f"{self.emotion} {self.probability:.2f}, most by {self.times_s[column]:.2f} – "
+            f"{self.heading}, most by {self.times_s[column]:.2f} – "
             f"{self.times_s[column + 1]:.2f} s at {self.bands_hz[band]:.0f} – {self.bands_hz[band + 1]:.0f} Hz; "
             f"{self.probability_without:.2f} without the {int(self.marked.sum())} regions that carried it"
         )
@@ -111,11 +119,13 @@ class Part:
         samples: at the model's rate, shape ``(samples,)``.
         rate_hz: the model's rate.
         start_s: where it begins in its recording.
+        is_whole: it is the whole recording.
     """
 
     samples: Samples
     rate_hz: int
     start_s: float = 0.0
+    is_whole: bool = True
 
 
 def explain_part(
@@ -163,6 +173,7 @@ def explain_part(
         evidence=Evidence(part.start_s + evidence.times_s, evidence.probabilities),
         samples=part.samples,
         rate_hz=part.rate_hz,
+        is_whole=part.is_whole,
     )
 
 
@@ -194,12 +205,12 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
             if not whole:
                 for cut in hearing.full_windows():
                     if cut.start_s == start_s:
-                        return Part(cut.samples, about.rate_hz, start_s)
+                        return Part(cut.samples, about.rate_hz, start_s, False)
         hearing.end()
     if whole:
         return Part(hearing.whole(), about.rate_hz)
     last = next(cut for cut in [*hearing.full_windows(), *hearing.last_window()] if cut.start_s == start_s)
-    return Part(last.samples, about.rate_hz, start_s)
+    return Part(last.samples, about.rate_hz, start_s, False)
 
 
 def frame_evidence(bundle: Bundle, part: Part) -> Evidence:

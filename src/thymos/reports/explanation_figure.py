@@ -57,6 +57,8 @@ def _draw_title(axes: Axes, explanation: Explanation, name: str) -> None:
     if len(shown) > 70:
         shown = "…" + shown[-69:]
     said = f"{explanation.emotion}, p = {explanation.probability:.2f}"
+    if not explanation.is_whole:
+        said += f" in {explanation.times_s[0]:.1f} – {explanation.times_s[-1]:.1f} s"
     if explanation.marked.any():
         count = int(explanation.marked.sum())
         fact = (
