@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -135,6 +136,8 @@ def read_recogniser(folder: Path) -> tuple[Recogniser, dict[str, Any]]:
         else:
             network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(labels), 0.0))
         network.load_state_dict(state)
+        if isinstance(network, VoiceNetwork):  # another version may describe recordings by more or fewer numbers
+            network.eval()(torch.zeros(1, len(features.channels), features.n_bands, 1))
         familiarity = None
         if about.get("familiarity"):
             description = FamiliarityAbout.model_validate(about["familiarity"])
