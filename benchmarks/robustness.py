@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, Waveform, played
 from thymos.cli.console import default_cache_dir
 from thymos.corpora import open_corpus
+from thymos.corpora.folds import Fold, check_all_emotions
 from thymos.corpora.protocols import apply_protocol
 from thymos.errors import ThymosError
 from thymos.evaluation import whole_folds
+from thymos.evaluation.evaluate import usable_for
 from thymos.evaluation.predictions import Scored
 from thymos.evaluation.results import versions
 from thymos.evaluation.robustness import breakdown, predict_conditions, score_conditions
@@ -38,6 +40,7 @@ from thymos.training.recipe import load_recipe
 from thymos.training.whole_recipe import WholeRecipe
 
 BABBLERS = 40
+"""Voices that babble is made of, at most."""
 GENDERS = {"1": "female", "2": "female", "5": "female", "3": "male", "4": "male", "6": "male"}
 """Of AESDD's actors, by the median pitch of ten sad clips of each, 223 to 251 Hz and 122 to 125 Hz: the corpus does not
 say, but that three of its first five are women."""
@@ -65,13 +68,20 @@ class Predictor:
         return probabilities
 
 
+def babblers(fold: Fold, root: Path, seed: int) -> list[Path]:
+    """Recordings of a fold's training part, drawn at random."""
+    count = min(BABBLERS, len(fold.train))
+    return [root / path for path in np.random.default_rng(seed).choice(fold.train, count, False)]
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(args.recipe, args.set)
     if not isinstance(recipe, WholeRecipe) or recipe.discriminant is None:
         raise SystemExit(f"recipe {recipe.name} has no discriminant")
     cache_dir = args.cache_dir or default_cache_dir()
-    corpus = open_corpus(args.corpus, cache_dir)
+    corpus = usable_for(open_corpus(args.corpus, cache_dir), recipe)
     protocol = apply_protocol(corpus, args.protocol, 5, 1, args.seed)
+    whole_folds.check(corpus, recipe)
     settings, pretrained = resolved(recipe)
     material = whole_folds.prepare(corpus, recipe, cache_dir, lambda: None, 2)
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
@@ -81,11 +91,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     tested: list[str] = []
     folds: list[tuple[int, int]] = []
     for fold in protocol.folds:
+        check_all_emotions(corpus, fold)
         train = [place[path] for path in fold.train]
         fitted = fit_discriminant(recipe, pretrained, material.descriptions_file, targets, train)
         network = voice_network(pretrained, fitted)
         predict = Predictor(network, settings, settings.speeds[: recipe.discriminant.scored_speeds])
-        around = [corpus.root / path for path in np.random.default_rng(args.seed).choice(fold.train, BABBLERS, False)]
+        around = babblers(fold, corpus.root, args.seed)
         for name, probabilities in predict_conditions(predict, corpus.root, fold.test, around, seed=args.seed).items():
             pooled.setdefault(name, []).append(probabilities)
         tested += fold.test
@@ -96,7 +107,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     everything = {name: np.concatenate(parts) for name, parts in pooled.items()}
     scored = Scored(np.array(tested), speakers, np.array(folds), truth, everything["clean"])
     durations_s = {clip.path: clip.sound.duration_s for clip in corpus.clips}
-    genders = GENDERS if corpus.kind == "aesdd" else None
+    genders = GENDERS if corpus.kind == "aesdd" and not corpus.synthetic else None
     return {
         "command": shlex.join(["python", *sys.argv]),
         "recipe": recipe.model_dump(mode="json"),
