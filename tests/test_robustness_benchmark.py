@@ -5,31 +5,36 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
+from thymos.audio import read_waveform
 from thymos.audio.distort import CONDITIONS
 from thymos.corpora import Clip, open_corpus
 from thymos.corpora.folds import Fold
 from thymos.errors import CorpusError, LeakageError, ProtocolError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
+from thymos.evaluation.whole_folds import prepare
 from thymos.evaluation.workers import torch_threads
 from thymos.features.level_mel import LevelMelSettings
 from thymos.labels import AESDD_EMOTIONS
 from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
-from thymos.training.encoder_file import write_encoder
+from thymos.training.discriminant import fit_discriminant, voice_network
+from thymos.training.encoder_file import resolved, write_encoder
 from thymos.training.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 FEATURES = LevelMelSettings(n_bands=16)
 SIZE = AttentiveSettings(widths=(4, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=8, attention_units=4)
-CHANGES = ["speeds=[1.0, 0.9]", "discriminant.scored_speeds=2", "calibration_splits=0"]
+CHANGES = ["speeds=[1.0, 0.9, 1.1]", "discriminant.scored_speeds=2", "calibration_splits=0"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,6 +89,10 @@ def changes(encoder: Path) -> list[str]:
     return [f"start_from={encoder}", *CHANGES]
 
 
+heard_at: set[tuple[float, ...]] = set()
+"""Speeds that predictors were made with."""
+
+
 def arguments(corpus: Path, encoder: Path, cache: Path, **changed: Any) -> argparse.Namespace:
     known = {"corpus": str(corpus), "recipe": "thymos", "set": changes(encoder), "protocol": "recording", "seed": 0}
     return argparse.Namespace(**(known | {"cache_dir": cache} | changed))
@@ -94,10 +103,17 @@ def out(
     benchmark: ModuleType, corpus: Path, encoder: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """What the command leaves."""
+
+    class Noted(benchmark.Predictor):
+        def __init__(self, network: Any, recipe: Any, speeds: Sequence[float]):
+            super().__init__(network, recipe, speeds)
+            heard_at.add(tuple(speeds))
+
     folder = tmp_path_factory.mktemp("out")
     words = [str(corpus), "--out", str(folder), "--cache-dir", str(cache), "--set", *changes(encoder)[:1]]
     words += [word for change in CHANGES for word in ("--set", change)]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "Predictor", Noted)
         patch.setattr(sys, "argv", ["robustness.py", *words])
         benchmark.main()
     return folder
@@ -113,6 +129,23 @@ def test_it_scores_every_condition_and_group(out: Path) -> None:
     assert sum(count for (by, _), count in groups.items() if by == "duration") == 25
     assert found["recipe"]["discriminant"]["scored_speeds"] == 2
     assert found["protocol"] == "recording"
+
+
+def test_it_hears_at_the_speeds_that_are_scored_and_means_their_logits(
+    out: Path, benchmark: ModuleType, corpus: Path, encoder: Path, cache: Path
+) -> None:
+    assert heard_at == {(1.0, 0.9)}
+    recipe, pretrained = resolved(load_recipe("thymos", changes(encoder)))
+    opened = open_corpus(str(corpus), cache)
+    file = prepare(opened, recipe, cache, lambda: None, 1).descriptions_file
+    assert file is not None
+    targets = np.array([opened.emotions.index(clip.emotion) for clip in opened.clips])
+    fitted = fit_discriminant(recipe, pretrained, file, targets, range(len(targets)))
+    predict = benchmark.Predictor(voice_network(pretrained, fitted), recipe, (1.0, 0.9))
+    waveforms = [read_waveform(opened.root / clip.path) for clip in opened.clips[:3]]
+    found = predict([(waveform.samples, waveform.rate_hz) for waveform in waveforms])
+    # Levels are kept on disk with half the precision.
+    np.testing.assert_allclose(found, softmax(fitted.logits(file, [0, 1, 2], 2), axis=1), atol=0.02)
 
 
 def test_what_is_clean_scores_as_an_evaluation_does(
