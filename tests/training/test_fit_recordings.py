@@ -206,12 +206,10 @@ def test_a_moving_average_follows_fast_while_it_is_young() -> None:
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * value
     assert decay == 0.5
-    with average.shown():
-        assert net[0].weight.flatten().tolist() == pytest.approx([expected] * 2)
-        assert net[1].running_var.item() == pytest.approx(expected)
-        assert net[1].num_batches_tracked.item() == 4, "a count is no weight"
-    assert net[0].weight.flatten().tolist() == [4, 4], "given back after the block"
     average.keep()
+    assert net[0].weight.flatten().tolist() == pytest.approx([expected] * 2)
+    assert net[1].running_var.item() == pytest.approx(expected)
+    assert net[1].num_batches_tracked.item() == 4, "a count is no weight"
     assert net[0].bias.item() == pytest.approx(expected)
 
 

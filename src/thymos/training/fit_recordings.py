@@ -1,8 +1,7 @@
 """Fitting a network to whole recordings: one loop for pretraining on many corpora and for fine-tuning on one."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,16 +146,6 @@ class WeightAverage:
     def keep(self) -> None:
         """Give the network the averages."""
         self.network.load_state_dict(self.averages)
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Let the network hold the averages inside the block."""
-        before = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        self.keep()
-        try:
-            yield
-        finally:
-            self.network.load_state_dict(before)
 
 
 def score_recordings(
