@@ -1,6 +1,7 @@
 """The command line: one module per command, which parses, calls the packages below, and prints."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -20,11 +21,29 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="thymos",
-    help="Speech emotion recognition with small convolutional networks, judged honestly.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from thymos import __version__
+
+        print(f"thymos {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _thymos(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and do no more.")
+    ] = False,
+) -> None:
+    """Speech emotion recognition with small convolutional networks, judged honestly."""
+
+
 for command in (audit, show, evaluate, train, pretrain, study, predict, listen, export, models):
     app.command()(command)
 
@@ -32,7 +51,7 @@ for command in (audit, show, evaluate, train, pretrain, study, predict, listen, 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
-    if sys.argv[1:2] not in (["predict"], ["listen"], ["models"]):
+    if sys.argv[1:2] not in (["predict"], ["listen"], ["models"], ["--help"], ["--version"], []):
         from thymos.training.process import set_up_process
 
         set_up_process()

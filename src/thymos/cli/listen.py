@@ -12,7 +12,7 @@ import typer
 
 from thymos.cli.console import notes
 from thymos.errors import ThymosError
-from thymos.recognition.live import HOP_S, TIME_CONSTANT_S, PcmFormat
+from thymos.recognition.live_defaults import HOP_S, TIME_CONSTANT_S, PcmFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,25 +1,20 @@
 """What comes out of a live stream: each window as it is, and beside it the emotion smoothed over the last seconds."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thymos.errors import AudioError
+from thymos.recognition.live_defaults import TIME_CONSTANT_S, PcmFormat
 from thymos.recognition.prediction import Window, most_probable, rounded
 
-HOP_S = 0.5
-"""From one answer to the next."""
-TIME_CONSTANT_S = 2.0
-"""Of the smoothing: what was heard this long ago counts 1/e of what is heard now."""
 PRESENT = 0.5
 """With a smaller share of the last seconds in which somebody spoke, the smoothed answer is that none is heard."""
 LOUDEST = 1_000.0
 """Floats beyond it, 60 dB above full scale, are not sound at ±1 but bytes of something else."""
 
-PcmFormat = Literal["s16le", "f32le"]
-"""Raw samples, little-endian: integers of 16 bits, or floats of 32."""
 _TYPES: dict[PcmFormat, str] = {"s16le": "<i2", "f32le": "<f4"}
 
 

@@ -1,0 +1,11 @@
+"""Defaults of live hearing, in a module of their own: a command line that says them needs no numpy for that."""
+
+from typing import Literal
+
+HOP_S = 0.5
+"""From one answer to the next."""
+TIME_CONSTANT_S = 2.0
+"""Of the smoothing: what was heard this long ago counts 1/e of what is heard now."""
+
+PcmFormat = Literal["s16le", "f32le"]
+"""Raw samples, little-endian: integers of 16 bits, or floats of 32."""
