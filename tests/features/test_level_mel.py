@@ -127,8 +127,8 @@ def test_a_frame_sees_what_lies_around_it_and_nothing_else(front_end: LevelMel, 
     other = sound.copy()
     at = 40 * HOP
     other[at] += 0.5
-    power = [module(torch.from_numpy(np.stack([sound, other]))) for module in front_end.spectra]
-    for spectrum, reach in zip(power, (200, 512, 1024), strict=True):
+    power = front_end.power(torch.from_numpy(np.stack([sound, other])))
+    for spectrum, reach in zip(power.unbind(1), (200, 512, 1024), strict=True):
         changed = np.flatnonzero((spectrum[0] != spectrum[1]).any(dim=0))
         assert changed.min() == 40 - (reach - 1) // HOP
         assert changed.max() == 40 + (reach - 1) // HOP
@@ -150,6 +150,13 @@ def test_pictures_are_scaled_levels_and_never_below_the_floor(front_end: LevelMe
     assert scale_levels(torch.tensor([-200.0, -60.0, -22.0, -4.0]), SETTINGS).tolist() == pytest.approx(
         [SETTINGS.floor, SETTINGS.floor, 0, 1]
     )
+
+
+def test_a_whisper_is_the_picture_of_a_shout_and_digital_silence_that_of_nothing(
+    front_end: LevelMel, sound: Samples
+) -> None:
+    np.testing.assert_allclose(levels_of(front_end, 1e-4 * sound), levels_of(front_end, sound), atol=FAINT_DB)
+    np.testing.assert_allclose(levels_of(front_end, np.zeros(8_000, np.float32)), SETTINGS.floor_db, atol=1e-4)
 
 
 def test_speech_is_scaled_to_about_zero_and_one(mini, front_end: LevelMel) -> None:

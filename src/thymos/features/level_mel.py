@@ -116,6 +116,8 @@ class LevelMel(nn.Module):
         super().__init__()
         self.settings = settings
         self.spectra = nn.ModuleList(_BandPower(settings, channel) for channel in settings.channels)
+        self.reach = max(_quarter(settings, channel) for channel in settings.channels)
+        self.beside = max(_hops_apart(settings, channel) for channel in settings.channels)
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the pictures of ``samples``."""
@@ -123,17 +125,47 @@ class LevelMel(nn.Module):
 
     def levels(self, samples: Tensor) -> Tensor:
         """Return the picture in dB, before the scaling: what is kept on disk and varied in training."""
-        power = torch.stack([spectrum(samples) for spectrum in self.spectra], dim=1)
-        mean = power[:, 0].mean(dim=(-2, -1)).clamp(min=_LEAST_POWER)
+        power = self.power(samples)
+        mean = power[:, 0].mean(dim=(-2, -1)).clamp(min=_LEAST_MEAN)
         levels = 10 * torch.log10(power.clamp(min=_LEAST_POWER)) - 10 * torch.log10(mean)[:, None, None, None]
         return levels.clamp(min=self.settings.floor_db)
+
+    def power(self, samples: Tensor) -> Tensor:
+        """Return the power in bands, divided by that of each window: ``(batch, channels, bands, frames)``."""
+        after, before = self._about_centres(samples)
+        return torch.stack([spectrum(after, before, self.beside) for spectrum in self.spectra], dim=1)
 
     def scale(self, levels: Tensor) -> Tensor:
         """Bring levels in dB to the scale that networks see."""
         return scale_levels(levels, self.settings)
 
+    def _about_centres(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the samples after and before each frame's centre, nearest first, zeros outside the recording.
 
-_LEAST_POWER = 1e-12
+        Twice ``(batch, beside + frames + beside, reach + 1)``: frames are centred at whole hops, and those beside the
+        recording's own are what its first and last reach into.
+        """
+        hop, last = self.settings.hop, samples.shape[-1] // self.settings.hop
+        margin = self.beside + -(-self.reach // hop)
+        end = (last + 2 * margin) * hop  # a centre, as the first sample is one
+        padded = functional.pad(samples, (margin * hop, (margin + 1) * hop))
+        after = self._rows(padded[..., : end + hop], margin - self.beside)
+        backwards = functional.pad(padded[..., : end + 1].flip(-1), (0, hop - 1))
+        return after, self._rows(backwards, margin - self.beside).flip(1)
+
+    def _rows(self, padded: Tensor, first: int) -> Tensor:
+        """Return rows of ``reach + 1`` samples, one from each hop, without the first and the last ``first``."""
+        hop = self.settings.hop
+        blocks = padded.reshape(padded.shape[0], -1, hop)
+        rows = blocks.shape[1] - 2 * first
+        starts = range(0, self.reach + 1, hop)
+        parts = [blocks[:, first + start // hop :, : self.reach + 1 - start][:, :rows] for start in starts]
+        return torch.cat(parts, dim=-1)
+
+
+_LEAST_POWER = 1e-20
+_LEAST_MEAN = 1e-14
+"""Below what one bit of 16 makes as noise, and 60 dB above the least power: digital silence lies at the usual floor."""
 
 
 def scale_levels(levels: Tensor, settings: LevelMelSettings) -> Tensor:
@@ -142,50 +174,68 @@ def scale_levels(levels: Tensor, settings: LevelMelSettings) -> Tensor:
 
 
 class _BandPower(nn.Module):
-    """Power in bands with one window: ``(batch, samples) -> (batch, bands, frames)``, divided by the window's own.
+    """Power in bands with one window, divided by the window's own: ``-> (batch, bands, frames)``.
 
-    The Fourier transform is a product with a matrix of the bins that the bands use. A real frame's cosine part is that
-    of its even half, and its sine part that of its odd half, so that each product has half the rows.
+    The Fourier transform is a product with matrices of the bins that the bands use, folded twice. About a frame's
+    centre cosines are even and sines odd, so the samples before it are added to, or taken from, those after it. About
+    the middle of each half, both are even or odd by whether the bin's number is; so the far quarters are folded onto
+    the near ones, and each of four products has a quarter of the rows and half of the bins.
     """
 
-    cosines: Tensor
-    sines: Tensor
-    filters: Tensor
+    far: Tensor
+    cosines_0: Tensor
+    cosines_1: Tensor
+    sines_0: Tensor
+    sines_1: Tensor
+    filters_0: Tensor
+    filters_1: Tensor
 
     def __init__(self, settings: LevelMelSettings, channel: ChannelSettings):
         super().__init__()
-        self.hop = settings.hop
-        n_fft = max(_next_power_of_two(channel.window), 2 * settings.hop)
-        self.n_fft = n_fft
+        n_fft = _n_fft(settings, channel)
+        self.quarter, self.hops_apart = _quarter(settings, channel), _hops_apart(settings, channel)
+        distance = np.arange(self.quarter + 1)
+        near, far = (_hann(channel.window, place) for place in (distance, n_fft // 2 - distance))
+        # The centre is met on both its sides, and so is the quarter, on its way from either end.
+        shares = np.where((distance == 0) | (distance == self.quarter), 0.5, 1.0)
+        energy = np.sum(_hann(channel.window, np.arange(channel.window) - channel.window // 2) ** 2)
+        weights = (near * shares / np.sqrt(energy))[:, None]
+        self.register_buffer("far", _float32(far / np.where(near > 0, near, 1.0)), persistent=False)
         filters = _filters(channel, settings, n_fft)
         used = np.flatnonzero(filters.any(axis=0))
-        bins = np.arange(used[0], used[-1] + 1)
-        weights = _hann(channel.window, n_fft)
-        half = np.arange(n_fft // 2 + 1)
-        angles = 2 * np.pi * half[:, None] * bins[None, :] / n_fft
-        norm = 1 / np.sqrt(np.sum(weights**2))
-        halved = weights[half, None] * norm
-        self.register_buffer("cosines", _float32(np.cos(angles) * halved), persistent=False)
-        self.register_buffer("sines", _float32((np.sin(angles) * halved)[1:-1]), persistent=False)
-        self.register_buffer("filters", _float32(filters[:, bins]), persistent=False)
+        for parity in (0, 1):
+            bins = np.arange(used[0] + (used[0] + parity) % 2, used[-1] + 1, 2)
+            angles = 2 * np.pi * distance[:, None] * bins / n_fft
+            self.register_buffer(f"cosines_{parity}", _float32(np.cos(angles) * weights), persistent=False)
+            self.register_buffer(f"sines_{parity}", _float32(np.sin(angles) * weights), persistent=False)
+            self.register_buffer(f"filters_{parity}", _float32(filters[:, bins].T), persistent=False)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """Return the power of ``samples`` in each band."""
-        frames = self._frames(samples)
-        middle = self.n_fft // 2
-        ahead, behind = frames[..., 1:middle], frames[..., middle + 1 :].flip(-1)
-        even = torch.cat([frames[..., :1], ahead + behind, frames[..., middle : middle + 1]], dim=-1)
-        power = (even @ self.cosines).square() + ((ahead - behind) @ self.sines).square()
-        return (power @ self.filters.T).transpose(1, 2)
+    def forward(self, after: Tensor, before: Tensor, beside: int) -> Tensor:
+        """Return the power in each band of frames given by the samples about their centres (``LevelMel``)."""
+        frames, samples = after.shape[1] - 2 * beside, slice(self.quarter + 1)
+        here = slice(beside, beside + frames)
+        ahead = slice(beside + self.hops_apart, beside + self.hops_apart + frames)
+        behind = slice(beside - self.hops_apart, beside - self.hops_apart + frames)
+        rising, falling = after[:, here, samples], before[:, here, samples]
+        right, left = before[:, ahead, samples] * self.far, after[:, behind, samples] * self.far
+        near_even, near_odd, far_even, far_odd = rising + falling, rising - falling, right + left, right - left
+        even = ((near_even + far_even) @ self.cosines_0).square() + ((near_odd - far_odd) @ self.sines_0).square()
+        odd = ((near_even - far_even) @ self.cosines_1).square() + ((near_odd + far_odd) @ self.sines_1).square()
+        return (even @ self.filters_0 + odd @ self.filters_1).transpose(1, 2)
 
-    def _frames(self, samples: Tensor) -> Tensor:
-        """``(batch, samples) -> (batch, frames, n_fft)``, frame t centred at sample ``t * hop``, zeros outside."""
-        n_frames = samples.shape[-1] // self.hop + 1
-        hops = self.n_fft // self.hop
-        needed = (n_frames - 1 + hops) * self.hop
-        padded = functional.pad(samples, (self.n_fft // 2, self.n_fft // 2))[..., :needed]
-        blocks = padded.reshape(samples.shape[0], -1, self.hop)
-        return torch.cat([blocks[:, i : i + n_frames] for i in range(hops)], dim=-1)
+
+def _n_fft(settings: LevelMelSettings, channel: ChannelSettings) -> int:
+    """Return the length of a channel's Fourier transform: a power of two, and whole hops on either side of a centre."""
+    return max(1 << (channel.window - 1).bit_length(), 2 * settings.hop)
+
+
+def _quarter(settings: LevelMelSettings, channel: ChannelSettings) -> int:
+    return _n_fft(settings, channel) // 4
+
+
+def _hops_apart(settings: LevelMelSettings, channel: ChannelSettings) -> int:
+    """Return how many hops a frame reaches to either side of its centre."""
+    return _n_fft(settings, channel) // 2 // settings.hop
 
 
 def _filters(channel: ChannelSettings, settings: LevelMelSettings, n_fft: int) -> NDArray[np.float64]:
@@ -200,16 +250,11 @@ def _filters(channel: ChannelSettings, settings: LevelMelSettings, n_fft: int) -
     return filters
 
 
-def _hann(window: int, n_fft: int) -> NDArray[np.float64]:
-    """A periodic Hann window in the middle of ``n_fft`` samples."""
-    weights = np.zeros(n_fft)
-    start = (n_fft - window) // 2
-    weights[start : start + window] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+def _hann(window: int, distance: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A Hann window at some distances from its middle, in samples."""
+    inside = np.abs(distance) <= window // 2
+    weights: NDArray[np.float64] = np.where(inside, 0.5 + 0.5 * np.cos(2 * np.pi * distance / window), 0.0)
     return weights
-
-
-def _next_power_of_two(number: int) -> int:
-    return 1 << (number - 1).bit_length()
 
 
 def _float32(values: NDArray[np.float64]) -> Tensor:

@@ -23,7 +23,7 @@ from thymos.errors import AudioError
 from thymos.features.cache import one_torch_thread, raw_to_npy, whole_folder
 from thymos.features.level_mel import LevelMel, LevelMelSettings
 
-_RECORDINGS_VERSION = 1
+_RECORDINGS_VERSION = 2
 
 
 @dataclass(frozen=True)
