@@ -52,8 +52,8 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stderr
     seconds, bytes = time.monotonic() - began, size(bin.parent) - before
     shutil.rmtree(source)  # what runs is what was installed
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    terminal.write_line(f"\nlight install: {seconds:.0f} s, {bytes / 1e6:.0f} MB")
+    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nlight install: {seconds:.0f} s, {bytes / 1e6:.0f} MB")
     return bin
 
 
