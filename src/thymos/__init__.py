@@ -3,18 +3,46 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thymos.errors import AudioError as AudioError
+    from thymos.errors import BundleError as BundleError
+    from thymos.errors import MissingExtraError as MissingExtraError
+    from thymos.errors import ThymosError as ThymosError
+    from thymos.recognition.explain import Explanation as Explanation
+    from thymos.recognition.prediction import Failure as Failure
+    from thymos.recognition.prediction import Flag as Flag
     from thymos.recognition.prediction import Prediction as Prediction
+    from thymos.recognition.prediction import Stretch as Stretch
     from thymos.recognition.prediction import Timeline as Timeline
+    from thymos.recognition.prediction import Window as Window
     from thymos.recognition.recognizer import Recognizer as Recognizer
     from thymos.recognition.recognizer import load as load
+    from thymos.recognition.stream import Stream as Stream
 
-__all__ = ["Prediction", "Recognizer", "Timeline", "__version__", "load", "predict"]
+__all__ = [
+    "AudioError",
+    "BundleError",
+    "Explanation",
+    "Failure",
+    "Flag",
+    "MissingExtraError",
+    "Prediction",
+    "Recognizer",
+    "Stream",
+    "Stretch",
+    "ThymosError",
+    "Timeline",
+    "Window",
+    "__version__",
+    "load",
+    "predict",
+]
 
 _HOMES = {
-    "load": "thymos.recognition.recognizer",
-    "Recognizer": "thymos.recognition.recognizer",
-    "Prediction": "thymos.recognition.prediction",
-    "Timeline": "thymos.recognition.prediction",
+    "thymos.errors": ("AudioError", "BundleError", "MissingExtraError", "ThymosError"),
+    "thymos.recognition.explain": ("Explanation",),
+    "thymos.recognition.prediction": ("Failure", "Flag", "Prediction", "Stretch", "Timeline", "Window"),
+    "thymos.recognition.recognizer": ("Recognizer", "load"),
+    "thymos.recognition.stream": ("Stream",),
 }
 
 
@@ -38,6 +66,12 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("thymos")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module 'thymos' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what there is before it is imported, for completion."""
+    return sorted({*globals(), *__all__})

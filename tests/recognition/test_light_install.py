@@ -1,11 +1,16 @@
 """What people install runs without the training stack, imports nothing early, and is imported in no time."""
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+import thymos
+from thymos.audio import read_waveform
 
 HEAVY = (
     "torch", "pandas", "librosa", "matplotlib", "scipy", "sklearn", "yaml", "jinja2", "safetensors", "onnx", "joblib",
@@ -62,6 +67,46 @@ def test_public_face_is_lazy_and_whole():
     done = run(code, check=False)
     assert done.stdout.startswith("load Recognizer 0.")
     assert "module 'thymos' has no attribute 'nonsense'" in done.stderr
+
+
+def test_every_public_name_is_there_for_users_for_type_checkers_and_for_completion():
+    code = "import thymos; print(*dir(thymos)); print(*(n for n in thymos.__all__ if getattr(thymos, n) is not None))"
+    completed, there = run(WITHOUT + code).stdout.splitlines()
+    assert there.split() == thymos.__all__
+    assert set(completed.split()) >= set(thymos.__all__)
+    typed = {
+        alias.asname
+        for node in ast.walk(ast.parse(Path(thymos.__file__).read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
+    assert typed | {"predict", "__version__"} == set(thymos.__all__)
+
+
+def test_what_recognizers_return_is_public(recognizer, spoken, make_tone):
+    waveform = read_waveform(spoken[0])
+    heard = recognizer.predict(spoken[0], timeline=True)
+    failure = next(recognizer.predict_many([b"RIFF"]))
+    with recognizer.stream(waveform.rate_hz) as stream:
+        windows = [*stream.feed(waveform.samples), *stream.close()]
+    public = {
+        thymos.Prediction: heard,
+        thymos.Timeline: heard.timeline,
+        thymos.Stretch: heard.timeline.stretches[0],
+        thymos.Window: windows[0],
+        thymos.Stream: stream,
+        thymos.Failure: failure,
+        thymos.AudioError: failure.error,
+        thymos.Explanation: recognizer.explain(spoken[0]),
+        thymos.Recognizer: recognizer,
+    }
+    for kind, value in public.items():
+        assert type(value) is kind
+        assert kind in (thymos.Stream, thymos.AudioError) or repr(value).startswith(("<", kind.__name__))
+    assert issubclass(thymos.AudioError, thymos.ThymosError)
+    silent = recognizer.predict((make_tone(1.0, level=0.0), 16_000))
+    assert silent.flags and set(silent.flags) <= set(get_args(thymos.Flag))
 
 
 def test_three_lines_of_python(bundle, spoken):
