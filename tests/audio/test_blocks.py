@@ -55,9 +55,3 @@ def test_damage_further_on_is_told_when_it_is_reached(tmp_path):
         assert len(next(sound.blocks)) == module.BLOCK_FRAMES
         with pytest.raises(AudioError, match="NaN"):
             next(sound.blocks)
-
-
-def test_seeking_to_before_the_start_ends_at_the_start():
-    file = module._SafeBytes(b"abc")
-    assert file.seek(-1) == 0 and file.seek(-9, io.SEEK_END) == 0 and file.seek(2) == 2
-    assert file.seek(-1, io.SEEK_CUR) == 1 and file.read() == b"bc"

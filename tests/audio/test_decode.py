@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from thymos.audio import Limits, Samples, read_info, read_waveform
+from thymos.audio import decode as module
 from thymos.errors import AudioError
 
 RATE_HZ = 24_000
@@ -295,6 +296,12 @@ def test_a_file_that_may_not_be_read_is_named_so(tmp_path: Path) -> None:
     finally:
         os.close(folder)
     assert done.stdout == "may not be read: permission denied\n"
+
+
+def test_seeking_to_before_the_start_ends_at_the_start() -> None:
+    file = module._SafeBytes(b"abc")
+    assert file.seek(-1) == 0 and file.seek(-9, io.SEEK_END) == 0 and file.seek(2) == 2
+    assert file.seek(-1, io.SEEK_CUR) == 1 and file.read() == b"bc"
 
 
 @pytest.mark.real

@@ -1,6 +1,5 @@
 """Sound block by block, in flat memory: files of any length, and arrays as if they were files."""
 
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from thymos.audio.decode import (
-    BLOCK_FRAMES,
-    DEFAULT_LIMITS,
-    Limits,
-    Samples,
-    Source,
-    _checked_info,
-    _open,
-    _plain_reason,
-)
+from thymos.audio.decode import open_sound
+from thymos.audio.sound import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source
 from thymos.errors import AudioError
 
 Array = tuple[NDArray[Any], int]
@@ -63,17 +53,8 @@ def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iter
         raise AudioError(
             f"is a {type(source).__name__}, not a path, bytes, an open binary file, or (array, rate in Hz)"
         )
-    with _open(_SafeBytes(source) if isinstance(source, bytes) and source else source) as sound:
-        info = _checked_info(sound, replace(limits, max_decoded_bytes=1 << 62))
-        yield SoundBlocks(info.rate_hz, _within_bounds(_file_blocks(sound), info.rate_hz))
-
-
-class _SafeBytes(io.BytesIO):
-    """Bytes as a file. Damaged sound makes libsndfile seek to before its start, which a plain one complains about."""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        from_start = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}[whence]
-        return super().seek(max(0, from_start))
+    with open_sound(source, replace(limits, max_decoded_bytes=1 << 62)) as sound:
+        yield SoundBlocks(sound.info.rate_hz, _within_bounds(sound.blocks, sound.info.rate_hz))
 
 
 def as_mono(samples: NDArray[Any], limits: Limits = DEFAULT_LIMITS) -> Samples:
@@ -83,14 +64,6 @@ def as_mono(samples: NDArray[Any], limits: Limits = DEFAULT_LIMITS) -> Samples:
         AudioError: it is not such an array.
     """
     return _mono(_as_float(_checked_samples(samples, limits)))
-
-
-def _file_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
-    try:
-        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-            yield _mono(block)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(_plain_reason(error.error_string)) from None
 
 
 def _array_blocks(samples: NDArray[Any]) -> Iterator[Samples]:

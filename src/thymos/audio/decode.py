@@ -1,55 +1,31 @@
-"""Sound in: a path, bytes or a file object becomes mono float32 samples, within bounds."""
+"""Sound in: a path, bytes or a file object becomes mono float32 samples, within bounds.
+
+libsndfile reads what it can, in this process; what else there is (``media.py``) is decoded in one of its own.
+"""
 
 import io
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
+from thymos.audio.media import HEAD_BYTES, MediaKind, media_kind, open_media
+from thymos.audio.sound import BLOCK_FRAMES as BLOCK_FRAMES
+from thymos.audio.sound import DEFAULT_LIMITS as DEFAULT_LIMITS
+from thymos.audio.sound import UNKNOWN_FRAMES, Sound, watched
+from thymos.audio.sound import AudioInfo as AudioInfo
+from thymos.audio.sound import Limits as Limits
+from thymos.audio.sound import Samples as Samples
+from thymos.audio.sound import Source as Source
 from thymos.errors import AudioError
 
-Samples = NDArray[np.float32]
-Source = str | os.PathLike[str] | bytes | IO[bytes]
-
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"})
-BLOCK_FRAMES = 1 << 16
 TINY_FILE_BYTES = 1024
-UNKNOWN_FRAMES = (1 << 63) - 1
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds on sound, checked on the header before memory is taken and again while decoding."""
-
-    min_rate_hz: int = 1_000
-    max_rate_hz: int = 384_000
-    max_channels: int = 32
-    max_decoded_bytes: int = 2 << 30
-    """frames × channels × 4: what the decoded float32 samples of all channels would take."""
-
-
-DEFAULT_LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """What a file's header says."""
-
-    rate_hz: int
-    channels: int
-    frames: int
-    format: str
-    """Container and sample type, such as ``WAV PCM_16``."""
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.frames / self.rate_hz
 
 
 @dataclass(frozen=True)
@@ -76,8 +52,10 @@ def read_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> AudioInfo:
     Raises:
         AudioError: not readable as sound, or outside ``limits``.
     """
-    with _open(source) as sound:
-        return _checked_info(sound, limits)
+    with open_sound(source, limits) as sound:
+        if sound.info.frames == UNKNOWN_FRAMES:
+            raise AudioError("does not say how long it is; convert it anew")
+        return sound.info
 
 
 def read_waveform(source: Source, limits: Limits = DEFAULT_LIMITS) -> Waveform:
@@ -91,26 +69,88 @@ def read_waveform(source: Source, limits: Limits = DEFAULT_LIMITS) -> Waveform:
 
 
 def read_waveform_and_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> tuple[Waveform, AudioInfo]:
-    """Decode ``source`` as ``read_waveform`` does, and return what its header says beside it."""
-    with _open(source) as sound:
-        info = _checked_info(sound, limits)
-        samples = _decode_mono(sound, info, limits)
+    """Decode ``source`` as ``read_waveform`` does, and return what its header says beside it.
+
+    Where the header says no length, it is the one that was decoded.
+    """
+    with open_sound(source, limits) as sound:
+        info, blocks = sound.info, list(sound.blocks)
+    samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
     if len(samples) == 0:
         raise AudioError("holds no samples")
     if not np.isfinite(samples).all():
         raise AudioError("holds samples that are NaN or infinite")
+    if info.frames == UNKNOWN_FRAMES:
+        info = replace(info, frames=len(samples))
     return Waveform(samples, info.rate_hz), info
 
 
-def _open(source: Source) -> soundfile.SoundFile:
-    if isinstance(source, bytes):
-        if not source:
-            raise AudioError("is empty (0 bytes)")
-        source = io.BytesIO(source)
-    elif isinstance(source, str | os.PathLike):
+@contextmanager
+def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[Sound]:
+    """Open ``source`` for decoding block by block, as its blocks are asked for.
+
+    Raises:
+        AudioError: here, if it cannot be opened or its header is outside ``limits``; from the blocks, if it is damaged
+            further on, or more comes out of it than ``limits`` allow.
+    """
+    if isinstance(source, bytes) and not source:
+        raise AudioError("is empty (0 bytes)")
+    if isinstance(source, str | os.PathLike):
         _check_is_file_with_content(Path(source))
+    head, n_bytes = _head_and_size(source)
+    kind = media_kind(head)
+    if kind is None or kind.try_libsndfile:
+        try:
+            opened: soundfile.SoundFile | MediaKind = _open(source)
+        except AudioError:
+            if kind is None:
+                raise
+            opened = kind
+    else:
+        opened = kind
+    if isinstance(opened, MediaKind):
+        with open_media(source, opened) as sound:
+            yield watched(sound, limits, n_bytes)
+        return
+    with opened:
+        info = AudioInfo(opened.samplerate, opened.channels, opened.frames, f"{opened.format} {opened.subtype}")
+        if info.frames == UNKNOWN_FRAMES:
+            raise AudioError("does not say how long it is, as streamed FLAC may; convert it anew")
+        yield watched(Sound(info, _blocks(opened)), limits, n_bytes)
+
+
+def _head_and_size(source: Source) -> tuple[bytes, int]:
+    """Return the first bytes of ``source``, and how many it has; a file object stays where it was."""
+    if isinstance(source, bytes):
+        return source[:HEAD_BYTES], len(source)
     try:
-        return soundfile.SoundFile(source)
+        if isinstance(source, str | os.PathLike):
+            with Path(source).open("rb") as file:
+                return file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size
+        position = source.tell()
+        head = source.read(HEAD_BYTES)
+        n_bytes = source.seek(0, io.SEEK_END)
+        source.seek(position)
+    except OSError as error:
+        raise AudioError(f"cannot be opened: {error}") from None
+    except (AttributeError, TypeError):
+        raise AudioError(f"is a {type(source).__name__}, not a path, bytes or a file object") from None
+    if not isinstance(head, bytes):
+        raise AudioError("is a file that is open as text; open it in binary mode")
+    return head, n_bytes
+
+
+class _SafeBytes(io.BytesIO):
+    """Bytes as a file. Damaged sound makes libsndfile seek to before its start, which a plain one complains about."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        from_start = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}[whence]
+        return super().seek(max(0, from_start))
+
+
+def _open(source: Source) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(_SafeBytes(source) if isinstance(source, bytes) else source)
     except soundfile.LibsndfileError as error:
         raise AudioError(_plain_reason(error.error_string) + _size_if_tiny(source)) from None
     except OSError as error:
@@ -162,34 +202,9 @@ def _size_if_tiny(source: Source) -> str:
     return f" ({size} bytes)" if size < TINY_FILE_BYTES else ""
 
 
-def _checked_info(sound: soundfile.SoundFile, limits: Limits) -> AudioInfo:
-    info = AudioInfo(sound.samplerate, sound.channels, sound.frames, f"{sound.format} {sound.subtype}")
-    if not limits.min_rate_hz <= info.rate_hz <= limits.max_rate_hz:
-        raise AudioError(
-            f"has a sampling rate of {info.rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz}"
-        )
-    if info.channels > limits.max_channels:
-        raise AudioError(f"has {info.channels} channels, more than {limits.max_channels}")
-    _check_size(info.frames, info.channels, limits)
-    return info
-
-
-def _check_size(frames: int, channels: int, limits: Limits) -> None:
-    if frames == UNKNOWN_FRAMES:
-        raise AudioError("does not say how long it is, as streamed FLAC may; convert it anew")
-    if frames * channels * 4 > limits.max_decoded_bytes:
-        raise AudioError(f"would take more than {limits.max_decoded_bytes / 2**20:.0f} MiB once decoded")
-
-
-def _decode_mono(sound: soundfile.SoundFile, info: AudioInfo, limits: Limits) -> Samples:
-    """Decode block by block, so that a header that lies about its length cannot make us take memory."""
-    blocks = []
-    frames = 0
+def _blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
     try:
         while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-            frames += len(block)
-            _check_size(frames, info.channels, limits)
-            blocks.append(block[:, 0] if info.channels == 1 else block.mean(axis=1))
+            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
     except soundfile.LibsndfileError as error:
         raise AudioError(_plain_reason(error.error_string)) from None
-    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)

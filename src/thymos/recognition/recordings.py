@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thymos.audio import AUDIO_SUFFIXES
+from thymos.audio.media import MEDIA_SUFFIXES
 from thymos.errors import AudioError
 from thymos.files import is_unfinished
 
@@ -34,8 +35,8 @@ def find_recordings(words: Iterable[str]) -> list[Recording]:
     """Return the recordings that ``words`` name, each once, in the order of the words; in folders, files in order,
     then the folders inside.
 
-    A file that is named is taken whatever its suffix; in folders, those with a suffix of sound are. What names nothing
-    becomes a recording with a problem, so that it is listed with the others.
+    A file that is named is taken whatever its suffix; in folders, those with a suffix of sound or of video are.
+    What names nothing becomes a recording with a problem, so that it is listed with the others.
     """
     found: dict[str, Recording] = {}
     for word in words:
@@ -75,7 +76,7 @@ def _folder(name: str, folder: Path) -> Iterator[Recording]:
         folders.sort()
         for file in sorted(files):
             path = Path(where) / file
-            if path.suffix.lower() in AUDIO_SUFFIXES and not is_unfinished(path):
+            if path.suffix.lower() in AUDIO_SUFFIXES | MEDIA_SUFFIXES and not is_unfinished(path):
                 count += 1
                 yield Recording(str(path), path, path.relative_to(folder))
     if problem is not None:

@@ -1,0 +1,112 @@
+"""What a sound is before it is heard: where it comes from, what its header says, and the bounds that it must keep."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.errors import AudioError
+
+Samples = NDArray[np.float32]
+Source = str | os.PathLike[str] | bytes | IO[bytes]
+
+BLOCK_FRAMES = 1 << 16
+UNKNOWN_FRAMES = (1 << 63) - 1
+LEAST_BYTES_PER_S = 250
+"""Speech takes more in every codec: 6 kbit/s of Opus are 750, and 4.75 kbit/s of AMR with half of it pauses 350."""
+MOST_SPARSE_S = 900.0
+"""What takes less is decoded up to this length, which takes two or three seconds; then it is refused."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on sound, checked on the header before memory is taken and again while decoding."""
+
+    min_rate_hz: int = 1_000
+    max_rate_hz: int = 384_000
+    max_channels: int = 32
+    max_decoded_bytes: int = 2 << 30
+    """frames × channels × 4: what the decoded float32 samples of all channels would take."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says."""
+
+    rate_hz: int
+    channels: int
+    frames: int
+    format: str
+    """Container and sample type, such as ``WAV PCM_16``."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.rate_hz
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A file that has been opened.
+
+    Attributes:
+        info: what its header says; ``UNKNOWN_FRAMES`` where it says no length.
+        blocks: mono float32 blocks, shape ``(n,)`` with n of 1 to ``BLOCK_FRAMES``, in order; channels are averaged.
+    """
+
+    info: AudioInfo
+    blocks: Iterator[Samples]
+
+
+def check_info(info: AudioInfo, limits: Limits) -> None:
+    """Raise ``AudioError`` if the rate, the channels or the size that a header claims are outside ``limits``."""
+    if not limits.min_rate_hz <= info.rate_hz <= limits.max_rate_hz:
+        raise AudioError(
+            f"has a sampling rate of {info.rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz}"
+        )
+    if info.channels > limits.max_channels:
+        raise AudioError(f"has {info.channels} channels, more than {limits.max_channels}")
+    check_size(0 if info.frames == UNKNOWN_FRAMES else info.frames, info.channels, limits)
+
+
+def check_size(frames: int, channels: int, limits: Limits) -> None:
+    """Raise ``AudioError`` if so many frames would take more than ``limits`` allow."""
+    if frames * channels * 4 > limits.max_decoded_bytes:
+        raise AudioError(f"would take more than {limits.max_decoded_bytes / 2**20:.0f} MiB once decoded")
+
+
+def check_density(frames: int, rate_hz: int, n_bytes: int) -> None:
+    """Raise ``AudioError`` if a file of ``n_bytes`` holds, or claims, far longer sound than speech could be in it.
+
+    A few hundred kilobytes can decode to hours of silence, which would take minutes and say nothing.
+    """
+    seconds = frames / rate_hz
+    if seconds > MOST_SPARSE_S and n_bytes < LEAST_BYTES_PER_S * seconds:
+        raise AudioError(
+            f"is {n_bytes} bytes for {seconds / 60:.0f} minutes or more of sound; speech takes at least "
+            f"{LEAST_BYTES_PER_S} bytes a second"
+        )
+
+
+def watched(sound: Sound, limits: Limits, n_bytes: int) -> Sound:
+    """Return ``sound`` with what was checked of its header checked again of what has been decoded."""
+    info = sound.info
+    check_info(info, limits)
+    if info.frames != UNKNOWN_FRAMES:
+        check_density(info.frames, info.rate_hz, n_bytes)
+
+    def blocks() -> Iterator[Samples]:
+        frames = 0
+        for block in sound.blocks:
+            frames += len(block)
+            check_size(frames, info.channels, limits)
+            check_density(frames, info.rate_hz, n_bytes)
+            yield block
+
+    return Sound(info, blocks())
