@@ -1,0 +1,182 @@
+"""A report as tables: on the terminal and as Markdown, of the same cells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from thymos.bench.report import Part, Report, Row, aims
+from thymos.files import write_json, write_text
+
+JSON, MARKDOWN = "speed.json", "speed.md"
+BEGIN, END = "<!-- thymos bench: begin -->", "<!-- thymos bench: end -->"
+"""Where ``speed.md`` has both, only what is between them is replaced."""
+_NOTHING = "–"
+_NOTE = "note"
+_WORDS = ("", "what", "aim", "measured", "met", _NOTE)
+"""Heads of columns of words; the others are of numbers."""
+_TITLES: dict[Part, str] = {
+    "start": "From a new process to its end",
+    "files": "Whole files, 44.1 kHz FLAC, decoding and resampling included",
+    "stream": "A live stream: work in each hop",
+    "long": "Long files, 44.1 kHz WAV made while it is read",
+    "install": "The light install",
+}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table: title, heads, and a row of text for each row of measurements."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def all_cells(report: Report) -> list[Cells]:
+    """Return the tables of ``report``: one of each part, and one of the aims."""
+    tables = [_cells(report, part) for part in _TITLES if any(row.part == part for row in report.rows)]
+    rows: list[tuple[str, ...]] = [
+        (aim.what, aim.aim, aim.measured, "yes" if aim.met else "no") for aim in aims(report)
+    ]
+    return [*tables, Cells("Aims", ("what", "aim", "measured", "met"), rows)]
+
+
+def headline(report: Report) -> list[str]:
+    """Return sentences that say where, when and of what the tables are."""
+    machine = report.machine
+    memory = "" if machine.memory_gb is None else f", {machine.memory_gb:g} GB of memory"
+    cores = f"{machine.cores} core{'s' * (machine.cores > 1)}"
+    threads = f"{report.threads} thread{'s' * (report.threads > 1)}"
+    lines = [
+        f"{machine.processor}, {cores}{memory}, {machine.system}; {threads} on as many cores, a process for each row.",
+        f"Model {report.model}; " + ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
+        f"{machine.date}, in {report.wall_s / 60:.1f} minutes.",
+    ]
+    if machine.load_average is not None:
+        lines[-1] += f" Load average at the start {machine.load_average:.2f}."
+    if machine.is_busy:
+        lines.append("The machine was busy: times by the clock are longer than on a quiet one, see CPU time.")
+    if report.quick:
+        lines.append("A quick run: few repeats, so it only says roughly how fast this is.")
+    return lines
+
+
+def rich_tables(report: Report) -> list[Table]:
+    """Return the tables for a terminal."""
+    tables = []
+    for cells in all_cells(report):
+        # Notes go below: a terminal is seldom wide enough for them.
+        shown = [i for i, head in enumerate(cells.heads) if head != _NOTE]
+        notes = [
+            f"{row[0]}: {row[-1]}" for row in cells.rows if len(shown) < len(row) and row[-1] not in ("", _NOTHING)
+        ]
+        table = Table(title=cells.title, title_justify="left", caption="\n".join(map(escape, notes)))
+        table.caption_justify = "left"
+        for i in shown:
+            table.add_column(cells.heads[i], justify="left" if cells.heads[i] in _WORDS else "right")
+        for row in cells.rows:
+            table.add_row(*(escape(row[i]) for i in shown))
+        tables.append(table)
+    return tables
+
+
+def markdown(report: Report) -> str:
+    """Return the headline and the tables as Markdown."""
+    parts = ["\n".join(f"- {line}" for line in headline(report))]
+    for cells in all_cells(report):
+        lines = [f"### {cells.title}", "", _line(cells.heads)]
+        lines.append("|" + "|".join("---" if head in _WORDS else "---:" for head in cells.heads) + "|")
+        parts.append("\n".join([*lines, *(_line(row) for row in cells.rows)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write ``speed.json`` and ``speed.md`` to ``folder``; a page that has the marks keeps what is around them."""
+    write_json(folder / JSON, report.model_dump(mode="json"))
+    page, text = folder / MARKDOWN, markdown(report)
+    if page.is_file():
+        before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if begin and end:
+            text = f"{before}{BEGIN}\n{text}{END}{after}"
+    write_text(page, text)
+
+
+def _cells(report: Report, part: Part) -> Cells:
+    columns = _columns(report)[part]
+    rows: list[tuple[str, ...]] = []
+    for row in report.rows:
+        if row.part != part:
+            continue
+        if row.missing is None:
+            rows.append((row.name, *(show(row) for show in columns.values())))
+        else:
+            rows.append((row.name, row.missing, *[_NOTHING] * (len(columns) - 1)))
+    return Cells(_TITLES[part], ("", *columns), rows)
+
+
+def _columns(report: Report) -> dict[Part, dict[str, Callable[[Row], str]]]:
+    """Return the columns of each part's table by their heads: what makes the text of a row."""
+    speed: dict[str, Callable[[Row], str]] = {
+        "× real time": lambda row: _number(row.real_time),
+        "by CPU time": lambda row: _number(row.real_time_cpu),
+    }
+    peak: dict[str, Callable[[Row], str]] = {"peak, MB": lambda row: _whole(row.peak_mb)}
+    note: dict[str, Callable[[Row], str]] = {_NOTE: lambda row: row.note}
+    return {
+        "start": {
+            "median, s": lambda row: _s(row.median_ms),
+            "p95, s": lambda row: _s(row.p95_ms),
+            "CPU, s": lambda row: _s(row.cpu_ms),
+            **peak,
+            "starts": lambda row: str(row.repeats),
+        },
+        "files": {
+            **speed,
+            "median, ms/s": lambda row: _ms(row.median_ms),
+            "p95, ms/s": lambda row: _ms(row.p95_ms),
+            **peak,
+            "files": lambda row: str(row.repeats),
+            "Thymos is": lambda row: _times(report, row),
+            **note,
+        },
+        "stream": {
+            "median, ms": lambda row: _ms(row.median_ms),
+            "p95, ms": lambda row: _ms(row.p95_ms),
+            "p99, ms": lambda row: _ms(row.p99_ms),
+            "CPU, ms": lambda row: _ms(row.cpu_ms),
+            **peak,
+            "hops": lambda row: str(row.repeats),
+            **note,
+        },
+        "long": {**speed, "ms/s": lambda row: _ms(row.median_ms), **peak, **note},
+        "install": {"on disk, MB": lambda row: _whole(row.disk_mb), "s": lambda row: _s(row.median_ms), **note},
+    }
+
+
+def _times(report: Report, row: Row) -> str:
+    times = report.times_as_fast(row)
+    return _NOTHING if times is None else f"{times:.1f} ×"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _s(milliseconds: float | None) -> str:
+    return _NOTHING if milliseconds is None else f"{milliseconds / 1000:.3f}"
+
+
+def _ms(milliseconds: float | None) -> str:
+    return _NOTHING if milliseconds is None else f"{milliseconds:.2f}"
+
+
+def _whole(number: float | None) -> str:
+    return _NOTHING if number is None else f"{number:.0f}"
+
+
+def _number(number: float | None) -> str:
+    return _NOTHING if number is None else f"{number:.0f}" if number >= 10 else f"{number:.1f}"
