@@ -30,8 +30,6 @@ from thymos.training.recipe import load_recipe
 DIVISION_SEED = 7
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the recipe": (),
-    "with responses at all depths": ("discriminant.parts=[statistics, embedding, responses]",),
-    "embedding and responses": ("discriminant.parts=[embedding, responses]",),
     "statistics alone": ("discriminant.parts=[statistics]",),
     "embedding alone": ("discriminant.parts=[embedding]",),
     "shrinkage 0.25": ("discriminant.shrinkage=0.25",),

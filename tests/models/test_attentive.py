@@ -16,6 +16,8 @@ from thymos.models.attentive import (
     EmotionHead,
     EmotionNetwork,
     attentive_statistics,
+    build_encoder,
+    join_networks,
 )
 from thymos.training.recipe import load_recipe, shipped_recipes
 
@@ -40,8 +42,8 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def network(settings: AttentiveSettings, channels: int = 2, classes: int = 3) -> EmotionNetwork:
-    torch.manual_seed(0)
+def network(settings: AttentiveSettings, channels: int = 2, classes: int = 3, seed: int = 0) -> EmotionNetwork:
+    torch.manual_seed(seed)
     encoder = AttentiveEncoder(settings, channels, BANDS)
     return EmotionNetwork(encoder, EmotionHead(settings.embedding, classes, 0.2))
 
@@ -50,9 +52,9 @@ def pictures(batch: int, frames: int, channels: int = 2) -> Tensor:
     return torch.randn(batch, channels, BANDS, frames, generator=torch.Generator().manual_seed(frames))
 
 
-def settled(settings: AttentiveSettings) -> EmotionNetwork:
+def settled(settings: AttentiveSettings, seed: int = 0) -> EmotionNetwork:
     """A network whose normalisations have seen something, ready to score."""
-    model = network(settings).train()
+    model = network(settings, seed=seed).train()
     with torch.no_grad():
         for _ in range(20):
             model(pictures(8, 24))
@@ -153,27 +155,26 @@ def test_a_gru_hears_the_order_of_frames_and_the_plain_network_hears_what_is_nea
         assert torch.equal(*last) is not reaches
 
 
-@every_option
-@pytest.mark.parametrize("frames", [1, 2, 24])
-def test_describing_gives_what_forward_gives_and_how_each_block_responds(
-    settings: AttentiveSettings, frames: int
-) -> None:
-    encoder, picture = settled(settings).encoder, pictures(3, frames)
-    maps: list[Tensor] = []
-    with torch.inference_mode():
-        expected = encoder(picture)
-        for block in encoder.stages:
-            block.register_forward_hook(lambda block, given, made: maps.append(made))
-        encoded, responses = encoder.describe(picture)
-    torch.testing.assert_close(encoded.embedding, expected.embedding, atol=0, rtol=0)
-    torch.testing.assert_close(encoded.frames, expected.frames, atol=0, rtol=0)
-    assert len(maps) == sum(settings.blocks)
-    by_hand = []
-    for made in maps[1:]:
-        over_bands = made.double().numpy().mean(2)
-        by_hand += [over_bands.mean(2), over_bands.std(2)]
-    by_hand.append(expected.frames.double().numpy().mean(1))
-    np.testing.assert_allclose(responses.numpy(), np.concatenate(by_hand, axis=1), atol=1e-5)
+@torch.inference_mode()
+def test_joined_networks_say_the_mean_of_what_each_says() -> None:
+    alone = [settled(PLAIN, seed=seed) for seed in range(3)]
+    joined = join_networks(alone).eval()
+    batch = pictures(4, 30)
+    logits = torch.stack([network(batch) for network in alone])
+    assert not torch.allclose(logits[0], logits[1], atol=1e-3)
+    torch.testing.assert_close(joined(batch), logits.mean(0), atol=1e-5, rtol=0)
+    encoded, own = joined.encoder(batch), [network.encoder(batch) for network in alone]
+    torch.testing.assert_close(encoded.frames, torch.cat([each.frames for each in own], dim=2), atol=0, rtol=0)
+    features = own[0].frames.shape[2]
+    for half in (0, 1):
+        parts = [each.embedding[:, half * features : (half + 1) * features] for each in own]
+        place = slice(half * 3 * features, (half + 1) * 3 * features)
+        torch.testing.assert_close(encoded.embedding[:, place], torch.cat(parts, dim=1), atol=0, rtol=0)
+    size = PLAIN.model_copy(update={"networks": 3})
+    assert encoded.embedding.shape[1] == size.embedding
+    rebuilt = EmotionNetwork(build_encoder(size, 2, BANDS), EmotionHead(size.embedding, 3, 0.0)).eval()
+    rebuilt.load_state_dict(joined.state_dict())
+    torch.testing.assert_close(rebuilt(batch), joined(batch), atol=0, rtol=0)
 
 
 def test_dropout_and_batches_matter_only_in_training() -> None:
@@ -188,7 +189,7 @@ def test_dropout_and_batches_matter_only_in_training() -> None:
 def test_shipped_networks_are_small(name: str) -> None:
     recipe = load_recipe(name)
     with torch.device("meta"):
-        encoder = AttentiveEncoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
+        encoder = build_encoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
         model = EmotionNetwork(encoder, EmotionHead(recipe.model.embedding, 8, recipe.training.dropout))
     assert 100_000 < sum(parameter.numel() for parameter in model.parameters()) <= 6_000_000
 

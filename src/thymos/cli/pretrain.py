@@ -54,7 +54,7 @@ def pretrain(
         name_unusable(corpus, strict)
     with progress(quiet) as bars, torch_threads(threads or cores()):
         making = bars.add_task("Making pictures", total=sum(len(corpus.clips) for corpus in opened))
-        fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs)
+        fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs * settings.model.networks)
 
         def on_epoch(epoch: "Epoch") -> None:
             bars.update(fitting, completed=epoch.epoch)

@@ -5,6 +5,7 @@ networks, CVPR 2018; Okabe, Koshinaka, Shinoda, Attentive statistics pooling for
 2018.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -30,6 +31,8 @@ class AttentiveSettings(Settings):
     gru_units: NonNegativeInt = 0
     """Of each direction of a GRU over the frames, beside the frames themselves; 0: none."""
     attention_units: PositiveInt = 64
+    networks: PositiveInt = 1
+    """So many networks of this size side by side, whose embeddings are joined: see ``SideBySide``."""
 
     @model_validator(mode="after")
     def _has_a_number_for_each_stage(self) -> "AttentiveSettings":
@@ -40,7 +43,7 @@ class AttentiveSettings(Settings):
     @property
     def embedding(self) -> int:
         """Length of a recording's embedding: mean and standard deviation of each feature."""
-        return 2 * (self.frame_units + 2 * self.gru_units)
+        return self.networks * 2 * (self.frame_units + 2 * self.gru_units)
 
 
 class Encoded(NamedTuple):
@@ -83,26 +86,7 @@ class AttentiveEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Encoded:
         """Return frames and embedding of ``pictures``."""
-        return self._pool(self.stages(self.stem(pictures)))
-
-    def describe(self, pictures: Tensor) -> tuple[Encoded, Tensor]:
-        """Return what ``forward`` returns, and with it how every depth of the network responds.
-
-        Responses have the shape ``(batch, responses)``: for each block but the first of all, the mean of each filter
-        and how much its mean over the bands varies along time; then the mean of each feature of the frames. What a
-        network was pretrained for is known best at its end, other things at other depths (Pepino, Riera, Ferrer 2021,
-        Emotion recognition from speech using wav2vec 2.0 embeddings, Interspeech, for another network).
-        """
-        maps, responses = self.stem(pictures), []
-        for number, block in enumerate(self.stages):
-            maps = block(maps)
-            if number:
-                along = maps.mean(2)
-                responses += [along.mean(2), along.std(2, unbiased=False)]
-        encoded = self._pool(maps)
-        return encoded, torch.cat([*responses, encoded.frames.mean(1)], dim=1)
-
-    def _pool(self, maps: Tensor) -> Encoded:
+        maps = self.stages(self.stem(pictures))
         frames = self.project(maps.permute(0, 3, 1, 2).flatten(2))
         frames = functional.relu(self.norm(frames.transpose(1, 2)).transpose(1, 2)).float()
         if self.gru is not None:
@@ -126,6 +110,35 @@ _LEAST_VARIANCE = 1e-4
 """Keeps the gradient of a standard deviation finite where all frames are alike."""
 
 
+class SideBySide(nn.Module):
+    """Networks of one size, each with weights of its own: ``(batch, channels, bands, frames) -> Encoded``.
+
+    Frames and embeddings are joined: first all means, then all standard deviations. Networks that were pretrained with
+    seeds of their own err in ways of their own (Lakshminarayanan, Pritzel, Blundell 2017, Simple and scalable
+    predictive uncertainty estimation using deep ensembles, NeurIPS).
+    """
+
+    def __init__(self, encoders: Sequence[AttentiveEncoder]):
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+
+    def forward(self, pictures: Tensor) -> Encoded:
+        """Return frames and embedding of ``pictures``."""
+        encoded = [encoder(pictures) for encoder in self.encoders]
+        halves = [each.embedding.chunk(2, dim=1) for each in encoded]
+        embedding = torch.cat([mean for mean, _ in halves] + [deviation for _, deviation in halves], dim=1)
+        return Encoded(torch.cat([each.frames for each in encoded], dim=2), embedding)
+
+
+Encoder = AttentiveEncoder | SideBySide
+
+
+def build_encoder(settings: AttentiveSettings, channels: int, bands: int) -> Encoder:
+    """Return an encoder of ``settings`` with random weights, for pictures of so many channels and bands."""
+    encoders = [AttentiveEncoder(settings, channels, bands) for _ in range(settings.networks)]
+    return encoders[0] if settings.networks == 1 else SideBySide(encoders)
+
+
 class EmotionHead(nn.Module):
     """``(batch, embedding) -> (batch, classes)`` logits: batch normalisation, dropout, one linear layer."""
 
@@ -143,7 +156,7 @@ class EmotionHead(nn.Module):
 class EmotionNetwork(nn.Module):
     """An encoder and a head: ``(batch, channels, bands, frames) -> (batch, classes)`` logits, float32."""
 
-    def __init__(self, encoder: AttentiveEncoder, head: EmotionHead):
+    def __init__(self, encoder: Encoder, head: EmotionHead):
         super().__init__()
         self.encoder, self.head = encoder, head
 
@@ -151,6 +164,28 @@ class EmotionNetwork(nn.Module):
         """Return the logits of ``pictures``."""
         logits: Tensor = self.head(self.encoder(pictures).embedding)
         return logits
+
+
+def join_networks(networks: Sequence[EmotionNetwork]) -> EmotionNetwork:
+    """Return one network of those given, side by side, whose logits are the mean of theirs.
+
+    Each has one encoder, all are of one size and know the same classes.
+    """
+    heads = [network.head for network in networks]
+    encoders = [network.encoder for network in networks if isinstance(network.encoder, AttentiveEncoder)]
+    joined = EmotionHead(sum(head.linear.in_features for head in heads), heads[0].linear.out_features, 0.0)
+    joined.dropout.p = heads[0].dropout.p
+
+    def across(values: list[Tensor]) -> Tensor:
+        halves = [value.chunk(2, dim=-1) for value in values]
+        return torch.cat([first for first, _ in halves] + [second for _, second in halves], dim=-1)
+
+    with torch.no_grad():
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            getattr(joined.norm, name).copy_(across([getattr(head.norm, name) for head in heads]))
+        joined.linear.weight.copy_(across([head.linear.weight for head in heads]) / len(heads))
+        joined.linear.bias.copy_(torch.stack([head.linear.bias for head in heads]).mean(0))
+    return EmotionNetwork(SideBySide(encoders), joined)
 
 
 class _Block(nn.Module):

@@ -1,4 +1,4 @@
-"""Statistics of the voice and an encoder's responses, side by side, and a linear layer that decides."""
+"""Statistics of the voice and an encoder's embedding, side by side, and a linear layer that decides."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from thymos.features.level_mel import LevelMelSettings, scale_levels
 from thymos.features.voice_statistics import VoiceStatistics
-from thymos.models.attentive import AttentiveEncoder
+from thymos.models.attentive import Encoder
 
 SPREADS = 2.0
 """A standardised value z counts as SPREADS · tanh(z / SPREADS): what a strange voice drives far from the mean says
@@ -18,7 +18,7 @@ class Described(NamedTuple):
     """What a describer makes of recordings."""
 
     description: Tensor
-    """Shape ``(batch, descriptors)``: statistics of the voice, the embedding, responses of the encoder."""
+    """Shape ``(batch, descriptors)``: statistics of the voice, then the embedding."""
     embedding: Tensor
     """Shape ``(batch, 2 × features)``."""
     frames: Tensor
@@ -28,15 +28,15 @@ class Described(NamedTuple):
 class VoiceDescriber(nn.Module):
     """``(batch, channels, bands, frames), dB -> Described``, of any number of frames."""
 
-    def __init__(self, encoder: AttentiveEncoder, features: LevelMelSettings):
+    def __init__(self, encoder: Encoder, features: LevelMelSettings):
         super().__init__()
         self.features = features
         self.statistics, self.encoder = VoiceStatistics(features), encoder
 
     def forward(self, levels: Tensor) -> Described:
         """Return the description of ``levels``."""
-        encoded, responses = self.encoder.describe(scale_levels(levels, self.features))
-        description = torch.cat([self.statistics(levels), encoded.embedding, responses], dim=1)
+        encoded = self.encoder(scale_levels(levels, self.features))
+        description = torch.cat([self.statistics(levels), encoded.embedding], dim=1)
         return Described(description, encoded.embedding, encoded.frames)
 
 
@@ -68,18 +68,14 @@ class VoiceNetwork(nn.Module):
     def frame_logits(self, described: Described) -> Tensor:
         """Return how each frame spoke for each class: ``(batch, frames, classes)``.
 
-        They are the recording's logits as if the frame's features were the embedding's mean and the frames' mean.
+        They are the recording's logits as if the frame's features were the embedding's mean.
         """
         features = described.frames.shape[2]
-        statistics = self.describer.statistics.count
-        attended = slice(statistics, statistics + features)
-        plain = slice(described.description.shape[1] - features, described.description.shape[1])
-        logits = self.decide(described.description)[:, None]
-        for part in (attended, plain):
-            mean, spread = self.mean[part], self.spread[part]
-            own = _drawn_in((described.frames - mean) / spread)
-            usual = _drawn_in((described.description[:, None, part] - mean) / spread)
-            logits = logits + (own - usual) @ self.linear.weight[:, part].T
+        part = slice(self.describer.statistics.count, self.describer.statistics.count + features)
+        mean, spread = self.mean[part], self.spread[part]
+        own = _drawn_in((described.frames - mean) / spread)
+        usual = _drawn_in((described.description[:, None, part] - mean) / spread)
+        logits: Tensor = self.decide(described.description)[:, None] + (own - usual) @ self.linear.weight[:, part].T
         return logits
 
 

@@ -21,7 +21,7 @@ from torch import nn
 from thymos.errors import BundleError
 from thymos.features.level_mel import LevelMelSettings
 from thymos.files import whole_file, write_json
-from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.models.attentive import AttentiveSettings, EmotionHead, EmotionNetwork, build_encoder
 from thymos.models.voice_network import VoiceDescriber, VoiceNetwork
 from thymos.recognition.bundle import ABOUT, FAMILIAR, FORMAT, GRAPH, WEIGHTS, FamiliarityAbout, read_bundle
 from thymos.recognition.familiarity import Familiarity
@@ -129,7 +129,7 @@ def read_recogniser(folder: Path) -> tuple[Recogniser, dict[str, Any]]:
         features = LevelMelSettings.model_validate(about["front_end"])
         size = AttentiveSettings.model_validate(about[_SIZE])
         labels = tuple(map(str, about["labels"]))
-        encoder = AttentiveEncoder(size, len(features.channels), features.n_bands)
+        encoder = build_encoder(size, len(features.channels), features.n_bands)
         network: EmotionNetwork | VoiceNetwork
         if about.get(_NETWORK) == VOICE:
             network = VoiceNetwork(VoiceDescriber(encoder, features), len(state["mean"]), len(labels))

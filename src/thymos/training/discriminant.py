@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from thymos.errors import RecipeError
 from thymos.features.recordings import Recordings
 from thymos.files import whole_file
-from thymos.models.attentive import AttentiveEncoder
+from thymos.models.attentive import build_encoder
 from thymos.models.voice_network import SPREADS, VoiceDescriber, VoiceNetwork
 from thymos.training.encoder_file import WEIGHTS, Pretrained
 from thymos.training.whole_recipe import DiscriminantSettings, WholeRecipe
@@ -26,7 +26,7 @@ Descriptions = NDArray[np.float32]
 """Shape ``(speeds, recordings, descriptors)``."""
 Layout = dict[str, tuple[int, int]]
 """Where each part of a description begins and ends."""
-_DESCRIPTIONS_VERSION = 1
+_DESCRIPTIONS_VERSION = 2
 _LEAST_SPREAD = 1e-6
 
 
@@ -39,7 +39,7 @@ def describer(pretrained: Pretrained | None) -> VoiceDescriber:
     if pretrained is None:
         raise RecipeError("a discriminant needs a pretrained encoder: start_from cannot be scratch")
     features = pretrained.features
-    encoder = AttentiveEncoder(pretrained.model, len(features.channels), features.n_bands)
+    encoder = build_encoder(pretrained.model, len(features.channels), features.n_bands)
     own = {name: value for name, value in pretrained.state.items() if name.startswith("encoder.")}
     encoder.load_state_dict({name.removeprefix("encoder."): value for name, value in own.items()})
     return VoiceDescriber(encoder, features).eval()
@@ -48,13 +48,9 @@ def describer(pretrained: Pretrained | None) -> VoiceDescriber:
 def _layout(pretrained: Pretrained | None) -> Layout:
     """Return where the parts of a description lie."""
     module = describer(pretrained)
-    with torch.inference_mode():
-        silence = torch.zeros(1, len(module.features.channels), module.features.n_bands, 1)
-        described = module(silence)
+    assert pretrained is not None
     statistics = module.statistics.count
-    embedding = statistics + described.embedding.shape[1]
-    total = described.description.shape[1]
-    return {"statistics": (0, statistics), "embedding": (statistics, embedding), "responses": (embedding, total)}
+    return {"statistics": (0, statistics), "embedding": (statistics, statistics + pretrained.model.embedding)}
 
 
 def describe_recordings(

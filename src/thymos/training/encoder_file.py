@@ -22,7 +22,7 @@ from thymos.corpora.table import Clip
 from thymos.errors import RecipeError
 from thymos.features.level_mel import LevelMelSettings
 from thymos.files import whole_file, write_json
-from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.models.attentive import AttentiveSettings, EmotionHead, EmotionNetwork, build_encoder
 from thymos.training.whole_recipe import SCRATCH, SHIPPED, WholeRecipe
 
 FORMAT = 1
@@ -131,7 +131,7 @@ def read_encoder(folder: Path) -> Pretrained:
 def _shapes(features: LevelMelSettings, model: AttentiveSettings, n_classes: int) -> dict[str, torch.Size]:
     """Return the shape of each weight of a network of that size."""
     with torch.device("meta"):  # takes neither memory nor random numbers
-        encoder = AttentiveEncoder(model, len(features.channels), features.n_bands)
+        encoder = build_encoder(model, len(features.channels), features.n_bands)
         network = EmotionNetwork(encoder, EmotionHead(model.embedding, n_classes, 0.0))
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
@@ -168,7 +168,7 @@ def build_network(recipe: WholeRecipe, pretrained: Pretrained | None, labels: tu
         pretrained: where it starts; None: from random weights.
         labels: the emotions to tell apart.
     """
-    encoder = AttentiveEncoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
+    encoder = build_encoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
     network = EmotionNetwork(encoder, EmotionHead(recipe.model.embedding, len(labels), recipe.training.dropout))
     if pretrained is None:
         return network

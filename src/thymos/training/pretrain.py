@@ -14,7 +14,7 @@ from thymos.corpora.table import Clip, Corpus
 from thymos.errors import CorpusError
 from thymos.features.recordings import make_recordings
 from thymos.labels import in_order
-from thymos.models.attentive import AttentiveEncoder, EmotionHead, EmotionNetwork
+from thymos.models.attentive import EmotionHead, EmotionNetwork, build_encoder, join_networks
 from thymos.training.fit import Epoch
 from thymos.training.fit_recordings import Lesson, fit_recordings, score_recordings
 from thymos.training.recording_batches import Batch
@@ -44,6 +44,7 @@ def pretrain(
 ) -> PretrainingResult:
     """Fit a network to all recordings of ``corpora`` except those of the validation speakers.
 
+    Networks side by side are fitted one by one, the first with ``seed``, the next ones with those that follow it.
     Each recording is asked only about emotions that its own corpus has: that a corpus lacks disgust says nothing about
     its recordings. Exact copies of one recording are trained on once.
 
@@ -76,16 +77,28 @@ def pretrain(
     def rows(random: np.random.Generator) -> Batch:
         return random.choice(len(clips), train, p=shares)
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = AttentiveEncoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
-        network = EmotionNetwork(encoder, EmotionHead(recipe.model.embedding, len(labels), recipe.training.dropout))
     lesson = Lesson(recordings, rows, targets, asked)
-    curve = fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, seed, on_epoch)
+    networks: list[EmotionNetwork] = []
+    curve: list[Epoch] = []
+
+    def note(epoch: Epoch) -> None:
+        curve.append(Epoch(len(curve) + 1, epoch.loss, epoch.accuracy))
+        on_epoch(curve[-1])
+
+    size = recipe.model.model_copy(update={"networks": 1})
+    for own_seed in range(seed, seed + recipe.model.networks):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(own_seed)
+            encoder = build_encoder(size, len(recipe.features.channels), recipe.features.n_bands)
+            network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(labels), recipe.training.dropout))
+        fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, own_seed, note)
+        networks.append(network)
+    network = join_networks(networks) if len(networks) > 1 else networks[0]
     watched = np.flatnonzero(held_out)
     logits = score_recordings(network, recordings, watched.tolist(), recipe.features) if len(watched) else None
     validation = [] if logits is None else _validation(clips, watched, logits, targets, asked)
-    return PretrainingResult(network, labels, [clips[i] for i in np.flatnonzero(~held_out)], curve, validation)
+    seen = [clips[i] for i in np.flatnonzero(~held_out)]
+    return PretrainingResult(network.eval(), labels, seen, tuple(curve), validation)
 
 
 def asked_of(clips: Sequence[Clip], labels: tuple[str, ...]) -> NDArray[np.bool_]:

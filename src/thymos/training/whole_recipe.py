@@ -51,11 +51,8 @@ class DiscriminantSettings(Settings):
     shrinkage: float = Field(0.4, ge=0, le=1)
     """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
-    parts: tuple[Literal["statistics", "embedding", "responses"], ...] = Field(
-        ("statistics", "embedding"), min_length=1
-    )
-    """What of a recording's description is decided on: statistics of the voice, the encoder's embedding, and the
-    responses at all its depths."""
+    parts: tuple[Literal["statistics", "embedding"], ...] = Field(("statistics", "embedding"), min_length=1)
+    """What of a recording's description is decided on: statistics of the voice, and the encoder's embedding."""
     scored_speeds: PositiveInt = 3
     """A recording's logits are the mean over the first so many of the recipe's speeds."""
 
