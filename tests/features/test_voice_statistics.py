@@ -140,7 +140,8 @@ def test_statistics_are_those_of_plain_numpy(statistics: VoiceStatistics) -> Non
         steps, pairs = np.diff(values), own[1:] * own[:-1]
         expected = [mean, spread, np.average(standard**3, weights=own)]
         for quantile in QUANTILES:
-            below = [value for value in sorted(values) if own[values <= value].sum() >= quantile * own.sum()]
+            some, share = values[::2], own[::2]
+            below = [value for value in sorted(some) if share[some <= value].sum() >= quantile * share.sum()]
             expected.append(below[0])
         expected += [np.average(np.abs(steps), weights=pairs), np.sqrt(np.average(steps**2, weights=pairs))]
         expected.append(np.average((values - mean) * np.linspace(-0.5, 0.5, len(values)), weights=own))
