@@ -2,9 +2,8 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from thymos.recognition.hearing import Cut, Hearing
 from thymos.recognition.prediction import Failure, Flag, Prediction, Timeline, Window
 from thymos.recognition.stream import Stream
 from thymos.recognition.timeline import make_timeline
+from thymos.recognition.window_mean import Answer, WindowMean
 
 WHOLE_S = 30.0
 """Up to this length a recording is heard as one, as in training; longer ones in windows."""
@@ -33,19 +33,6 @@ QUIET_DB = -50.0
 THREADS = 2
 _AHEAD = 64
 """Files that may be done before one that they have to wait for."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model says of some samples.
-
-    Attributes:
-        probabilities: float64, shape ``(labels,)``.
-        embedding: float32, shape ``(E,)``.
-    """
-
-    probabilities: NDArray[np.float64]
-    embedding: NDArray[np.float32]
 
 
 class Recognizer:
@@ -170,28 +157,34 @@ class Recognizer:
         about = self.bundle.about
         with open_blocks(source) as sound:
             hearing = Hearing(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
-            windows: list[tuple[Window, NDArray[np.float32] | None]] = []
+            windows: list[Window] = []
+            mean = WindowMean(self.labels)
+
+            def take(window: Window, embedding: NDArray[np.float32] | None) -> None:
+                mean.add(window, embedding)
+                if timeline:
+                    windows.append(window)
+
             at_work: deque[Future[tuple[Window, NDArray[np.float32] | None]]] = deque()
             for block in sound.blocks:
                 hearing.take(block)
                 if hearing.heard_s > WHOLE_S:
-                    self._hear_windows(hearing.full_windows(), at_work, windows, self.threads)
+                    self._hear_windows(hearing.full_windows(), at_work, take, self.threads)
             hearing.end()
         if not hearing.taken:
             raise AudioError("holds no samples")
         if hearing.heard_s > WHOLE_S:
-            self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, windows, 0)
-            answer, unfamiliar = self._mean_of(windows)
+            self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, take, 0)
+            answer, unfamiliar = mean.answer()
         else:
             answer, unfamiliar = self._whole(hearing)
             if timeline:
-                self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, windows, 0)
+                self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, take, 0)
         spans = speech_spans(hearing.gate.probabilities())
         speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, hearing.heard_s)
         line = None
         if timeline:
-            heard = [window for window, _ in windows]
-            line = make_timeline(heard, spans, self.labels, about.hop_s, hearing.heard_s)
+            line = make_timeline(windows, spans, self.labels, about.hop_s, hearing.heard_s)
         prediction = Prediction(
             emotion=None if answer is None else self.labels[int(answer.probabilities.argmax())],
             probabilities=None if answer is None else self._named(answer.probabilities),
@@ -215,31 +208,16 @@ class Recognizer:
         self,
         cuts: list[Cut],
         at_work: "deque[Future[tuple[Window, NDArray[np.float32] | None]]]",
-        windows: list[tuple[Window, NDArray[np.float32] | None]],
+        take: Callable[[Window, NDArray[np.float32] | None], None],
         most: int,
     ) -> None:
-        """Hear ``cuts`` on all threads; leave at most ``most`` unfinished, so that memory stays flat."""
+        """Hear ``cuts`` on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
         for cut in cuts:
             at_work.append(self._pool.submit(self._window_and_embedding, cut))
             while len(at_work) > 2 * self.threads:
-                windows.append(at_work.popleft().result())
+                take(*at_work.popleft().result())
         while len(at_work) > most:
-            windows.append(at_work.popleft().result())
-
-    def _mean_of(self, windows: list[tuple[Window, NDArray[np.float32] | None]]) -> tuple[Answer | None, bool]:
-        """Return the mean of windows, weighted by their speech, and whether most of the speech is unfamiliar."""
-        total, unfamiliar = 0.0, 0.0
-        probabilities, embedding = np.zeros(len(self.labels)), np.zeros(0)
-        for window, own in windows:
-            if window.probabilities is None or own is None:
-                continue
-            total += window.speech_s
-            unfamiliar += window.speech_s * window.unfamiliar
-            probabilities += window.speech_s * np.array(list(window.probabilities.values()))
-            embedding = window.speech_s * own.astype(np.float64) + (embedding if len(embedding) else 0.0)
-        if not total:
-            return None, False
-        return Answer(probabilities / total, (embedding / total).astype(np.float32)), unfamiliar > total / 2
+            take(*at_work.popleft().result())
 
     def _window(self, cut: Cut) -> Window:
         return self._window_and_embedding(cut)[0]
