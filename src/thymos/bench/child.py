@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,7 @@ from typing import Any
 from thymos.bench.machine import usable_cores
 from thymos.errors import ThymosError
 
-NOT_INSTALLED = 3
-"""Exit code of a job whose library is missing; it has printed the library's name."""
+_ABSENT = re.compile(r"ModuleNotFoundError: No module named '?([^'.]+)")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _LONGEST_S = 3600.0
 
@@ -46,7 +46,7 @@ def run_child(command: Sequence[str], threads: int, longest_s: float = _LONGEST_
     """Run ``command`` to its end on ``threads`` cores, with libraries told to use as many threads.
 
     Raises:
-        NotInstalledError: it ended with ``NOT_INSTALLED``.
+        NotInstalledError: it is a Python that lacks a library.
         BenchError: it could not be started, failed, or took longer than ``longest_s``.
     """
     environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
@@ -66,10 +66,10 @@ def run_child(command: Sequence[str], threads: int, longest_s: float = _LONGEST_
                 process.wait()
         stdout, stderr = (_text(file) for file in (out, err))
     last = (stderr.strip() or stdout.strip() or "it said nothing").splitlines()[-1]
-    if process.returncode == NOT_INSTALLED:
-        raise NotInstalledError(f"not installed: {last}")
+    if process.returncode and (absent := _ABSENT.match(last)):
+        raise NotInstalledError(f"not installed: {absent[1]}")
     if process.returncode:
-        raise BenchError(f"{' '.join(command[1:4])} ended with {process.returncode}: {last}")
+        raise BenchError(f"{' '.join(command[1:3])} ended with {process.returncode}: {last}")
     return Finished(wall_s, cpu_s, stdout, stderr)
 
 
@@ -122,7 +122,7 @@ def _wait(process: "subprocess.Popen[bytes]", deadline: float) -> float | None:
             process.returncode = os.waitstatus_to_exitcode(status)
             return usage.ru_utime + usage.ru_stime
         if time.perf_counter() > deadline:
-            raise BenchError(f"{' '.join(map(str, process.args[1:4]))} took too long")  # type: ignore[index]
+            raise BenchError(f"{' '.join(map(str, process.args[1:3]))} took too long")  # type: ignore[index]
         time.sleep(0.001)
 
 

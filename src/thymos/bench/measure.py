@@ -39,8 +39,8 @@ def measure(
         began: called with the name of what is measured next.
 
     Raises:
-        BenchError: Thymos itself could not be measured; a peer that cannot be is a row that says so.
-        AudioError: a recording cannot be read.
+        BenchError: a recording cannot be read, or Thymos itself not be measured; a peer that cannot be is a row that
+            says so.
         BundleError: there is no model.
     """
     machine = this_machine()
@@ -98,7 +98,7 @@ class _Bench:
                 f"import runpy\nsys.argv[1:] = {predict!r}\nrunpy.run_module('thymos', None, '__main__')"
             ),
         }
-        missing = None
+        missing, notes = None, {COMMAND: "its exit included; files are in the system's cache"}
         self.began(TORCH_ANSWER)
         try:
             torch_model = run_job("torch_way", {"model": str(self.model), "folder": str(self.folder / "torch")}, 1)
@@ -106,6 +106,7 @@ class _Bench:
             peaks[TORCH_ANSWER] = self._peak_mb(
                 f"import runpy\nsys.argv[1:] = {words!r}\nrunpy.run_module('thymos.bench.torch_way', None, '__main__')"
             )
+            notes[TORCH_ANSWER] = torch_model["note"]
             commands[TORCH_ANSWER] = ["-m", "thymos.bench.torch_way", *words]
         except BenchError as error:
             missing = Row(part="start", name=TORCH_ANSWER, missing=str(error))
@@ -117,7 +118,7 @@ class _Bench:
                 taken[name].append((done.wall_s, done.cpu_s))
         for name, times in taken.items():
             wall_s, cpu_s = zip(*times, strict=True)
-            yield timed_row("start", name, wall_s, cpu_s, peak_mb=peaks.get(name))
+            yield timed_row("start", name, wall_s, cpu_s, peak_mb=peaks.get(name), note=notes.get(name, ""))
         if missing is not None:
             yield missing
 
@@ -145,11 +146,13 @@ class _Bench:
         plan = self.plan
         job = self._speech(plan.stream_s) | {"job": "stream", "block_s": plan.block_s, "hop_s": plan.hop_s}
         done = run_job("own_jobs", job, plan.threads)
-        name = f"hop of {plan.hop_s:g} s in blocks of {1000 * plan.block_s:g} ms, at {RATE_HZ / 1000:g} kHz"
+        name = f"hop of {plan.hop_s:g} s"
         if not done["wall_s"]:
             return Row(part="stream", name=name, missing="nobody speaks in these recordings")
         longest = 1000 * sorted(done["longest_block_s"])[len(done["longest_block_s"]) // 2]
-        note = f"longest block of a hop: {longest:.1f} ms (median)"
+        note = (
+            f"blocks of {1000 * plan.block_s:g} ms at {RATE_HZ} Hz; longest block of a hop: {longest:.1f} ms (median)"
+        )
         if done["resting"]:
             note += f"; {done['resting']} hops without speech left out"
         row = timed_row("stream", name, done["wall_s"], done["cpu_s"], peak_mb=done["peak_mb"], note=note)

@@ -48,8 +48,4 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        print(json.dumps(main(json.loads(sys.argv[1]))))
-    except ModuleNotFoundError as error:
-        print(error.name, file=sys.stderr)
-        sys.exit(3)
+    print(json.dumps(main(json.loads(sys.argv[1]))))

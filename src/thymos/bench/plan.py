@@ -7,7 +7,7 @@ from thymos.settings import Settings
 EGEMAPS, COMPARE, SILERO = "opensmile-egemaps", "opensmile-compare", "silero-vad"
 WAV2VEC2, WAVLM = "wav2vec2-base", "wavlm-large"
 PEERS = {
-    SILERO: "Silero VAD (our gate's graph)",
+    SILERO: "Silero VAD (the gate)",
     EGEMAPS: "openSMILE eGeMAPSv02",
     COMPARE: "openSMILE ComParE 2016",
     WAV2VEC2: "wav2vec 2.0 BASE",
@@ -45,8 +45,8 @@ QUICK = {
     "clips_s": 20.0,
     "files_budget_s": 2.0,
     "least_files": 1,
-    "stream_s": 30.0,
-    "lengths_s": (60.0, 180.0),
+    "stream_s": 20.0,
+    "lengths_s": (60.0, 120.0),
 }
 """What ``--quick`` changes: enough to see that all works."""
 LONGEST_S = 36_000.0

@@ -93,7 +93,8 @@ class _Convolution(nn.Module):
             maps = self.group(maps)
         if self.layer is not None:
             maps = self.layer(maps.transpose(1, 2)).transpose(1, 2)
-        return functional.gelu(maps)
+        heard: Tensor = functional.gelu(maps)
+        return heard
 
 
 def _norm_of(shape: Shape, layer: int) -> str:
@@ -137,7 +138,8 @@ class _Layer(nn.Module):
         return thought
 
     def _by_head(self, frames: Tensor) -> Tensor:
-        return frames.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        parted: Tensor = frames.unflatten(2, (self.heads, -1))
+        return parted.transpose(1, 2)
 
 
 def _buckets(frames: int) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from thymos.audio import read_waveform, resample
 from thymos.bench.child import BenchError
+from thymos.errors import AudioError
 from thymos.recognition.recordings import find_recordings
 
 RATE_HZ = 44_100
@@ -43,8 +44,7 @@ def make_clips(paths: Iterable[str], least_s: float, folder: Path) -> list[Path]
         folder: exists.
 
     Raises:
-        BenchError: there is nothing to hear.
-        AudioError: a recording cannot be read.
+        BenchError: there is nothing to hear, or a recording cannot be read.
     """
     sources = [recording.path for recording in find_recordings(paths) if recording.problem is None and recording.path]
     if not sources:
@@ -57,7 +57,10 @@ def make_clips(paths: Iterable[str], least_s: float, folder: Path) -> list[Path]
         for source in sources:
             if total_s >= least_s:
                 break
-            samples = resample(read_waveform(source), RATE_HZ).samples[: round(LONGEST_CLIP_S * RATE_HZ)]
+            try:
+                samples = resample(read_waveform(source), RATE_HZ).samples[: round(LONGEST_CLIP_S * RATE_HZ)]
+            except AudioError as error:
+                raise BenchError(f"{source} {error}") from None
             clip = folder / f"{len(clips):04d}.flac"
             soundfile.write(clip, np.clip(samples, -1, 1), RATE_HZ, "PCM_16")
             clips.append(clip)

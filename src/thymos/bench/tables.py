@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from thymos.bench.report import Part, Report, Row, aims
 from thymos.files import write_json, write_text
@@ -19,7 +20,7 @@ _WORDS = ("", "what", "aim", "measured", "met", _NOTE)
 """Heads of columns of words; the others are of numbers."""
 _TITLES: dict[Part, str] = {
     "start": "From a new process to its end",
-    "files": "Whole files, 44.1 kHz FLAC, decoding and resampling included",
+    "files": "Whole files, 44.1 kHz FLAC, decoding and resampling included; ms for a second of sound, median and p95",
     "stream": "A live stream: work in each hop",
     "long": "Long files, 44.1 kHz WAV made while it is read",
     "install": "The light install",
@@ -64,23 +65,25 @@ def headline(report: Report) -> list[str]:
     return lines
 
 
-def rich_tables(report: Report) -> list[Table]:
-    """Return the tables for a terminal."""
-    tables = []
+def rich_tables(report: Report) -> list[Table | Text]:
+    """Return the tables for a terminal, notes below each: a terminal is seldom wide enough to have them inside."""
+    shown: list[Table | Text] = []
     for cells in all_cells(report):
-        # Notes go below: a terminal is seldom wide enough for them.
-        shown = [i for i, head in enumerate(cells.heads) if head != _NOTE]
-        notes = [
-            f"{row[0]}: {row[-1]}" for row in cells.rows if len(shown) < len(row) and row[-1] not in ("", _NOTHING)
-        ]
-        table = Table(title=cells.title, title_justify="left", caption="\n".join(map(escape, notes)))
-        table.caption_justify = "left"
-        for i in shown:
-            table.add_column(cells.heads[i], justify="left" if cells.heads[i] in _WORDS else "right")
+        columns = [i for i, head in enumerate(cells.heads) if head != _NOTE]
+        table = Table(title=cells.title, title_justify="left")
+        for i in columns:
+            head = cells.heads[i]
+            if head in _WORDS:
+                table.add_column(head)
+            else:  # words may be broken, numbers never
+                table.add_column(head, justify="right", min_width=max(len(row[i]) for row in cells.rows))
         for row in cells.rows:
-            table.add_row(*(escape(row[i]) for i in shown))
-        tables.append(table)
-    return tables
+            table.add_row(*(escape(row[i]) for i in columns))
+        shown.append(table)
+        if _NOTE in cells.heads:
+            notes = [f"{row[0]}: {row[-1]}\n" for row in cells.rows if row[-1] not in ("", _NOTHING)]
+            shown.append(Text("".join(notes)))
+    return shown
 
 
 def markdown(report: Report) -> str:
@@ -122,38 +125,39 @@ def _columns(report: Report) -> dict[Part, dict[str, Callable[[Row], str]]]:
     """Return the columns of each part's table by their heads: what makes the text of a row."""
     speed: dict[str, Callable[[Row], str]] = {
         "× real time": lambda row: _number(row.real_time),
-        "by CPU time": lambda row: _number(row.real_time_cpu),
+        "× by CPU": lambda row: _number(row.real_time_cpu),
     }
-    peak: dict[str, Callable[[Row], str]] = {"peak, MB": lambda row: _whole(row.peak_mb)}
+    peak: dict[str, Callable[[Row], str]] = {"peak MB": lambda row: _whole(row.peak_mb)}
     note: dict[str, Callable[[Row], str]] = {_NOTE: lambda row: row.note}
     return {
         "start": {
-            "median, s": lambda row: _s(row.median_ms),
-            "p95, s": lambda row: _s(row.p95_ms),
-            "CPU, s": lambda row: _s(row.cpu_ms),
+            "median s": lambda row: _s(row.median_ms),
+            "p95 s": lambda row: _s(row.p95_ms),
+            "CPU s": lambda row: _s(row.cpu_ms),
             **peak,
             "starts": lambda row: str(row.repeats),
+            **note,
         },
         "files": {
             **speed,
-            "median, ms/s": lambda row: _ms(row.median_ms),
-            "p95, ms/s": lambda row: _ms(row.p95_ms),
+            "ms/s": lambda row: _ms(row.median_ms),
+            "p95": lambda row: _ms(row.p95_ms),
             **peak,
             "files": lambda row: str(row.repeats),
             "Thymos is": lambda row: _times(report, row),
             **note,
         },
         "stream": {
-            "median, ms": lambda row: _ms(row.median_ms),
-            "p95, ms": lambda row: _ms(row.p95_ms),
-            "p99, ms": lambda row: _ms(row.p99_ms),
-            "CPU, ms": lambda row: _ms(row.cpu_ms),
+            "median ms": lambda row: _ms(row.median_ms),
+            "p95 ms": lambda row: _ms(row.p95_ms),
+            "p99 ms": lambda row: _ms(row.p99_ms),
+            "CPU ms": lambda row: _ms(row.cpu_ms),
             **peak,
             "hops": lambda row: str(row.repeats),
             **note,
         },
         "long": {**speed, "ms/s": lambda row: _ms(row.median_ms), **peak, **note},
-        "install": {"on disk, MB": lambda row: _whole(row.disk_mb), "s": lambda row: _s(row.median_ms), **note},
+        "install": {"disk MB": lambda row: _whole(row.disk_mb), "s": lambda row: _s(row.median_ms), **note},
     }
 
 

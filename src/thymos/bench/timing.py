@@ -9,7 +9,6 @@ from typing import Any
 
 import soundfile
 
-from thymos.bench.child import NOT_INSTALLED
 from thymos.bench.machine import peak_memory_mb
 
 
@@ -43,8 +42,4 @@ def time_files(hear: Callable[[list[Path]], object], job: dict[str, Any], at_onc
 
 def run_as_job(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Do the job that the command line holds as JSON, and print its result as JSON."""
-    try:
-        print(json.dumps(main(json.loads(sys.argv[1]))))
-    except ModuleNotFoundError as error:
-        print(error.name, file=sys.stderr)
-        sys.exit(NOT_INSTALLED)
+    print(json.dumps(main(json.loads(sys.argv[1]))))
