@@ -15,7 +15,7 @@ CORPORA ?= ../shared/corpora
 MODEL := runs/model
 LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
 
-.PHONY: setup demo test lint bench model clean
+.PHONY: setup demo test lint fuzz bench model clean
 
 setup: $(READY)
 
@@ -38,6 +38,11 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# Hostile files for the shipped recogniser; what it cannot bear is kept in runs/fuzz. Some ten minutes.
+FILES ?= 6000
+fuzz: setup
+	$(RUN) tests/fuzz/fuzz.py --files $(FILES)
 
 # make bench CORPUS=aesdd:PATH; side by side with the study's own stack, about half an hour
 bench: setup

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.decode import open_sound
-from thymos.audio.sound import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source
+from thymos.audio.sound import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source, check_samples
 from thymos.errors import AudioError
 
 Array = tuple[NDArray[Any], int]
@@ -42,7 +42,7 @@ def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iter
 
     Raises:
         AudioError: here, if it cannot be opened or is outside ``limits``; from ``blocks``, if it is damaged further on,
-            longer than ``LONGEST_S``, or holds samples that are NaN or infinite.
+            longer than ``LONGEST_S``, or holds samples that are NaN, infinite or beyond any full scale.
     """
     if isinstance(source, tuple):
         samples, rate_hz = _checked_array(source, limits)
@@ -81,8 +81,7 @@ def _within_bounds(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]
         frames += len(block)
         if frames > LONGEST_S * rate_hz:
             raise AudioError(f"is longer than {LONGEST_S / 3600:.0f} hours")
-        if not np.isfinite(block).all():
-            raise AudioError("holds samples that are NaN or infinite")
+        check_samples(block)
         yield block
 
 

@@ -17,7 +17,7 @@ import soundfile
 from thymos.audio.media import HEAD_BYTES, MediaKind, media_kind, open_media
 from thymos.audio.sound import BLOCK_FRAMES as BLOCK_FRAMES
 from thymos.audio.sound import DEFAULT_LIMITS as DEFAULT_LIMITS
-from thymos.audio.sound import UNKNOWN_FRAMES, Sound, watched
+from thymos.audio.sound import UNKNOWN_FRAMES, Sound, check_samples, watched
 from thymos.audio.sound import AudioInfo as AudioInfo
 from thymos.audio.sound import Limits as Limits
 from thymos.audio.sound import Samples as Samples
@@ -62,7 +62,7 @@ def read_waveform(source: Source, limits: Limits = DEFAULT_LIMITS) -> Waveform:
     """Decode ``source`` at its own rate, channels averaged to mono.
 
     Raises:
-        AudioError: not readable as sound, no samples, samples that are NaN or infinite, or outside ``limits``.
+        AudioError: not readable as sound, no samples, samples that are no sound (NaN, infinite), or outside ``limits``.
     """
     waveform, _ = read_waveform_and_info(source, limits)
     return waveform
@@ -78,8 +78,7 @@ def read_waveform_and_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> t
     samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
     if len(samples) == 0:
         raise AudioError("holds no samples")
-    if not np.isfinite(samples).all():
-        raise AudioError("holds samples that are NaN or infinite")
+    check_samples(samples)
     if info.frames == UNKNOWN_FRAMES:
         info = replace(info, frames=len(samples))
     return Waveform(samples, info.rate_hz), info

@@ -17,6 +17,8 @@ BLOCK_FRAMES = 1 << 16
 UNKNOWN_FRAMES = (1 << 63) - 1
 LEAST_BYTES_PER_S = 250
 """Speech takes more in every codec: 6 kbit/s of Opus are 750, and 4.75 kbit/s of AMR with half of it pauses 350."""
+LARGEST = float(1 << 32)
+"""Floats at the scale of 32-bit integers are below; the squares of larger ones overflow where power is measured."""
 MOST_SPARSE_S = 900.0
 """What takes less is decoded up to this length, which takes two or three seconds; then it is refused."""
 
@@ -110,3 +112,11 @@ def watched(sound: Sound, limits: Limits, n_bytes: int) -> Sound:
             yield block
 
     return Sound(info, blocks())
+
+
+def check_samples(block: Samples) -> None:
+    """Raise ``AudioError`` if ``block`` holds what is no sound: NaN, infinity, or floats beyond any full scale."""
+    if not (np.abs(block) <= LARGEST).all():
+        if not np.isfinite(block).all():
+            raise AudioError("holds samples that are NaN or infinite")
+        raise AudioError(f"holds samples as large as {np.abs(block).max():.1g}, where full scale is 1")
