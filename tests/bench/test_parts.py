@@ -134,6 +134,14 @@ def test_aims_are_met_or_not_by_what_was_measured():
     assert met() == {}
 
 
+def test_speed_beside_a_peer_is_by_clock_and_by_processor():
+    own, peer = timed_row("files", OWN, [0.1], [0.1], [1.0]), timed_row("files", "peer", [0.8], [0.4], [1.0])
+    both = report(own, peer)
+    assert both.times_as_fast(peer) == pytest.approx(8) and both.times_as_fast(peer, by_cpu=True) == pytest.approx(4)
+    assert both.times_as_fast(own) is None and report(peer).times_as_fast(peer) is None
+    assert "| 8.0 × | 4.0 × |" in markdown(both)
+
+
 def test_a_busy_machine_is_named():
     assert not any("busy" in line for line in headline(report()))
     assert any("busy" in line for line in headline(report(load_average=3.0)))

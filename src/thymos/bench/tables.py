@@ -16,8 +16,10 @@ BEGIN, END = "<!-- thymos bench: begin -->", "<!-- thymos bench: end -->"
 """Where ``speed.md`` has both, only what is between them is replaced."""
 _NOTHING = "–"
 _NOTE = "note"
-_WORDS = ("", "what", "aim", "measured", "met", _NOTE)
+_WORDS = ("", "what", "aim", "measured", "by CPU time", "met", _NOTE)
 """Heads of columns of words; the others are of numbers."""
+_PAGE_ONLY = (_NOTE, "by CPU")
+"""Heads of columns for which a terminal is seldom wide enough; notes go below the table there."""
 _TITLES: dict[Part, str] = {
     "start": "From a new process to its end",
     "files": "Whole files, 44.1 kHz FLAC, decoding and resampling included; ms for a second of sound, median and p95",
@@ -40,9 +42,9 @@ def all_cells(report: Report) -> list[Cells]:
     """Return the tables of ``report``: one of each part, and one of the aims."""
     tables = [_cells(report, part) for part in _TITLES if any(row.part == part for row in report.rows)]
     rows: list[tuple[str, ...]] = [
-        (aim.what, aim.aim, aim.measured, "yes" if aim.met else "no") for aim in aims(report)
+        (aim.what, aim.aim, aim.measured, aim.by_cpu, "yes" if aim.met else "no") for aim in aims(report)
     ]
-    return [*tables, Cells("Aims", ("what", "aim", "measured", "met"), rows)]
+    return [*tables, Cells("Aims", ("what", "aim", "measured", "by CPU time", "met"), rows)]
 
 
 def headline(report: Report) -> list[str]:
@@ -50,9 +52,9 @@ def headline(report: Report) -> list[str]:
     machine = report.machine
     memory = "" if machine.memory_gb is None else f", {machine.memory_gb:g} GB of memory"
     cores = f"{machine.cores} core{'s' * (machine.cores > 1)}"
-    threads = f"{report.threads} thread{'s' * (report.threads > 1)}"
+    threads = "1 thread on 1 core" if report.threads == 1 else f"{report.threads} threads on as many cores"
     lines = [
-        f"{machine.processor}, {cores}{memory}, {machine.system}; {threads} on as many cores, a process for each row.",
+        f"{machine.processor}, {cores}{memory}, {machine.system}; {threads}, a process for each row.",
         f"Model {report.model}; " + ", ".join(f"{name} {version}" for name, version in machine.versions.items()) + ".",
         f"{machine.date}, in {report.wall_s / 60:.1f} minutes.",
     ]
@@ -66,10 +68,10 @@ def headline(report: Report) -> list[str]:
 
 
 def rich_tables(report: Report) -> list[Table | Text]:
-    """Return the tables for a terminal, notes below each: a terminal is seldom wide enough to have them inside."""
+    """Return the tables for a terminal, notes below each."""
     shown: list[Table | Text] = []
     for cells in all_cells(report):
-        columns = [i for i, head in enumerate(cells.heads) if head != _NOTE]
+        columns = [i for i, head in enumerate(cells.heads) if head not in _PAGE_ONLY]
         table = Table(title=cells.title, title_justify="left")
         for i in columns:
             head = cells.heads[i]
@@ -144,7 +146,8 @@ def _columns(report: Report) -> dict[Part, dict[str, Callable[[Row], str]]]:
             "p95": lambda row: _ms(row.p95_ms),
             **peak,
             "files": lambda row: str(row.repeats),
-            "Thymos is": lambda row: _times(report, row),
+            "Thymos is": lambda row: _times(report, row, False),
+            "by CPU": lambda row: _times(report, row, True),
             **note,
         },
         "stream": {
@@ -161,8 +164,8 @@ def _columns(report: Report) -> dict[Part, dict[str, Callable[[Row], str]]]:
     }
 
 
-def _times(report: Report, row: Row) -> str:
-    times = report.times_as_fast(row)
+def _times(report: Report, row: Row, by_cpu: bool) -> str:
+    times = report.times_as_fast(row, by_cpu)
     return _NOTHING if times is None else f"{times:.1f} ×"
 
 
@@ -175,7 +178,7 @@ def _s(milliseconds: float | None) -> str:
 
 
 def _ms(milliseconds: float | None) -> str:
-    return _NOTHING if milliseconds is None else f"{milliseconds:.2f}"
+    return _NOTHING if milliseconds is None else f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.1f}"
 
 
 def _whole(number: float | None) -> str:
