@@ -20,6 +20,7 @@ from thymos.files import whole_file
 from thymos.models.attentive import EmotionNetwork
 from thymos.models.voice_network import VoiceNetwork
 from thymos.recognition.bundle import INPUT, OUTPUTS
+from thymos.training.compact_graph import compact_weights
 
 _OPSET = 18
 _EXAMPLE = (2, 20_000)
@@ -101,6 +102,7 @@ def write_graph(path: Path, network: EmotionNetwork | VoiceNetwork, features: Le
                 "frame_logits": {0: "batch", 1: "frames"},
             },
         )
+        compact_weights(temporary)
 
 
 @contextlib.contextmanager
