@@ -84,7 +84,7 @@ def test_predictions_are_those_of_a_discriminant_of_the_training_part(
     pretrained = read_encoder(encoder)
     sources = [(corpus.root, clip) for clip in corpus.clips]
     pack = make_recordings(sources, FULL, plan.recipe.speeds, tones_cache)
-    file = describe_recordings(pack, pretrained, tones_cache)
+    file = describe_recordings(pack, plan.recipe, pretrained, tones_cache)
     targets = np.array([corpus.emotions.index(clip.emotion) for clip in corpus.clips])
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     kept = pd.read_csv(run / "predictions.csv")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thymos.errors import RecipeError
 from thymos.evaluation.workers import torch_threads
+from thymos.features.distortions import DistortionSettings
 from thymos.features.level_mel import LevelMelSettings
 from thymos.features.recordings import Recordings
 from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
@@ -32,6 +33,12 @@ TARGETS = np.array([0, 1, 2, 0, 1, 2, 0, 0, 0, 1, 1, 2, 0, 1, 2, 2], np.int64)
 TRAIN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 """Five of class 0, four of class 1, two of class 2."""
 OTHERS = [11, 12, 13, 14, 15]
+
+
+NOTHING = DistortionSettings(
+    band_warp=0, time_stretch=0, colour_db=0, level_db=0, reverberated=0, noisy=0, band_limited=0
+)
+ONLY_NOISE = NOTHING.model_copy(update={"noisy": 1.0})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,7 +83,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(recordings: Recordings, pretrained: Pretrained, cache: Path) -> Path:
-    return describe_recordings(recordings, pretrained, cache)
+    return describe_recordings(recordings, recipe(), pretrained, cache)
 
 
 def recipe(**discriminant: Any) -> WholeRecipe:
@@ -96,6 +103,38 @@ def changed(file: Path, folder: Path, change: Callable[[NDArray[np.float32]], No
 def assert_same(one: Discriminant, other: Discriminant) -> None:
     for name in ("mean", "spread", "weights", "bias"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_distorted_copies_come_after_the_speeds_and_are_the_same_each_time(
+    file: Path, recordings: Recordings, pretrained: Pretrained, tmp_path: Path
+) -> None:
+    noisy = recipe(distorted_copies=2).model_copy(update={"distortions": ONLY_NOISE})
+    found = np.load(describe_recordings(recordings, noisy, pretrained, tmp_path / "one"))
+    plain = np.load(file)
+    assert found.shape == (SPEEDS + 2, *plain.shape[1:])
+    np.testing.assert_array_equal(found[:SPEEDS], plain)
+    assert not np.allclose(found[SPEEDS], found[SPEEDS + 1], atol=1e-2)
+    again = np.load(describe_recordings(recordings, noisy, pretrained, tmp_path / "two"))
+    np.testing.assert_array_equal(again, found)
+    quiet = recipe(distorted_copies=2).model_copy(update={"distortions": NOTHING})
+    unchanged = np.load(describe_recordings(recordings, quiet, pretrained, tmp_path / "one"))
+    for recording in range(len(TARGETS)):
+        for copy in unchanged[SPEEDS:, recording]:  # undistorted, a copy is one of the speeds
+            assert any(np.allclose(copy, speed, atol=1e-4) for speed in plain[:, recording])
+
+
+def test_a_discriminant_learns_from_distorted_copies(
+    recordings: Recordings, pretrained: Pretrained, tmp_path: Path
+) -> None:
+    noisy = recipe(distorted_copies=1).model_copy(update={"distortions": ONLY_NOISE})
+    path = describe_recordings(recordings, noisy, pretrained, tmp_path)
+
+    def move(descriptions: NDArray[np.float32]) -> None:
+        descriptions[SPEEDS, TRAIN[0]] += 1
+
+    before = fit_discriminant(noisy, pretrained, path, TARGETS, TRAIN)
+    after = fit_discriminant(noisy, pretrained, changed(path, tmp_path, move), TARGETS, TRAIN)
+    assert not np.array_equal(after.weights, before.weights)
 
 
 def test_descriptions_are_the_describers_at_every_speed(
@@ -126,11 +165,11 @@ def test_a_second_call_describes_nothing_and_tells_of_every_recording(
     recordings: Recordings, pretrained: Pretrained, tmp_path: Path
 ) -> None:
     told: list[None] = []
-    first = describe_recordings(recordings, pretrained, tmp_path, lambda: told.append(None))
+    first = describe_recordings(recordings, recipe(), pretrained, tmp_path, lambda: told.append(None))
     assert len(told) == len(TARGETS)
     kept = np.load(first) + 1
     np.save(first, kept)
-    again = describe_recordings(recordings, pretrained, tmp_path, lambda: told.append(None))
+    again = describe_recordings(recordings, recipe(), pretrained, tmp_path, lambda: told.append(None))
     assert (again, len(told)) == (first, 2 * len(TARGETS))
     np.testing.assert_array_equal(np.load(again), kept)
 
@@ -138,11 +177,11 @@ def test_a_second_call_describes_nothing_and_tells_of_every_recording(
 def test_another_encoder_or_other_recordings_are_another_file(
     recordings: Recordings, pretrained: Pretrained, file: Path, cache: Path, tmp_path: Path
 ) -> None:
-    other = describe_recordings(recordings, write_toy_encoder(tmp_path / "two", 1), cache)
+    other = describe_recordings(recordings, recipe(), write_toy_encoder(tmp_path / "two", 1), cache)
     assert other != file
     assert not np.array_equal(np.load(other), np.load(file))
     fewer = replace(recordings, folder=Path("fewer"), starts=tuple(starts[:3] for starts in recordings.starts))
-    assert np.load(describe_recordings(fewer, pretrained, cache)).shape[1] == 2
+    assert np.load(describe_recordings(fewer, recipe(), pretrained, cache)).shape[1] == 2
 
 
 def test_what_is_interrupted_leaves_no_file(recordings: Recordings, pretrained: Pretrained, tmp_path: Path) -> None:
@@ -150,13 +189,13 @@ def test_what_is_interrupted_leaves_no_file(recordings: Recordings, pretrained: 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        describe_recordings(recordings, pretrained, tmp_path, interrupt)
+        describe_recordings(recordings, recipe(), pretrained, tmp_path, interrupt)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_without_an_encoder_there_are_no_descriptions(recordings: Recordings, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"^a discriminant needs a pretrained encoder: start_from cannot be scratch$"):
-        describe_recordings(recordings, None, tmp_path)
+        describe_recordings(recordings, recipe(), None, tmp_path)
 
 
 def by_hand(rows: NDArray[np.float64], truth: NDArray[np.int64], shrinkage: float, queries: NDArray[np.float64]) -> Any:

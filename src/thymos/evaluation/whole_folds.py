@@ -86,7 +86,7 @@ def prepare(
     recordings = make_recordings(sources, settings.features, recipe.speeds, cache_dir, advance, threads)
     if recipe.discriminant is None:
         return Material(recordings, None)
-    return Material(recordings, describe_recordings(recordings, pretrained, cache_dir, advance))
+    return Material(recordings, describe_recordings(recordings, recipe, pretrained, cache_dir, advance))
 
 
 def tasks(corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, material: Material, seed: int) -> list[WholeTask]:

@@ -62,15 +62,21 @@ def distort(
     levels: Tensor, settings: DistortionSettings, features: LevelMelSettings, random: np.random.Generator
 ) -> Tensor:
     """Return ``levels`` varied, and scaled as the network sees them; time may be a little longer or shorter."""
+    pictures = scale_levels(distort_levels(levels, settings, features, random), features)
+    return mask(pictures, *draw_masks(_masks(settings, pictures.shape), pictures.shape, random))
+
+
+def distort_levels(
+    levels: Tensor, settings: DistortionSettings, features: LevelMelSettings, random: np.random.Generator
+) -> Tensor:
+    """Return ``levels`` varied in all ways but masks, in dB."""
     levels = warp_bands(levels, settings.band_warp, random)
     levels = stretch_time(levels, settings.time_stretch, random)
     places = places_of(features)
     levels = colour(levels, settings.colour_db, settings.level_db, places, random)
     levels = _in_some(levels, settings.reverberated, random, lambda some: reverberate(some, features, random))
     levels = _in_some(levels, settings.noisy, random, lambda some: add_noise(some, places, random))
-    levels = _in_some(levels, settings.band_limited, random, lambda some: limit_band(some, features, random))
-    pictures = scale_levels(levels, features)
-    return mask(pictures, *draw_masks(_masks(settings, pictures.shape), pictures.shape, random))
+    return _in_some(levels, settings.band_limited, random, lambda some: limit_band(some, features, random))
 
 
 def warp_bands(levels: Tensor, most: float, random: np.random.Generator) -> Tensor:

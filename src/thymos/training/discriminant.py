@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from thymos.errors import RecipeError
+from thymos.features.distortions import distort_levels
 from thymos.features.recordings import Recordings
 from thymos.files import whole_file
 from thymos.models.attentive import build_encoder
@@ -23,11 +24,13 @@ from thymos.training.encoder_file import WEIGHTS, Pretrained
 from thymos.training.whole_recipe import DiscriminantSettings, WholeRecipe
 
 Descriptions = NDArray[np.float32]
-"""Shape ``(speeds, recordings, descriptors)``."""
+"""Shape ``(versions, recordings, descriptors)``: every speed, then distorted copies."""
 Layout = dict[str, tuple[int, int]]
 """Where each part of a description begins and ends."""
 _DESCRIPTIONS_VERSION = 2
 _LEAST_SPREAD = 1e-6
+_STREAM = 3
+"""Keeps the draws of distorted copies apart from others."""
 
 
 def describer(pretrained: Pretrained | None) -> VoiceDescriber:
@@ -55,17 +58,31 @@ def _layout(pretrained: Pretrained | None) -> Layout:
 
 def describe_recordings(
     recordings: Recordings,
+    recipe: WholeRecipe,
     pretrained: Pretrained | None,
     cache_dir: Path,
     advance: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Return the file of the descriptions of ``recordings`` at all their speeds, from the cache where it is there."""
+    """Return the file of the descriptions of ``recordings``, from the cache where it is there.
+
+    Args:
+        recordings: at all speeds of the recipe.
+        recipe: says how many distorted copies there are, and what distorts them; the same ones each time.
+        pretrained: the encoder that describes them.
+        cache_dir: where the file is kept.
+        advance: called after each recording.
+
+    Raises:
+        RecipeError: there is no encoder.
+    """
     module = describer(pretrained)
     assert pretrained is not None
+    copies = recipe.discriminant.distorted_copies if recipe.discriminant else 0
     shaping = {
         "version": _DESCRIPTIONS_VERSION,
         "recordings": recordings.folder.name,
         "encoder": pretrained.about["sha256"][WEIGHTS],
+        "distorted": [copies, recipe.distortions.model_dump()] if copies else [],
     }
     key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_dir / "descriptions" / f"{key}.npy"
@@ -74,10 +91,15 @@ def describe_recordings(
             advance()
         return path
     rows = []
+    speeds = range(len(recordings.values))
     with torch.inference_mode():
         for recording in range(len(recordings)):
-            speeds = range(len(recordings.values))
-            rows.append([module(recordings.levels(recording, speed)).description[0].numpy() for speed in speeds])
+            versions = [recordings.levels(recording, speed) for speed in speeds]
+            random = np.random.default_rng([_STREAM, recording])
+            for _ in range(copies):
+                chosen = versions[int(random.integers(len(speeds)))]
+                versions.append(distort_levels(chosen, recipe.distortions, pretrained.features, random))
+            rows.append([module(levels).description[0].numpy() for levels in versions])
             advance()
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.ascontiguousarray(np.array(rows, np.float32).swapaxes(0, 1)))
@@ -120,7 +142,7 @@ def fit_discriminant(
     targets: NDArray[np.int64],
     train: Sequence[int],
 ) -> Discriminant:
-    """Fit a linear discriminant with a shrunk covariance and equal priors; every speed is a recording of its own.
+    """Fit a linear discriminant with a shrunk covariance and equal priors; every version is a recording of its own.
 
     Args:
         recipe: has a discriminant; descriptors of parts that it leaves out get no weight.
@@ -133,7 +155,7 @@ def fit_discriminant(
 
     settings = recipe.discriminant or DiscriminantSettings()
     descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:, list(train)]
-    speeds, _, descriptors = descriptions.shape
+    versions, _, descriptors = descriptions.shape
     n_classes = int(targets.max()) + 1
     rows = descriptions.reshape(-1, descriptors).astype(np.float64)
     shape = Discriminant(rows.mean(0), rows.std(0) + _LEAST_SPREAD, np.empty(0), np.empty(0))
@@ -141,7 +163,7 @@ def fit_discriminant(
         solver="lsqr", shrinkage=settings.shrinkage, priors=np.full(n_classes, 1 / n_classes)
     )
     used = _columns(settings, _layout(pretrained))
-    solver.fit(shape.standardise(rows.astype(np.float32))[:, used], np.tile(targets[list(train)], speeds))
+    solver.fit(shape.standardise(rows.astype(np.float32))[:, used], np.tile(targets[list(train)], versions))
     weights, bias = np.zeros((len(np.atleast_1d(solver.intercept_)), descriptors)), solver.intercept_
     weights[:, used] = solver.coef_
     if n_classes == 2:  # the solver keeps one difference of logits

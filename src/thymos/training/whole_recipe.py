@@ -53,6 +53,9 @@ class DiscriminantSettings(Settings):
     well-conditioned estimator for large-dimensional covariance matrices)."""
     parts: tuple[Literal["statistics", "embedding"], ...] = Field(("statistics", "embedding"), min_length=1)
     """What of a recording's description is decided on: statistics of the voice, and the encoder's embedding."""
+    distorted_copies: NonNegativeInt = 0
+    """Every recording is also trained on so many times varied as the recipe's ``distortions`` say, but not masked, each
+    time at one of its speeds: what noise, rooms and lines do to a description then counts less."""
     scored_speeds: PositiveInt = 3
     """A recording's logits are the mean over the first so many of the recipe's speeds."""
 
