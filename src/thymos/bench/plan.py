@@ -45,8 +45,8 @@ QUICK = {
     "clips_s": 20.0,
     "files_budget_s": 2.0,
     "least_files": 1,
-    "stream_s": 20.0,
-    "lengths_s": (60.0, 120.0),
+    "stream_s": 15.0,
+    "lengths_s": (40.0, 80.0),
 }
 """What ``--quick`` changes: enough to see that all works."""
 LONGEST_S = 36_000.0
