@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from rich.console import Console
 
 from thymos.bench.child import BenchError, NotInstalledError, run_child
 from thymos.bench.machine import Machine, peak_memory_mb, this_machine
 from thymos.bench.published_shapes import SHAPES, Shape, SpeechTransformer, _buckets
-from thymos.bench.report import IMPORT, OWN, Report, aims, percentile, timed_row
+from thymos.bench.report import IMPORT, OWN, Report, Row, aims, percentile, timed_row
 from thymos.bench.sound import RATE_HZ, RepeatedWav, joined, make_clips
-from thymos.bench.tables import BEGIN, END, headline, markdown, write_report
+from thymos.bench.tables import BEGIN, END, headline, markdown, rich_tables, write_report
 
 MACHINE = Machine(
     date="2026-01-01 00:00 UTC",
@@ -157,6 +158,16 @@ def test_a_page_without_marks_is_written_whole_and_one_with_marks_kept(tmp_path)
     for row in (timed_row("start", IMPORT, [0.06], [0.04]), timed_row("start", IMPORT, [0.07], [0.04])):
         write_report(report(row), tmp_path)
     assert page.read_text() == f"a\n{BEGIN}\n{markdown(report(row))}{END}\nb\n"
+
+
+def test_a_terminal_of_80_columns_shows_every_number_and_who_is_missing():
+    own = timed_row("files", OWN, [0.123] * 4321, [0.1] * 4321, [1.0] * 4321, 1234.0)
+    shown = io.StringIO()
+    console = Console(file=shown, width=80)
+    for table in rich_tables(report(own, Row(part="files", name="A peer's name", missing="not installed: opensmile"))):
+        console.print(table)
+    for text in (" 8.1 ", " 123 ", " 1234 ", " 4321 ", "A peer's name: not installed: opensmile"):
+        assert text in shown.getvalue()
 
 
 # The papers' Table 1 and text: 95 and 94.7, 316.6 million; trained checkpoints without pretraining's own parts.

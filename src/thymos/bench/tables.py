@@ -119,7 +119,7 @@ def _cells(report: Report, part: Part) -> Cells:
         if row.missing is None:
             rows.append((row.name, *(show(row) for show in columns.values())))
         else:
-            rows.append((row.name, row.missing, *[_NOTHING] * (len(columns) - 1)))
+            rows.append((row.name, *[_NOTHING] * (len(columns) - 1), row.missing))  # the note is the last column
     return Cells(_TITLES[part], ("", *columns), rows)
 
 
