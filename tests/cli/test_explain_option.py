@@ -86,6 +86,26 @@ def test_what_cannot_be_is_one_sentence(bundle, sounds, tmp_path):
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_gradients_are_drawn_too(bundle, sounds, tmp_path):
+    clip = sounds / "a" / "$x$ [1].opus"
+    words = [clip, "--model", bundle, "--explain", "--explain-method", "gradients", "--explain-out", tmp_path / "out"]
+    done = run("from thymos.cli import main; main()", *words)
+    assert done.returncode == 0, done.stderr
+    picture = matplotlib.image.imread(tmp_path / "out" / "$x$ [1].opus.explain.png")
+    assert picture.shape[1] > 1500 and picture.std() > 0.05
+
+
+@pytest.mark.parametrize("missing", ["captum", "torch"])
+def test_gradients_say_what_they_need(bundle, sounds, tmp_path, missing):
+    clip = sounds / "a" / "$x$ [1].opus"
+    code = WITHOUT_MATPLOTLIB.replace("matplotlib", missing)
+    without = run(code, clip, "--model", bundle, "--explain", "--explain-method", "gradients", cwd=tmp_path)
+    assert without.returncode == 2 and without.stdout == ""
+    assert f"the library {missing}: pip install 'thymos[explain]'\n" in without.stderr
+    alone = run(WITHOUT_TORCH, clip, "--explain-method", "gradients", cwd=tmp_path)
+    assert alone.returncode == 2 and "--explain-method says how --explain finds" in alone.stderr
+
+
 def test_the_picture_says_what_it_shows(tmp_path):
     sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
 

@@ -18,6 +18,7 @@ from thymos.recognition.explain import (
     BANDS,
     EXPLAINED_S,
     MARKED_SHARE,
+    Effects,
     Evidence,
     Explanation,
     Part,
@@ -27,7 +28,8 @@ from thymos.recognition.explain import (
 )
 from thymos.recognition.occlusion import Occluder, hz_to_mel, mel_to_hz
 from thymos.recognition.recognizer import Recognizer, load
-from thymos.training.bundle import Recogniser, write_recogniser
+from thymos.training.bundle import Recogniser, read_recogniser, write_recogniser
+from thymos.training.gradients import GradientEffects
 
 RATE_HZ = 16_000
 RANDOM_REGIONS = 8
@@ -82,11 +84,11 @@ def falls(recognizer: Recognizer, explanation: Explanation, rng: np.random.Gener
     return fall(explanation.marked), float(np.mean([fall(mask.reshape(shape)) for mask in masks]))
 
 
-def assert_faithful(recognizer: Recognizer, files: list[Path]) -> None:
+def assert_faithful(recognizer: Recognizer, files: list[Path], effects: Effects | None = None) -> None:
     rng = np.random.default_rng(0)
     found = []
     for file in files:
-        explanation = recognizer.explain(file)
+        explanation = recognizer.explain(file, effects=effects)
         assert explanation.marked.any(), file
         found.append(falls(recognizer, explanation, rng))
     marked, random = np.array(found).T
@@ -98,6 +100,42 @@ def test_what_is_marked_carries_the_decision(trained, mini):
     files = sorted(mini.glob("*/*"))[1::30]
     assert len(files) == 5
     assert_faithful(trained, files)
+
+
+def test_what_gradients_mark_carries_the_decision(trained, mini):
+    assert_faithful(trained, sorted(mini.glob("*/*"))[1::30], GradientEffects(trained.bundle.folder))
+
+
+def test_either_way_explains_the_same_answer(trained, mini):
+    file = sorted(mini.glob("*/*"))[1]
+    by_gradients = trained.explain(file, effects=GradientEffects(trained.bundle.folder))
+    by_occlusion = trained.explain(file)
+    assert (by_gradients.method, by_occlusion.method) == ("gradients", "occlusion")
+    assert by_gradients.to_dict()["method"] == "gradients"
+    assert (by_gradients.emotion, by_gradients.probability) == (by_occlusion.emotion, by_occlusion.probability)
+    assert by_gradients.effect.shape == by_occlusion.effect.shape
+
+
+@pytest.mark.parametrize("speeds", [(1.0,), (1.0, 0.9, 1.1)])
+def test_parts_by_gradients_add_up_to_the_whole_fall(make_bundle, tmp_path, mini, speeds):
+    recognizer = load(make_bundle(tmp_path / "toy", speeds=speeds))
+    effects = GradientEffects(recognizer.bundle.folder)
+    explanation = recognizer.explain(sorted(mini.glob("anger/*"))[3], effects=effects)
+    part, label = Part(explanation.samples, RATE_HZ), recognizer.labels.index(explanation.emotion)
+    # The torch network answers as the graph does.
+    with torch.inference_mode():
+        heard = effects._log_probability(*effects._pictures(part))[0, label]
+    assert float(heard.exp()) == pytest.approx(explanation.probability, abs=1e-4)
+    fall = effects.fall(part, label)
+    assert abs(fall) > 0.01, "where nothing falls, nothing is shown to add up"
+    assert explanation.effect.sum() == pytest.approx(fall, rel=0.1)
+
+
+def test_a_graph_without_weights_has_no_gradients(trained, tmp_path):
+    recogniser, about = read_recogniser(trained.bundle.folder)
+    write_recogniser(tmp_path / "graph", recogniser, about, graph_only=True)
+    with pytest.raises(ThymosError, match="graph without weights, which has no gradients: explain it by occlusion"):
+        GradientEffects(tmp_path / "graph")
 
 
 @pytest.mark.real

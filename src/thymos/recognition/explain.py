@@ -5,7 +5,7 @@ It asks the shipped graph alone, over and over, so it holds for whatever a bundl
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,11 @@ from thymos.errors import AudioError
 from thymos.recognition.bundle import INPUT, Bundle
 from thymos.recognition.hearing import Hearing
 from thymos.recognition.occlusion import Edges, Mask, Occluder, hz_to_mel, mel_to_hz
-from thymos.recognition.prediction import Prediction
+from thymos.recognition.prediction import Method, Prediction
 
-EXPLAINED_S = 10.0
-"""Of a longer recording, one window is explained: each cell costs an answer, and long sound a long one."""
+EXPLAINED_S = 6.0
+"""Of a longer recording, one window is explained: each cell costs an answer, and long sound a long one, so that the
+time grows with the square of the length."""
 BANDS = 8
 """Equally wide in mel, from 0 Hz to half the model's rate."""
 COLUMNS, SHORTEST_S, LONGEST_S = 9, 0.25, 0.5
@@ -62,7 +63,8 @@ class Explanation:
     effect: NDArray[np.float64]
     """How far the emotion's log-probability (natural) falls without each cell: shape ``(bands, columns)``.
 
-    Cells below zero spoke against the emotion."""
+    Cells below zero spoke against the emotion. Found by gradients, it is each cell's part in how far it falls without
+    them all."""
     marked: Mask = field(repr=False)
     """The cells that carried the decision: the strongest ``MARKED_SHARE`` of all, if their effect is positive."""
     probability_without: float
@@ -76,6 +78,7 @@ class Explanation:
     rate_hz: int
     is_whole: bool
     """Whether all of the recording is explained, or one window of a long one."""
+    method: Method = "occlusion"
 
     @property
     def heading(self) -> str:
@@ -98,6 +101,7 @@ class Explanation:
         return {
             "emotion": self.emotion,
             "probability": round(self.probability, 4),
+            "method": self.method,
             "times_s": np.round(self.times_s, 3).tolist(),
             "bands_hz": np.round(self.bands_hz, 1).tolist(),
             "effect": np.round(self.effect, 4).tolist(),
@@ -128,6 +132,22 @@ class Part:
     is_whole: bool = True
 
 
+class Effects(Protocol):
+    """Finds the effect of every cell by another way than taking it out."""
+
+    method: Method
+
+    def __call__(self, part: Part, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
+        """Return the effects on the label's log-probability, shape ``(bands, columns)``.
+
+        Args:
+            part: to be explained.
+            times_s: edges of the columns, from the part's start.
+            bands_hz: edges of the bands.
+            label: number of the emotion.
+        """
+
+
 def explain_part(
     hear: Hear,
     part: Part,
@@ -136,6 +156,7 @@ def explain_part(
     emotion: str | None,
     model: str,
     each: Map = map,
+    effects: Effects | None = None,
 ) -> Explanation:
     """Explain why ``hear`` hears ``emotion`` in ``part``, or if None, the one that it hears.
 
@@ -147,6 +168,7 @@ def explain_part(
         emotion: one of them.
         model: its name and version.
         each: calls a function for each cell.
+        effects: finds them; if None, each cell is taken out.
     """
     times_s, bands_hz = grid(len(part.samples) / part.rate_hz, part.rate_hz)
     occluder = Occluder(part.samples, part.rate_hz, times_s, bands_hz)
@@ -156,9 +178,12 @@ def explain_part(
     def probability_without(mask: Mask) -> float:
         return float(hear(occluder.without(mask))[label])
 
-    shape = (len(bands_hz) - 1, len(times_s) - 1)
-    left = np.array(list(each(probability_without, single_cells(shape)))).reshape(shape)
-    effect = np.log(max(float(heard[label]), _LEAST)) - np.log(np.maximum(left, _LEAST))
+    if effects is None:
+        shape = (len(bands_hz) - 1, len(times_s) - 1)
+        left = np.array(list(each(probability_without, single_cells(shape)))).reshape(shape)
+        effect = np.log(max(float(heard[label]), _LEAST)) - np.log(np.maximum(left, _LEAST))
+    else:
+        effect = effects(part, times_s, bands_hz, label)
     marked = strongest(effect)
     return Explanation(
         emotion=labels[label],
@@ -174,6 +199,7 @@ def explain_part(
         samples=part.samples,
         rate_hz=part.rate_hz,
         is_whole=part.is_whole,
+        method="occlusion" if effects is None else effects.method,
     )
 
 

@@ -92,8 +92,8 @@ class Occluder:
         """Take ``samples``, shape ``(samples,)``, and the edges of the grid's columns and bands."""
         self._samples = samples.astype(np.float64)
         self.spectrogram = spectrogram(samples, rate_hz)
-        self._columns = _cell_of(self.spectrogram.times_s, times_s)
-        self._bands = _cell_of(self.spectrogram.bins_hz, bands_hz)
+        self._columns = cell_of(self.spectrogram.times_s, times_s)
+        self._bands = cell_of(self.spectrogram.bins_hz, bands_hz)
         magnitudes = np.abs(self.spectrogram.values)
         quiet = np.quantile(magnitudes, QUIET_QUANTILE, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -116,7 +116,7 @@ class Occluder:
         return (self._samples - own).astype(np.float32)
 
 
-def _cell_of(points: NDArray[np.float64], edges: Edges) -> NDArray[np.int64]:
+def cell_of(points: NDArray[np.float64], edges: Edges) -> NDArray[np.int64]:
     """Return the cell that each point lies in; those beyond the ends belong to the outermost."""
     return np.clip(np.searchsorted(edges, points, side="right") - 1, 0, len(edges) - 2).astype(np.int64)
 

@@ -15,6 +15,9 @@ Flag = Literal["too_short", "too_quiet", "no_speech", "unfamiliar"]
 """``too_short``: less speech than half a second; ``too_quiet``: no frame above -50 dB of full scale; ``no_speech``: so
 no emotion; ``unfamiliar``: unlike the recordings that the model was trained on, so its answer means little."""
 
+Method = Literal["occlusion", "gradients"]
+"""How an explanation finds what carried a decision: by taking parts of the sound out, or by the network's gradients."""
+
 
 @dataclass(frozen=True)
 class Window:

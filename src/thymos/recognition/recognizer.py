@@ -14,7 +14,7 @@ from thymos.audio.decode import Source, Waveform
 from thymos.audio.process import played
 from thymos.errors import AudioError, ThymosError
 from thymos.recognition.bundle import INPUT, Bundle, find_bundle, read_bundle
-from thymos.recognition.explain import Explanation, explain_part, frame_evidence, part_to_explain
+from thymos.recognition.explain import Effects, Explanation, explain_part, frame_evidence, part_to_explain
 from thymos.recognition.gate import FRAME_S, speech_spans
 from thymos.recognition.hearing import Cut, Hearing
 from thymos.recognition.prediction import Failure, Flag, Prediction, Timeline, Window
@@ -92,13 +92,16 @@ class Recognizer:
             raise AudioError("holds no speech, so it has no embedding")
         return embedding
 
-    def explain(self, source: Source | Array, emotion: str | None = None) -> Explanation:
+    def explain(
+        self, source: Source | Array, emotion: str | None = None, effects: Effects | None = None
+    ) -> Explanation:
         """Return which regions of time and frequency carried the decision for the emotion that is heard.
 
         Args:
-            source: as ``predict`` takes it. Of one longer than 10 s, the window that speaks most for the emotion is
+            source: as ``predict`` takes it. Of one longer than 6 s, the window that speaks most for the emotion is
                 explained.
             emotion: explain this one instead.
+            effects: finds the effect of each region by another way than taking it out.
 
         Raises:
             AudioError: as ``predict``, or nobody speaks.
@@ -118,7 +121,7 @@ class Recognizer:
         def hear(samples: NDArray[np.float32]) -> NDArray[np.float64]:
             return self._answer(samples).probabilities
 
-        return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._pool.map)
+        return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._pool.map, effects)
 
     def predict_many(self, sources: Iterable[Source | Array], timeline: bool = False) -> Iterator[Prediction | Failure]:
         """Yield what is heard in each of ``sources``, in their order, as soon as it is known.

@@ -1,0 +1,116 @@
+"""Why an emotion was heard, by the network's gradients: integrated gradients over the pictures of levels.
+
+It needs a bundle with weights, since gradients go through the torch network; the shipped graph is explained by
+occlusion (``recognition.explain``), which asks for answers only.
+
+Source: Sundararajan, Taly & Yan (2017), Axiomatic Attribution for Deep Networks, ICML; computed by captum.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thymos.audio import Waveform, played
+from thymos.errors import MissingExtraError, ThymosError
+from thymos.features.level_mel import LevelMel
+from thymos.models.voice_network import VoiceNetwork
+from thymos.recognition.bundle import WEIGHTS
+from thymos.recognition.explain import Part
+from thymos.recognition.occlusion import QUIET_QUANTILE, Edges, cell_of
+from thymos.recognition.prediction import Method
+from thymos.training.bundle import read_recogniser
+
+STEPS = 32
+"""Points on the way from the quiet picture to the recording's at which the gradient is taken."""
+_AT_ONCE = 8
+"""Of these points, so many are in memory."""
+
+
+class GradientEffects:
+    """The part of each region in how far the emotion's log-probability is above that of a quiet picture.
+
+    The parts of all regions add up to that difference. Quiet is, as in occlusion, each band's quiet level in the
+    recording itself. With several speeds, each speed's picture is followed and laid over the recording's own time and
+    frequency.
+    """
+
+    method: Method = "gradients"
+
+    def __init__(self, folder: Path):
+        """Read the bundle in ``folder``.
+
+        Raises:
+            MissingExtraError: captum is not installed.
+            ThymosError: the bundle holds no weights.
+            BundleError: it cannot be used.
+        """
+        try:
+            from captum.attr import IntegratedGradients
+        except ModuleNotFoundError:
+            raise MissingExtraError("gradients need the library captum: pip install 'thymos[explain]'") from None
+        if not (folder / WEIGHTS).is_file():
+            raise ThymosError(
+                f"the model in {folder} has a graph without weights, which has no gradients: explain it by occlusion,"
+                " or export it without --graph-only"
+            )
+        self._recogniser, about = read_recogniser(folder)
+        self._temperature = float(about.get("temperature", 1.0))
+        self._front_end = LevelMel(self._recogniser.features)
+        self._integrated = IntegratedGradients(self._log_probability)
+
+    def __call__(self, part: Part, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
+        """Return the effects of regions, shape ``(bands, columns)``; see ``recognition.explain.Effects``."""
+        pictures = self._pictures(part)
+        attributions = self._integrated.attribute(
+            pictures,
+            baselines=tuple(map(_quiet, pictures)),
+            target=label,
+            n_steps=STEPS,
+            internal_batch_size=_AT_ONCE,
+        )
+        effect = np.zeros((len(bands_hz) - 1, len(times_s) - 1))
+        centres_hz = self._recogniser.features.band_centres_hz()
+        for speed, found in zip(self._recogniser.speeds, attributions, strict=True):
+            values = found[0].detach().double().numpy()
+            at_s = np.arange(values.shape[2]) * self._recogniser.features.hop / part.rate_hz * speed
+            columns = cell_of(at_s, times_s)
+            for channel, own_hz in zip(values, centres_hz, strict=True):
+                rows = cell_of(own_hz / speed, bands_hz)
+                np.add.at(effect, (rows[:, None], columns[None, :]), channel)
+        return effect
+
+    def fall(self, part: Part, label: int) -> float:
+        """Return how far the label's log-probability is above that of the quiet picture: what all effects add up to."""
+        pictures = self._pictures(part)
+        with torch.inference_mode():
+            heard, quiet = self._log_probability(*pictures), self._log_probability(*map(_quiet, pictures))
+        return float(heard[0, label] - quiet[0, label])
+
+    def _pictures(self, part: Part) -> tuple[Tensor, ...]:
+        """Return the levels of ``part`` at each speed, dB: shapes ``(1, channels, bands, frames)``."""
+        heard = Waveform(part.samples, part.rate_hz)
+        sounds = [played(heard, speed, part.rate_hz) for speed in self._recogniser.speeds]
+        with torch.no_grad():
+            return tuple(
+                self._front_end.levels(torch.from_numpy(np.ascontiguousarray(sound))[None]) for sound in sounds
+            )
+
+    def _log_probability(self, *pictures: Tensor) -> Tensor:
+        """Return log-probabilities ``(batch, classes)``, as the recogniser computes them from all speeds."""
+        logits = torch.stack(self._logits(pictures)).mean(0)
+        return torch.log_softmax(logits / self._temperature, dim=1)
+
+    def _logits(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+        network = self._recogniser.network
+        if isinstance(network, VoiceNetwork):
+            return [network(levels) for levels in pictures]
+        return [network(self._front_end.scale(levels)) for levels in pictures]
+
+
+def _quiet(levels: Tensor) -> Tensor:
+    """Return ``levels`` with nothing above each band's quiet level."""
+    return torch.minimum(levels, torch.quantile(levels, QUIET_QUANTILE, dim=-1, keepdim=True))
