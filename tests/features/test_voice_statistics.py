@@ -157,6 +157,29 @@ def test_statistics_are_those_of_plain_numpy(statistics: VoiceStatistics) -> Non
     np.testing.assert_allclose(found[-4:], [*np.log(sums + 1), *(sums / n_frames)], rtol=1e-3)
 
 
+def test_links_are_weighted_correlations_at_once_and_two_frames_later(statistics: VoiceStatistics) -> None:
+    levels = random_levels(1, 45)
+    descriptors, prosody, speech, _ = (part[0].double().numpy() for part in statistics.descriptors(levels))
+    first = 3 * BANDS // BAND_STEP
+    linked = np.concatenate([prosody, descriptors[first + 1 : first + N_CEPSTRA]])
+    weights = speech[0] / speech.sum()
+    centred = linked - (linked @ weights)[:, None]
+    standard = centred / np.sqrt(centred**2 @ weights)[:, None]
+    together = [standard[i] @ (weights * standard[j]) for i in range(25) for j in range(i + 1, 25)]
+    later = [standard[j, :-2] @ (weights * standard[i])[2:] for i in range(16) for j in range(16)]
+    found = statistics(levels)[0].double().numpy()[10 * DESCRIPTORS + GROUPS * len(PROSODY) : -4]
+    np.testing.assert_allclose(found, together + later, atol=1e-3)
+
+
+def test_what_rises_and_falls_together_is_linked(of_sound: Callable[[Samples], Floats]) -> None:
+    """Pitch and level are the first and the third of prosody: the second of all pairs."""
+    swinging = np.sin(2 * np.pi * 1.5 * times_s(2))
+    place = 10 * DESCRIPTORS + GROUPS * len(PROSODY) + 1
+    for sign in (1, -1):
+        sound = voice(200 * 2 ** (0.4 * swinging), 2, swell=1 + 0.6 * sign * swinging)
+        assert sign * of_sound(sound)[place] > 0.5
+
+
 @pytest.mark.parametrize("tilt", [0.5, 1.5], ids=["bright", "dull"])
 @pytest.mark.parametrize("hz", [75.0, 110.0, 160.0, 235.0, 340.0, 450.0])
 def test_a_tone_has_its_pitch(of_sound: Callable[[Samples], Floats], hz: float, tilt: float) -> None:

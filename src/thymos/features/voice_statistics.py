@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from thymos.features.level_mel import LevelMelSettings
 
@@ -30,6 +31,10 @@ MODULATIONS_HZ = tuple(0.24 * k for k in range(1, 33))
 """Rates at which level, timbre and pitch waver: up to 7.7 Hz, above the rate of syllables."""
 MODULATION_GROUP = 2
 """So many neighbouring rates are averaged."""
+LAG = 2
+"""Frames, 32 ms: how long before one descriptor another is, where it is asked how they go together."""
+LAGGED_CEPSTRA = 10
+"""Cepstra, beside prosody, of which that is asked."""
 
 
 class VoiceStatistics(nn.Module):
@@ -40,6 +45,7 @@ class VoiceStatistics(nn.Module):
 
     cosines: Tensor
     harmonics: Tensor
+    pairs: Tensor
     places: Tensor
     modulations: Tensor
 
@@ -53,6 +59,9 @@ class VoiceStatistics(nn.Module):
         per_octave = (bands + 1) / math.log2(high / low)
         self.per_octave = per_octave
         self.register_buffer("harmonics", _float32(_harmonic_sieve(bands, per_octave)), persistent=False)
+        self.first_cepstrum = 3 * len(range(0, bands, BAND_STEP))
+        linked = len(PROSODY) + N_CEPSTRA - 1
+        self.register_buffer("pairs", _upper_triangle(linked), persistent=False)
         self.register_buffer("places", torch.arange(bands) / (bands - 1), persistent=False)
         turns = 2 * np.pi * np.array(MODULATIONS_HZ) * settings.hop / settings.rate_hz
         self.register_buffer("modulations", _float32(turns), persistent=False)
@@ -61,7 +70,9 @@ class VoiceStatistics(nn.Module):
     def count(self) -> int:
         """How many statistics there are."""
         descriptors = sum(len(range(0, self.bands, BAND_STEP)) for _ in range(3)) + N_CEPSTRA + len(PROSODY)
-        return descriptors * (6 + len(QUANTILES)) + len(PROSODY) * len(MODULATIONS_HZ) // MODULATION_GROUP + 4
+        wavering = len(PROSODY) * len(MODULATIONS_HZ) // MODULATION_GROUP
+        linked, lagged = len(PROSODY) + N_CEPSTRA - 1, len(PROSODY) + LAGGED_CEPSTRA
+        return descriptors * (6 + len(QUANTILES)) + wavering + 4 + linked * (linked - 1) // 2 + lagged**2
 
     def forward(self, levels: Tensor) -> Tensor:
         """Return the statistics of ``levels``."""
@@ -70,7 +81,9 @@ class VoiceStatistics(nn.Module):
         values = torch.cat([descriptors, prosody[:, :1]], dim=1)
         duration = torch.stack([speech.sum((1, 2)), voiced.sum((1, 2))], dim=1)
         timing = torch.cat([torch.log(duration + 1), duration / speech.shape[-1]], dim=1)
-        return torch.cat([_moments(values, weights), self._wavering(prosody), timing], dim=1)
+        cepstra = descriptors[:, self.first_cepstrum + 1 : self.first_cepstrum + N_CEPSTRA]
+        links = self._links(torch.cat([prosody, cepstra], dim=1), speech)
+        return torch.cat([_moments(values, weights), self._wavering(prosody), links, timing], dim=1)
 
     def descriptors(self, levels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return descriptors, prosody, and how far each frame is speech and voiced.
@@ -112,6 +125,21 @@ class VoiceStatistics(nn.Module):
         strength = ((centred @ angles.cos()).square() + (centred @ angles.sin()).square() + 1e-9).sqrt()
         grouped = strength.unflatten(-1, (-1, MODULATION_GROUP)).mean(-1)
         return torch.log(grouped + 1).flatten(1)
+
+    def _links(self, values: Tensor, weights: Tensor) -> Tensor:
+        """Return how descriptors go together: correlations of all pairs, then of each with each ``LAG`` frames before.
+
+        What moves together is how a voice is used; it differs less from voice to voice than where each lies.
+        """
+        share = weights / weights.sum(-1, keepdim=True)
+        centred = values - (share * values).sum(-1, keepdim=True)
+        standard = centred / ((share * centred.square()).sum(-1, keepdim=True) + 1e-6).sqrt()
+        weighted = share * standard
+        together = (weighted @ standard.transpose(1, 2)).flatten(1)[:, self.pairs]
+        count = len(PROSODY) + LAGGED_CEPSTRA
+        before = functional.pad(standard[:, :count], (LAG, 0))[..., : standard.shape[-1]]
+        lagged = weighted[:, :count] @ before.transpose(1, 2)
+        return torch.cat([together, lagged.flatten(1)], dim=1)
 
 
 def _moments(values: Tensor, weights: Tensor) -> Tensor:
@@ -172,6 +200,12 @@ def _harmonic_sieve(bands: int, per_octave: float) -> NDArray[np.float64]:
         np.add.at(sieve, (rows, np.minimum(lower[inside] + 1, bands - 1)), weight * share[inside])
         sieve[~inside] += weight / bands
     return sieve
+
+
+def _upper_triangle(size: int) -> Tensor:
+    """Return where a flattened ``size × size`` matrix has what lies above its diagonal."""
+    rows, columns = np.triu_indices(size, 1)
+    return torch.from_numpy(rows * size + columns)
 
 
 def _float32(values: NDArray[np.float64]) -> Tensor:

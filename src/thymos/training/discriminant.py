@@ -27,7 +27,7 @@ Descriptions = NDArray[np.float32]
 """Shape ``(versions, recordings, descriptors)``: every speed, then distorted copies."""
 Layout = dict[str, tuple[int, int]]
 """Where each part of a description begins and ends."""
-_DESCRIPTIONS_VERSION = 2
+_DESCRIPTIONS_VERSION = 3
 _LEAST_SPREAD = 1e-6
 _STREAM = 3
 """Keeps the draws of distorted copies apart from others."""
