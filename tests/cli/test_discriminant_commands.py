@@ -145,8 +145,9 @@ def test_its_graph_says_what_the_network_says_and_what_is_heard_is_their_mean(mo
             with torch.inference_mode():
                 logits.append(network(front_end.levels(torch.from_numpy(samples.copy())[None]))[0].double())
             (from_graph,) = bundle.session.run(["logits"], {"waveform": samples[None]})
-            difference = torch.from_numpy(from_graph[0]).double().softmax(0) - logits[-1].softmax(0)
-            assert float(difference.abs().max()) < 1e-4
+            answers = (torch.from_numpy(from_graph[0]).double(), logits[-1])
+            difference = torch.sub(*((answer / about["temperature"]).softmax(0) for answer in answers))
+            assert float(difference.abs().max()) < 3e-4  # of so few recordings, logits lie hundreds apart
         expected = (torch.stack(logits).mean(0) / about["temperature"]).softmax(0).numpy()
         right += recogniser.labels[expected.argmax()] == clip.parent.name
         prediction = heard_by.predict(clip)

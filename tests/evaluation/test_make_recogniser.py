@@ -107,7 +107,7 @@ def test_its_calibration_is_that_of_splits_by_speaker(
         rows += held_out
     said, truth = np.concatenate(logits), targets[rows]
     temperature = fit_temperature(said, truth)
-    assert 0.1 < temperature < 19
+    assert temperature > 1, "a temperature matters"
     assert made.about["temperature"] == pytest.approx(temperature, rel=1e-3)
     conformal = fit_conformal(softmax(said / temperature, axis=1), truth)
     assert made.about["conformal"]["threshold"] == pytest.approx(conformal.threshold, abs=1e-3)
