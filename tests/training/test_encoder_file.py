@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ from thymos.corpora import Clip, Sound
 from thymos.errors import RecipeError
 from thymos.features.level_mel import LevelMelSettings
 from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.training.decision import Discriminant
 from thymos.training.encoder_file import (
     ABOUT,
     WEIGHTS,
@@ -70,6 +72,19 @@ def test_everything_comes_back(
     assert read.about["seed"] == 5
     assert read.about["parameters"] == sum(parameter.numel() for parameter in network.parameters())
     assert sorted(path.name for path in folder.iterdir()) == [ABOUT, WEIGHTS]
+
+
+def test_a_discriminant_comes_back(
+    network: EmotionNetwork, toy_model: AttentiveSettings, toy_features: LevelMelSettings, tmp_path: Path, folder: Path
+) -> None:
+    random = np.random.default_rng(0)
+    written = Discriminant(*(random.normal(size=shape) for shape in (7, 7, (7, len(LABELS)), len(LABELS))))
+    write_encoder(tmp_path / "enc", network, LABELS, toy_features, toy_model, SEEN, {}, written)
+    read = read_encoder(tmp_path / "enc").discriminant
+    assert read is not None
+    for name in ("mean", "spread", "weights", "bias"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
+    assert read_encoder(folder).discriminant is None
 
 
 def test_reading_draws_no_random_numbers(folder: Path) -> None:

@@ -112,6 +112,17 @@ def test_networks_side_by_side_are_those_of_seeds_in_a_row(run: Pretrain, greek:
     assert [epoch.epoch for epoch in side_by_side.curve] == [1, 2]
 
 
+def test_in_the_end_a_discriminant_is_fitted_where_the_recipe_asks(run: Pretrain, greek: Corpus, dutch: Corpus) -> None:
+    """It needs the channels that the statistics of the voice need, and knows the labels of all corpora."""
+    features = LevelMelSettings(n_bands=16).model_dump()
+    asked = {"features": features, "shrinkage": 0.5, "validation_speakers": ["dutch_3"], "training": {"epochs": 0}}
+    result = run(greek, dutch, **asked)
+    assert result.discriminant is not None
+    assert result.discriminant.weights.shape[1] == 4
+    assert np.isfinite(result.discriminant.weights).all()
+    assert run(greek, dutch).discriminant is None
+
+
 def test_it_learns(run: Pretrain, greek: Corpus, dutch: Corpus) -> None:
     training = {"epochs": 30, "learning_rate": 0.01, "averaging": 0.9, "mixup_alpha": 0}
     result = run(greek, dutch, training=training, validation_speakers=["greek_3", "dutch_3"])

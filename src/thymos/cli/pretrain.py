@@ -80,7 +80,8 @@ def pretrain(
         "curve": [{"epoch": at.epoch, "loss": at.loss, "accuracy": at.accuracy} for at in result.curve],
         "versions": versions(),
     }
-    write_encoder(out, result.network, result.labels, settings.features, settings.model, result.seen, about)
+    features, size = settings.features, settings.model
+    write_encoder(out, result.network, result.labels, features, size, result.seen, about, result.discriminant)
     for row in result.validation:
         console.print(f"held-out speakers of {row['corpus']}: UAR {row['uar']:.3f} on {row['clips']} recordings")
     console.print(f"Encoder: [bold]{escape(str(out))}[/bold]", soft_wrap=True)

@@ -27,7 +27,7 @@ from thymos.models.attentive import EmotionNetwork
 from thymos.models.voice_network import VoiceNetwork
 from thymos.recognition.bundle import FamiliarityAbout
 from thymos.training.bundle import Recogniser
-from thymos.training.discriminant import fit_discriminant, voice_network
+from thymos.training.discriminant import decide, voice_network
 from thymos.training.encoder_file import WEIGHTS, Pretrained, resolved
 from thymos.training.fine_tune import fine_tune
 from thymos.training.fit import Epoch
@@ -90,7 +90,7 @@ def make_recogniser(
 
     def fit(rows: list[int]) -> Network:
         if settings.discriminant is not None and material.descriptions_file is not None:
-            fitted = fit_discriminant(settings, pretrained, material.descriptions_file, targets, rows)
+            fitted = decide(settings, pretrained, material.descriptions_file, targets, rows, labels)
             return voice_network(pretrained, fitted)
         return fine_tune(settings, pretrained, recordings, targets, rows, labels, seed, note)
 

@@ -23,7 +23,7 @@ from thymos.evaluation.recording_folds import RecordingTask, Rows, recording_par
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.features.recordings import Recordings, make_recordings, open_recordings
-from thymos.training.discriminant import describe_recordings, describer, fit_discriminant, voice_network
+from thymos.training.discriminant import decide, describe_recordings, describer, voice_network
 from thymos.training.encoder_file import WEIGHTS, encoder_folder, read_encoder, resolved
 from thymos.training.fine_tune import fine_tune
 from thymos.training.fit import Epoch
@@ -56,6 +56,8 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
     if recipe.discriminant is not None:
         try:
             describer(pretrained)
+            if recipe.discriminant.fitted_to == "pretraining" and (pretrained is None or not pretrained.discriminant):
+                raise RecipeError("the encoder has no discriminant, and discriminant.fitted_to asks for it")
         except ValueError as error:
             raise RecipeError(f"recipe {recipe.name} and its encoder do not go together: {error}") from None
     # Last: who trains and does not test may go on in spite of it.
@@ -132,7 +134,7 @@ def run_whole_fold(task: WholeTask, report: Report) -> FoldResult:
 
     def logits_of(train: Rows, scored: Rows) -> tuple[NDArray[np.float64], int]:
         if recipe.discriminant is not None and task.descriptions_file is not None:
-            discriminant = fit_discriminant(recipe, pretrained, task.descriptions_file, targets, train)
+            discriminant = decide(recipe, pretrained, task.descriptions_file, targets, train, task.labels)
             speeds = recipe.discriminant.scored_speeds
             parameters = sum(parameter.numel() for parameter in voice_network(pretrained, discriminant).parameters())
             return discriminant.logits(task.descriptions_file, scored, speeds), parameters

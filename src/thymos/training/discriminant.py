@@ -7,7 +7,6 @@ to the training part alone.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +18,14 @@ from thymos.features.distortions import distort_levels
 from thymos.features.recordings import Recordings
 from thymos.files import whole_file
 from thymos.models.attentive import build_encoder
-from thymos.models.voice_network import SPREADS, VoiceDescriber, VoiceNetwork
+from thymos.models.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.training.decision import LEAST_SPREAD, Descriptions, Discriminant
 from thymos.training.encoder_file import WEIGHTS, Pretrained
 from thymos.training.whole_recipe import DiscriminantSettings, WholeRecipe
 
-Descriptions = NDArray[np.float32]
-"""Shape ``(versions, recordings, descriptors)``: every speed, then distorted copies."""
 Layout = dict[str, tuple[int, int]]
 """Where each part of a description begins and ends."""
 _DESCRIPTIONS_VERSION = 3
-_LEAST_SPREAD = 1e-6
 _STREAM = 3
 """Keeps the draws of distorted copies apart from others."""
 
@@ -106,33 +103,29 @@ def describe_recordings(
     return path
 
 
-@dataclass(frozen=True)
-class Discriminant:
-    """A linear decision on standardised descriptions.
+def decide(
+    recipe: WholeRecipe,
+    pretrained: Pretrained | None,
+    descriptions_file: Path,
+    targets: NDArray[np.int64],
+    train: Sequence[int],
+    labels: tuple[str, ...],
+) -> Discriminant:
+    """Return the discriminant that ``recipe`` asks for: fitted to the training part, or as pretraining left it.
 
-    Attributes:
-        mean: of each descriptor over the training part: shape ``(descriptors,)``.
-        spread: its standard deviation.
-        weights: shape ``(descriptors, classes)``.
-        bias: shape ``(classes,)``.
+    Args:
+        recipe: has a discriminant.
+        pretrained: the encoder; where it was fitted to pretraining, with a discriminant that knows all ``labels``.
+        descriptions_file: of all recordings.
+        targets: class of each.
+        train: which recordings may be fitted to.
+        labels: the classes.
     """
-
-    mean: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    bias: NDArray[np.float64]
-
-    def standardise(self, descriptions: Descriptions) -> NDArray[np.float64]:
-        """Return ``descriptions`` (…, descriptors) with about mean 0 and standard deviation 1, far values drawn in."""
-        standard: NDArray[np.float64] = SPREADS * np.tanh((descriptions - self.mean) / (self.spread * SPREADS))
-        return standard
-
-    def logits(self, descriptions_file: Path, rows: Sequence[int], speeds: int) -> NDArray[np.float64]:
-        """Return the mean logits of some recordings over the first speeds: ``(rows, classes)``."""
-        descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:speeds, list(rows)]
-        of_each: NDArray[np.float64] = self.standardise(descriptions) @ self.weights + self.bias
-        mean: NDArray[np.float64] = of_each.mean(0)
-        return mean
+    if recipe.discriminant is not None and recipe.discriminant.fitted_to == "pretraining":
+        assert pretrained is not None
+        assert pretrained.discriminant is not None
+        return pretrained.discriminant.among([pretrained.labels.index(word) for word in labels])
+    return fit_discriminant(recipe, pretrained, descriptions_file, targets, train)
 
 
 def fit_discriminant(
@@ -158,7 +151,7 @@ def fit_discriminant(
     versions, _, descriptors = descriptions.shape
     n_classes = int(targets.max()) + 1
     rows = descriptions.reshape(-1, descriptors).astype(np.float64)
-    shape = Discriminant(rows.mean(0), rows.std(0) + _LEAST_SPREAD, np.empty(0), np.empty(0))
+    shape = Discriminant(rows.mean(0), rows.std(0) + LEAST_SPREAD, np.empty(0), np.empty(0))
     solver = LinearDiscriminantAnalysis(
         solver="lsqr", shrinkage=settings.shrinkage, priors=np.full(n_classes, 1 / n_classes)
     )

@@ -5,7 +5,7 @@ The weights come with the digests of every clip that they were pretrained on, so
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from thymos.errors import RecipeError
 from thymos.features.level_mel import LevelMelSettings
 from thymos.files import whole_file, write_json
 from thymos.models.attentive import AttentiveSettings, EmotionHead, EmotionNetwork, build_encoder
+from thymos.training.decision import Discriminant
 from thymos.training.whole_recipe import SCRATCH, SHIPPED, WholeRecipe
 
 FORMAT = 1
 WEIGHTS, ABOUT = "encoder.safetensors", "encoder.json"
-_SEEN = "clips_seen"
+_SEEN, _DECISION = "clips_seen", "discriminant."
+_DECIDING = tuple(field.name for field in fields(Discriminant))
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Pretrained:
         features: the pictures that it takes.
         model: its size.
         state: weights of an ``EmotionNetwork``, by name.
+        discriminant: fitted to descriptions of the recordings that it was pretrained on, over the same labels; or None.
         clips_seen: digests of the clips that it was pretrained on, sorted: int64, shape ``(clips,)``.
         about: all that ``encoder.json`` says.
     """
@@ -47,6 +50,7 @@ class Pretrained:
     features: LevelMelSettings
     model: AttentiveSettings
     state: dict[str, Tensor]
+    discriminant: Discriminant | None
     clips_seen: NDArray[np.int64]
     about: dict[str, Any]
 
@@ -70,11 +74,14 @@ def write_encoder(
     model: AttentiveSettings,
     seen: list[Clip],
     about: dict[str, Any],
+    discriminant: Discriminant | None = None,
 ) -> None:
     """Write ``network`` to ``folder``; ``encoder.json`` comes last, so a folder that has it is whole."""
     (folder / ABOUT).unlink(missing_ok=True)  # an earlier encoder's, which would not fit these weights
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     state[_SEEN] = torch.tensor(sorted({clip_digest(clip) for clip in seen}), dtype=torch.int64)
+    if discriminant is not None:
+        state |= {_DECISION + name: torch.from_numpy(getattr(discriminant, name)) for name in _DECIDING}
     with whole_file(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
     content = {
@@ -118,6 +125,8 @@ def read_encoder(folder: Path) -> Pretrained:
     try:
         state = load(weights)
         seen = state.pop(_SEEN).numpy()
+        deciding = {name: state.pop(_DECISION + name).numpy() for name in _DECIDING if _DECISION + name in state}
+        discriminant = Discriminant(**deciding) if deciding else None
         features = LevelMelSettings.model_validate(about["features"])
         model = AttentiveSettings.model_validate(about["model"])
         labels = tuple(map(str, about["labels"]))
@@ -125,7 +134,7 @@ def read_encoder(folder: Path) -> Pretrained:
         raise RecipeError(f"{folder} is no encoder that this version can use: {' '.join(str(error).split())}") from None
     if {name: tensor.shape for name, tensor in state.items()} != _shapes(features, model, len(labels)):
         raise RecipeError(f"{folder / WEIGHTS} holds weights of another network than {ABOUT} describes")
-    return Pretrained(labels, features, model, state, seen, about)
+    return Pretrained(labels, features, model, state, discriminant, seen, about)
 
 
 def _shapes(features: LevelMelSettings, model: AttentiveSettings, n_classes: int) -> dict[str, torch.Size]:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import CorpusError
-from thymos.features.recordings import make_recordings
+from thymos.features.recordings import Recordings, make_recordings
 from thymos.labels import in_order
 from thymos.models.attentive import EmotionHead, EmotionNetwork, build_encoder, join_networks
+from thymos.models.voice_network import VoiceDescriber
+from thymos.training.decision import Descriptions, Discriminant, fit_across_corpora
 from thymos.training.fit import Epoch
 from thymos.training.fit_recordings import Lesson, fit_recordings, score_recordings
 from thymos.training.recording_batches import Batch
@@ -31,6 +33,8 @@ class PretrainingResult:
     curve: tuple[Epoch, ...]
     validation: list[dict[str, Any]]
     """For each corpus with held-out speakers: its name, recordings, and UAR among its own emotions."""
+    discriminant: Discriminant | None = None
+    """Where the recipe asks for one."""
 
 
 def pretrain(
@@ -93,12 +97,17 @@ def pretrain(
             network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(labels), recipe.training.dropout))
         fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, own_seed, note)
         networks.append(network)
-    network = join_networks(networks) if len(networks) > 1 else networks[0]
+    network = (join_networks(networks) if len(networks) > 1 else networks[0]).eval()
     watched = np.flatnonzero(held_out)
     logits = score_recordings(network, recordings, watched.tolist(), recipe.features) if len(watched) else None
     validation = [] if logits is None else _validation(clips, watched, logits, targets, asked)
-    seen = [clips[i] for i in np.flatnonzero(~held_out)]
-    return PretrainingResult(network.eval(), labels, seen, tuple(curve), validation)
+    trained = np.flatnonzero(~held_out)
+    discriminant = None
+    if recipe.shrinkage is not None:
+        descriptions = _descriptions(network, recordings, trained, recipe)
+        names = [clips[i].corpus for i in trained]
+        discriminant = fit_across_corpora(descriptions, targets[trained], names, recipe.shrinkage)
+    return PretrainingResult(network, labels, [clips[i] for i in trained], tuple(curve), validation, discriminant)
 
 
 def asked_of(clips: Sequence[Clip], labels: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -151,6 +160,18 @@ def _shares(clips: Sequence[Clip], trained: NDArray[np.bool_], recipe: Pretraini
     each = np.array([per_clip[clip.corpus] if used else 0.0 for clip, used in zip(clips, trained, strict=True)])
     shares: NDArray[np.float64] = each / each.sum()
     return shares
+
+
+def _descriptions(
+    network: EmotionNetwork, recordings: Recordings, rows: NDArray[np.int64], recipe: PretrainingRecipe
+) -> Descriptions:
+    """Describe the recordings ``rows`` at all speeds: shape ``(speeds, rows, descriptors)``."""
+    describer = VoiceDescriber(network.encoder, recipe.features).eval()
+    speeds = range(len(recordings.values))
+    with torch.inference_mode():
+        return np.stack(
+            [[describer(recordings.levels(row, speed)).description[0].numpy() for row in rows] for speed in speeds]
+        )
 
 
 def _validation(

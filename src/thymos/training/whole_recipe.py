@@ -48,6 +48,8 @@ class OptimiserSettings(Settings):
 class DiscriminantSettings(Settings):
     """A linear discriminant of what statistics of the voice and an encoder that stays as it is say of recordings."""
 
+    fitted_to: Literal["corpus", "pretraining"] = "corpus"
+    """``pretraining``: the encoder's own discriminant decides, fitted to the corpora that it was pretrained on."""
     shrinkage: float = Field(0.4, ge=0, le=1)
     """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
@@ -113,7 +115,8 @@ class WholeRecipe(Settings):
     @property
     def learns(self) -> bool:
         """Whether anything is fitted to the corpus: the network, or a discriminant."""
-        return self.training.epochs > 0 or self.discriminant is not None
+        fitted = self.discriminant is not None and self.discriminant.fitted_to == "corpus"
+        return self.training.epochs > 0 or fitted
 
     @property
     def transductive(self) -> bool:
@@ -138,5 +141,8 @@ class PretrainingRecipe(Settings):
     """A corpus of n recordings is drawn from in proportion to n to the power of this: 1 as they come, 0 all alike."""
     weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     """Multiplies a corpus's share, by its name; 1 where it is not named."""
+    shrinkage: float | None = Field(None, ge=0, le=1)
+    """Of a linear discriminant that is fitted in the end to descriptions of all recordings that were trained on, and
+    kept with the encoder; None: there is none."""
     validation_speakers: tuple[str, ...] = ()
     """Speakers whose recordings are never trained on, and scored at the end."""

@@ -1,0 +1,88 @@
+"""A linear decision on standardised descriptions of recordings, as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.models.voice_network import SPREADS
+
+Descriptions = NDArray[np.float32]
+"""Shape ``(versions, recordings, descriptors)``: every speed, then distorted copies."""
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """A linear decision on standardised descriptions.
+
+    Attributes:
+        mean: of each descriptor over the training part: shape ``(descriptors,)``.
+        spread: its standard deviation.
+        weights: shape ``(descriptors, classes)``.
+        bias: shape ``(classes,)``.
+    """
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def standardise(self, descriptions: Descriptions) -> NDArray[np.float64]:
+        """Return ``descriptions`` (…, descriptors) with about mean 0 and standard deviation 1, far values drawn in."""
+        standard: NDArray[np.float64] = SPREADS * np.tanh((descriptions - self.mean) / (self.spread * SPREADS))
+        return standard
+
+    def logits(self, descriptions_file: Path, rows: Sequence[int], speeds: int) -> NDArray[np.float64]:
+        """Return the mean logits of some recordings over the first speeds: ``(rows, classes)``."""
+        descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:speeds, list(rows)]
+        of_each: NDArray[np.float64] = self.standardise(descriptions) @ self.weights + self.bias
+        mean: NDArray[np.float64] = of_each.mean(0)
+        return mean
+
+    def among(self, classes: Sequence[int]) -> "Discriminant":
+        """Return the decision among some of the classes alone, in their order."""
+        return replace(self, weights=self.weights[:, list(classes)], bias=self.bias[list(classes)])
+
+
+def fit_across_corpora(
+    descriptions: Descriptions, targets: NDArray[np.int64], corpora: Sequence[str], shrinkage: float
+) -> Discriminant:
+    """Fit a linear discriminant to recordings of several corpora, each counting as much as any other.
+
+    Means and spreads are the mean over corpora; so is the mean of a class, over the corpora that have it. The
+    covariance is the mean over all classes of all corpora of how recordings lie about their class's mean, so what
+    corpora do differently counts as noise. It is shrunk towards a multiple of the identity.
+
+    Args:
+        descriptions: shape ``(versions, recordings, descriptors)``.
+        targets: class of each recording, shape ``(recordings,)``; every class occurs.
+        corpora: whose each recording is.
+        shrinkage: 0 to 1.
+    """
+    names = np.array(corpora)
+    groups = [np.flatnonzero(names == name) for name in sorted(set(corpora))]
+
+    def of(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return descriptions[:, rows].reshape(-1, descriptions.shape[2]).astype(np.float64)
+
+    mean = np.mean([of(rows).mean(0) for rows in groups], axis=0)
+    spread = np.sqrt(np.mean([np.square(of(rows) - mean).mean(0) for rows in groups], axis=0)) + LEAST_SPREAD
+    shape = Discriminant(mean, spread, np.empty(0), np.empty(0))
+    cells: dict[int, list[NDArray[np.float64]]] = {}
+    for rows in groups:
+        for label in np.unique(targets[rows]).tolist():
+            standard = shape.standardise(of(rows[targets[rows] == label]).astype(np.float32))
+            cells.setdefault(label, []).append(standard)
+    means = np.stack([np.mean([cell.mean(0) for cell in cells[label]], axis=0) for label in sorted(cells)])
+    scatters = [
+        (cell - means[label]).T @ (cell - means[label]) / len(cell) for label, own in cells.items() for cell in own
+    ]
+    covariance = np.mean(scatters, axis=0)
+    identity = np.eye(len(covariance)) * np.trace(covariance) / len(covariance)
+    weights = np.linalg.solve((1 - shrinkage) * covariance + shrinkage * identity, means.T)
+    return Discriminant(mean, spread, weights, -0.5 * (means.T * weights).sum(0))
+
+
+LEAST_SPREAD = 1e-6
