@@ -35,6 +35,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "shrinkage 0.25": ("discriminant.shrinkage=0.25",),
     "shrinkage 0.6": ("discriminant.shrinkage=0.6",),
     "trained on the recorded speed only": ("speeds=[1.0]",),
+    "without distorted copies": ("discriminant.distorted_copies=0",),
     "scored as the mean over three speeds": ("discriminant.scored_speeds=3",),
 }
 

@@ -215,5 +215,5 @@ def test_it_leaves_out_what_an_evaluation_leaves_out(
 def test_a_recipe_without_a_discriminant_is_one_sentence(
     benchmark: ModuleType, corpus: Path, encoder: Path, cache: Path
 ) -> None:
-    with pytest.raises(SystemExit, match="recipe zero-shot has no discriminant"):
-        benchmark.measure(arguments(corpus, encoder, cache, recipe="zero-shot", set=[]))
+    with pytest.raises(SystemExit, match="recipe fine-tuned has no discriminant"):
+        benchmark.measure(arguments(corpus, encoder, cache, recipe="fine-tuned", set=[]))
