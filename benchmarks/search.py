@@ -4,7 +4,8 @@
 
 Divides the training part (454 recordings) as inner_choice.py does. What is sought is the mean of the accuracy on random
 parts and on actors left out. Every trial is kept in --storage, an Optuna study: cut short, the same command goes on.
-Writes search.csv (all trials) and search.json (the best one, and how much each setting mattered).
+It needs Optuna: pip install 'thymos[scale]'. Writes search.csv (all trials) and search.json (the best one, and how much
+each setting mattered).
 """
 
 import argparse
