@@ -44,7 +44,7 @@ def pretrained(toy_model: AttentiveSettings, toy_features: LevelMelSettings) -> 
         AttentiveEncoder(toy_model, 1, toy_features.n_bands), EmotionHead(toy_model.embedding, len(labels), 0.1)
     )
     state = dict(network.state_dict())
-    return Pretrained(labels, toy_features, toy_model, state, np.zeros(0, np.int64), {})
+    return Pretrained(labels, toy_features, toy_model, state, None, np.zeros(0, np.int64), {})
 
 
 @pytest.fixture
