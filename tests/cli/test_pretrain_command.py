@@ -15,7 +15,7 @@ from thymos.errors import CorpusError, RecipeError, RunError, ThymosError
 from thymos.training.encoder_file import read_encoder
 
 TINY = [
-    "features.channels=[{window: 512}]", "features.n_bands=16", "model.widths=[4, 8]", "model.blocks=[1, 1]",
+    "features.n_bands=16", "model.widths=[4, 8]", "model.blocks=[1, 1]",
     "model.time_strides=[2, 1]", "model.frame_units=8", "model.attention_units=4", "training.epochs=1",
     "training.batch_size=8", "speeds=[1.0]", "weights={}", "validation_speakers=[]", "training.crop_s=1.0",
     "distortions.freq_width=3", "distortions.time_width=5",
@@ -94,7 +94,7 @@ def test_evaluate_refuses_what_it_has_heard(halves: tuple[Path, Path], encoder: 
 
 
 def test_evaluate_without_an_encoder_is_one_sentence(halves: tuple[Path, Path], tmp_path: Path) -> None:
-    done = evaluate(halves[0], tmp_path / "run", "--recipe", "zero-shot", f"--set=start_from={tmp_path / 'none'}")
+    done = evaluate(halves[0], tmp_path / "run", "--recipe", "fine-tuned", f"--set=start_from={tmp_path / 'none'}")
     assert done.returncode == 2
     assert done.stderr.startswith(f"thymos: {tmp_path / 'none'} holds no pretrained encoder: No such file")
     assert len(done.stderr.splitlines()) == 1

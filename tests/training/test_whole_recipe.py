@@ -66,6 +66,7 @@ def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ("features.channels=[{window: 512}]", "two mel channels and a log channel: shrinkage must be null"),
         ("balance=1.5", "balance: input should be less than or equal to 1, not 1.5"),
         ("weights={emovo: 0}", "weights.emovo: input should be greater than 0, not 0"),
         ("members=2", "unknown key 'members'"),

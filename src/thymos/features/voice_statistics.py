@@ -51,7 +51,7 @@ class VoiceStatistics(nn.Module):
 
     def __init__(self, settings: LevelMelSettings):
         super().__init__()
-        if [channel.scale for channel in settings.channels] != ["mel", "mel", "log"]:
+        if not has_voice_channels(settings):
             raise ValueError("voice statistics need two mel channels and a log channel")
         bands = self.bands = settings.n_bands
         self.register_buffer("cosines", _float32(_dct(bands)), persistent=False)
@@ -140,6 +140,11 @@ class VoiceStatistics(nn.Module):
         before = functional.pad(standard[:, :count], (LAG, 0))[..., : standard.shape[-1]]
         lagged = weighted[:, :count] @ before.transpose(1, 2)
         return torch.cat([together, lagged.flatten(1)], dim=1)
+
+
+def has_voice_channels(settings: LevelMelSettings) -> bool:
+    """Return whether pictures of ``settings`` have the channels that statistics of the voice are made from."""
+    return [channel.scale for channel in settings.channels] == ["mel", "mel", "log"]
 
 
 def _moments(values: Tensor, weights: Tensor) -> Tensor:

@@ -80,7 +80,8 @@ def fit_across_corpora(
         (cell - means[label]).T @ (cell - means[label]) / len(cell) for label, own in cells.items() for cell in own
     ]
     covariance = np.mean(scatters, axis=0)
-    identity = np.eye(len(covariance)) * np.trace(covariance) / len(covariance)
+    # No spread at all, as of single recordings, is still no certainty.
+    identity = np.eye(len(covariance)) * max(np.trace(covariance) / len(covariance), LEAST_SPREAD)
     weights = np.linalg.solve((1 - shrinkage) * covariance + shrinkage * identity, means.T)
     return Discriminant(mean, spread, weights, -0.5 * (means.T * weights).sum(0))
 

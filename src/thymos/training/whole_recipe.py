@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from thymos.features.distortions import DistortionSettings
 from thymos.features.level_mel import LevelMelSettings
+from thymos.features.voice_statistics import has_voice_channels
 from thymos.models.attentive import AttentiveSettings
 from thymos.settings import Settings
 
@@ -146,3 +147,12 @@ class PretrainingRecipe(Settings):
     kept with the encoder; None: there is none."""
     validation_speakers: tuple[str, ...] = ()
     """Speakers whose recordings are never trained on, and scored at the end."""
+
+    @model_validator(mode="after")
+    def _discriminant_has_its_channels(self) -> "PretrainingRecipe":
+        """Said before hours of training, at whose end the discriminant is fitted."""
+        if self.shrinkage is not None and not has_voice_channels(self.features):
+            raise PydanticCustomError(
+                "no_statistics", "a discriminant needs two mel channels and a log channel: shrinkage must be null"
+            )
+        return self
