@@ -92,8 +92,11 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:
 
 def _messages(demuxer: str, block_frames: int) -> Iterator[bytes]:
     # A name that no protocol has: the file is open already, and nothing else shall be.
-    options = {"protocol_whitelist": "none", "format_whitelist": f"{demuxer},mov,matroska", "codec_whitelist": ""}
-    options["codec_whitelist"] = ",".join(sorted(DECODERS))
+    options = {
+        "protocol_whitelist": "none",
+        "format_whitelist": f"{demuxer},mov,matroska",
+        "codec_whitelist": ",".join(sorted(DECODERS)),
+    }
     container = av.open(
         sys.stdin.buffer, "r", format=demuxer, container_options=options, metadata_errors="replace", io_open=_refuse
     )

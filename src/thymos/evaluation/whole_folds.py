@@ -23,7 +23,7 @@ from thymos.evaluation.recording_folds import RecordingTask, Rows, recording_par
 from thymos.evaluation.run import FoldResult
 from thymos.evaluation.workers import Report
 from thymos.features.recordings import Recordings, make_recordings, open_recordings
-from thymos.training.discriminant import decide, describe_recordings, describer, voice_network
+from thymos.training.discriminant import decide, describe_recordings, layout, voice_network
 from thymos.training.encoder_file import WEIGHTS, encoder_folder, read_encoder, resolved
 from thymos.training.fine_tune import fine_tune
 from thymos.training.fit import Epoch
@@ -55,9 +55,12 @@ def check(corpus: Corpus, recipe: WholeRecipe) -> None:
         raise RecipeError(f"the encoder does not know {', '.join(unknown)}, and in 0 training.epochs nothing is learnt")
     if recipe.discriminant is not None:
         try:
-            describer(pretrained)
-            if recipe.discriminant.fitted_to == "pretraining" and (pretrained is None or not pretrained.discriminant):
-                raise RecipeError("the encoder has no discriminant, and discriminant.fitted_to asks for it")
+            descriptors = layout(pretrained)["embedding"][1]
+            own = None if pretrained is None else pretrained.discriminant
+            if recipe.discriminant.fitted_to == "pretraining" and (own is None or len(own.mean) != descriptors):
+                raise RecipeError(
+                    "the encoder has no discriminant of its own that fits, and discriminant.fitted_to asks for it"
+                )
         except ValueError as error:
             raise RecipeError(f"recipe {recipe.name} and its encoder do not go together: {error}") from None
     # Last: who trains and does not test may go on in spite of it.

@@ -11,6 +11,8 @@ from thymos.models.voice_network import SPREADS
 
 Descriptions = NDArray[np.float32]
 """Shape ``(versions, recordings, descriptors)``: every speed, then distorted copies."""
+LEAST_SPREAD = 1e-6
+"""Keeps what never varies from being divided by 0."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,12 @@ def fit_across_corpora(
             standard = shape.standardise(of(rows[targets[rows] == label]).astype(np.float32))
             cells.setdefault(label, []).append(standard)
     means = np.stack([np.mean([cell.mean(0) for cell in cells[label]], axis=0) for label in sorted(cells)])
-    scatters = [
-        (cell - means[label]).T @ (cell - means[label]) / len(cell) for label, own in cells.items() for cell in own
-    ]
-    covariance = np.mean(scatters, axis=0)
+    covariance = np.zeros((len(mean), len(mean)))
+    for label, own in cells.items():
+        for cell in own:
+            covariance += (cell - means[label]).T @ (cell - means[label]) / len(cell)
+    covariance /= sum(map(len, cells.values()))
     # No spread at all, as of single recordings, is still no certainty.
     identity = np.eye(len(covariance)) * max(np.trace(covariance) / len(covariance), LEAST_SPREAD)
     weights = np.linalg.solve((1 - shrinkage) * covariance + shrinkage * identity, means.T)
     return Discriminant(mean, spread, weights, -0.5 * (means.T * weights).sum(0))
-
-
-LEAST_SPREAD = 1e-6

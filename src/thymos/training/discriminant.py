@@ -45,7 +45,7 @@ def describer(pretrained: Pretrained | None) -> VoiceDescriber:
     return VoiceDescriber(encoder, features).eval()
 
 
-def _layout(pretrained: Pretrained | None) -> Layout:
+def layout(pretrained: Pretrained | None) -> Layout:
     """Return where the parts of a description lie."""
     module = describer(pretrained)
     assert pretrained is not None
@@ -155,7 +155,7 @@ def fit_discriminant(
     solver = LinearDiscriminantAnalysis(
         solver="lsqr", shrinkage=settings.shrinkage, priors=np.full(n_classes, 1 / n_classes)
     )
-    used = _columns(settings, _layout(pretrained))
+    used = _columns(settings, layout(pretrained))
     solver.fit(shape.standardise(rows.astype(np.float32))[:, used], np.tile(targets[list(train)], versions))
     weights, bias = np.zeros((len(np.atleast_1d(solver.intercept_)), descriptors)), solver.intercept_
     weights[:, used] = solver.coef_
