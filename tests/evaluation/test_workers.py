@@ -1,8 +1,6 @@
-import multiprocessing
 import os
 import signal
 import time
-from contextlib import closing
 
 import pytest
 
@@ -32,21 +30,6 @@ def test_results_and_reports_arrive(workers):
     results = dict(in_workers(double, [1, 2, 3], workers, threads=1, on_report=said.append))
     assert results == {1: 2, 2: 4, 3: 6}
     assert sorted(said) == ["at 1", "at 2", "at 3"]
-
-
-def wait(task: int, report: Report) -> int:
-    time.sleep(120 * task)
-    return task
-
-
-def test_closing_ends_the_workers_while_an_interruption_is_still_held() -> None:
-    """An exception keeps its frames, and so an open generator: only closing ends the workers then."""
-    others = set(multiprocessing.active_children())
-    with pytest.raises(KeyboardInterrupt) as held, closing(in_workers(wait, [0, 1, 1], 2, threads=1)) as results:
-        for _ in results:
-            raise KeyboardInterrupt
-    assert held.value.__traceback__ is not None
-    assert not set(multiprocessing.active_children()) - others
 
 
 @pytest.mark.parametrize("workers", [1, 2])

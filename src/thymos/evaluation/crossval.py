@@ -1,7 +1,6 @@
 """Cross-validation: fit on the training part of each fold, score its test part, keep every prediction."""
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -50,10 +49,8 @@ def cross_validate(
     missing = replace(protocol, folds=tuple(fold for fold in protocol.folds if not run.is_finished(fold)))
     tasks = method.tasks(corpus, recipe, missing, material, seed)
     if tasks:
-        # Closed here: an interruption in this loop must not wait for workers that only the generator's end would end.
-        with closing(in_workers(method.run, tasks, min(workers, len(tasks)), threads, on_report)) as done:
-            for task, (facts, frame) in done:
-                run.save(task.fold, facts, frame)
-                on_fold(task.fold)
+        for task, (facts, frame) in in_workers(method.run, tasks, min(workers, len(tasks)), threads, on_report):
+            run.save(task.fold, facts, frame)
+            on_fold(task.fold)
     # Read back, so that a run that was cut short and one that was not are made of the same digits.
     return [run.load(fold) for fold in protocol.folds]

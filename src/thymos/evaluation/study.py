@@ -11,7 +11,6 @@ Times apart, what is written does not depend on kills and resumptions, on the nu
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,18 +146,17 @@ class _Running:
         done = {key for keys in waiting.values() for key in keys} - missing.keys()
         if not tasks:
             return
-        with closing(in_workers(run_cell, tasks, self.workers, THREADS, on_death=_killed)) as results:
-            for task, result in results:
-                if isinstance(result, CellFailure):
-                    self._cell_failed(task.key, names[task.key], result.reason)
-                else:
-                    self.store.save(task.key, result)
-                done.add(task.key)
-                self.watcher.on_cell(works[task.key])
-                for row in rows:
-                    ready = row.outer and waiting[row.row.name] <= done
-                    if ready and row.row.name not in self.outcomes:
-                        self._finish(row)
+        for task, result in in_workers(run_cell, tasks, self.workers, THREADS, on_death=_killed):
+            if isinstance(result, CellFailure):
+                self._cell_failed(task.key, names[task.key], result.reason)
+            else:
+                self.store.save(task.key, result)
+            done.add(task.key)
+            self.watcher.on_cell(works[task.key])
+            for row in rows:
+                ready = row.outer and waiting[row.row.name] <= done
+                if ready and row.row.name not in self.outcomes:
+                    self._finish(row)
 
     def _with_pictures(self, cells: list[Cell]) -> Iterable[tuple[Cell, Pictures]]:
         """Yield ``cells`` with their pictures, each kind of which is made once."""

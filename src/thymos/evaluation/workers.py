@@ -5,7 +5,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -33,12 +33,12 @@ def in_workers(
     threads: int,
     on_report: Report = lambda message: None,
     on_death: Callable[[Task], Result] | None = None,
-) -> Generator[tuple[Task, Result]]:
+) -> Iterator[tuple[Task, Result]]:
     """Yield each task with what ``work`` made of it, as they get done.
 
     With one worker the work is done here; else in ``workers`` processes, which import the calling program's main
-    module, so that a script must guard it by ``if __name__ == "__main__"``. The death of this process ends them, an
-    interruption in here, and closing the generator: so close it where a loop over it may be interrupted.
+    module, so that a script must guard it by ``if __name__ == "__main__"``. An interruption, or the death of this
+    process, ends them.
 
     Args:
         work: a function at the top level of a module; its second argument takes messages for ``on_report``.
