@@ -23,8 +23,9 @@ WALK = """
 import pkgutil, thymos.audio, thymos.recognition
 for package in (thymos.audio, thymos.recognition):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        __import__(module.name)
-        print(module.name)
+        if module.name != "thymos.audio.media_worker":  # a program for the extra's decoder, which nothing imports
+            __import__(module.name)
+            print(module.name)
 """
 
 pytestmark = [
