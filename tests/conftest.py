@@ -1,7 +1,8 @@
 """What many tests need: corpora that are there, and sounds that are made."""
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,16 @@ settings.register_profile("thymos", deadline=None)
 settings.load_profile("thymos")
 
 WriteSound = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A shell script's background job ignores Ctrl-C, and so would every process that tests start there."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def existing(folder: Path, what: str) -> Path:

@@ -8,10 +8,10 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 ORDER = (
-    "errors", "labels", "files", "settings", "audio", "recognition", "corpora", "features", "models", "training",
-    "evaluation", "reports", "bench", "cli",
+    "errors", "interruption", "labels", "files", "settings", "audio", "recognition", "corpora", "features", "models",
+    "training", "evaluation", "reports", "bench", "cli",
 )  # fmt: skip
-LIGHT = {"errors", "labels", "files", "settings", "audio", "recognition"}
+LIGHT = {"errors", "interruption", "labels", "files", "settings", "audio", "recognition"}
 HEAVY_LIBRARIES = {"torch", "pandas", "sklearn", "matplotlib", "yaml", "jinja2"}
 
 

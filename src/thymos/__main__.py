@@ -1,6 +1,15 @@
 """``python -m thymos`` is the command ``thymos``."""
 
-from thymos.cli import main
+from thymos.interruption import ending_when_interrupted
+
+
+def main() -> None:
+    """Run the command line, and end by Ctrl-C already while it is imported."""
+    with ending_when_interrupted():
+        from thymos.cli import main as run
+
+        run()
+
 
 if __name__ == "__main__":
     main()

@@ -106,10 +106,8 @@ def test_osc_says_the_same(bundle, speech):
 
 
 def start(bundle: Path, *words: object, **kept: object) -> subprocess.Popen[bytes]:
-    # Where tests run in the background, Ctrl-C may be ignored, and children inherit that.
-    unignored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(bundle, *words), **(pipes | unignored | kept))
+    return subprocess.Popen(command(bundle, *words), **(pipes | kept))
 
 
 def test_answers_come_at_once_and_ctrl_c_ends_with_130(bundle, speech):

@@ -17,8 +17,7 @@ from thymos.cli.show import show
 from thymos.cli.study import study
 from thymos.cli.train import train
 from thymos.errors import ThymosError
-
-INTERRUPTED = 130
+from thymos.interruption import ending_when_interrupted
 
 app = typer.Typer(
     name="thymos",
@@ -57,7 +56,8 @@ def main() -> None:
 
         set_up_process()
     try:
-        app()
+        with ending_when_interrupted():
+            app()
     except ThymosError as error:
         print(f"thymos: {error}", file=sys.stderr)
         sys.exit(2)
@@ -70,9 +70,3 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         print(f"thymos: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer makes this of Ctrl-C, without a word
-            resumable = sys.argv[1:2] in (["evaluate"], ["study"])
-            hint = "; the same command goes on where it stopped" if resumable else ""
-            print(f"thymos: interrupted{hint}", file=sys.stderr)
-        raise
