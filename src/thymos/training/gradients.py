@@ -1,5 +1,10 @@
 """Why an emotion was heard, by the network's gradients: integrated gradients over the pictures of levels.
 
+The network is shown levels beside the recording's own mean. That mean is taken anew at every point of the way: what
+falls silent in one place lifts all others, as it does when a region is taken out of the sound. And the way goes but a
+part of that to quiet: a recording that is quiet everywhere is far from one that lacks a region, and what the network
+says on the way there has little to do with it.
+
 It needs a bundle with weights, since gradients go through the torch network; the shipped graph is explained by
 occlusion (``recognition.explain``), which asks for answers only.
 
@@ -25,17 +30,21 @@ from thymos.recognition.prediction import Method
 from thymos.training.bundle import read_recogniser
 
 STEPS = 32
-"""Points on the way from the quiet picture to the recording's at which the gradient is taken."""
+"""Points on the way from the quieter picture to the recording's at which the gradient is taken."""
 _AT_ONCE = 8
 """Of these points, so many are in memory."""
+WAY = 0.25
+"""The way's length, as a share of that to where all is quiet."""
+_LEAST_POWER = 1e-20
+"""Digital silence has a logarithm, too."""
 
 
 class GradientEffects:
-    """The part of each region in how far the emotion's log-probability is above that of a quiet picture.
+    """The part of each region in how far the emotion's log-probability is above that of a quieter picture.
 
     The parts of all regions add up to that difference. Quiet is, as in occlusion, each band's quiet level in the
-    recording itself. With several speeds, each speed's picture is followed and laid over the recording's own time and
-    frequency.
+    recording itself; the quieter picture is ``WAY`` of the way there. With several speeds, each speed's picture is
+    followed and laid over the recording's own time and frequency.
     """
 
     method: Method = "gradients"
@@ -67,7 +76,7 @@ class GradientEffects:
         pictures = self._pictures(part)
         attributions = self._integrated.attribute(
             pictures,
-            baselines=tuple(map(_quiet, pictures)),
+            baselines=tuple(map(_quieter, pictures)),
             target=label,
             n_steps=STEPS,
             internal_batch_size=_AT_ONCE,
@@ -84,20 +93,19 @@ class GradientEffects:
         return effect
 
     def fall(self, part: Part, label: int) -> float:
-        """Return how far the label's log-probability is above that of the quiet picture: what all effects add up to."""
+        """Return how far the label's log-probability is above the quieter picture's: what all effects add up to."""
         pictures = self._pictures(part)
         with torch.inference_mode():
-            heard, quiet = self._log_probability(*pictures), self._log_probability(*map(_quiet, pictures))
-        return float(heard[0, label] - quiet[0, label])
+            heard, quieter = self._log_probability(*pictures), self._log_probability(*map(_quieter, pictures))
+        return float(heard[0, label] - quieter[0, label])
 
     def _pictures(self, part: Part) -> tuple[Tensor, ...]:
-        """Return the levels of ``part`` at each speed, dB: shapes ``(1, channels, bands, frames)``."""
+        """Return the power of ``part`` at each speed, dB: shapes ``(1, channels, bands, frames)``."""
         heard = Waveform(part.samples, part.rate_hz)
         sounds = [played(heard, speed, part.rate_hz) for speed in self._recogniser.speeds]
         with torch.no_grad():
-            return tuple(
-                self._front_end.levels(torch.from_numpy(np.ascontiguousarray(sound))[None]) for sound in sounds
-            )
+            powers = [self._front_end.power(torch.from_numpy(np.ascontiguousarray(sound))[None]) for sound in sounds]
+            return tuple(10 * torch.log10(power.clamp(min=_LEAST_POWER)) for power in powers)
 
     def _log_probability(self, *pictures: Tensor) -> Tensor:
         """Return log-probabilities ``(batch, classes)``, as the recogniser computes them from all speeds."""
@@ -106,11 +114,19 @@ class GradientEffects:
 
     def _logits(self, pictures: Sequence[Tensor]) -> list[Tensor]:
         network = self._recogniser.network
+        levels = [_beside_mean(power_db).clamp(min=self._recogniser.features.floor_db) for power_db in pictures]
         if isinstance(network, VoiceNetwork):
-            return [network(levels) for levels in pictures]
-        return [network(self._front_end.scale(levels)) for levels in pictures]
+            return [network(picture) for picture in levels]
+        return [network(self._front_end.scale(picture)) for picture in levels]
 
 
-def _quiet(levels: Tensor) -> Tensor:
-    """Return ``levels`` with nothing above each band's quiet level."""
-    return torch.minimum(levels, torch.quantile(levels, QUIET_QUANTILE, dim=-1, keepdim=True))
+def _beside_mean(power_db: Tensor) -> Tensor:
+    """Return power in dB as levels beside the mean power of the first channel, as ``LevelMel`` does."""
+    mean = (10 ** (power_db[:, 0] / 10)).mean(dim=(-2, -1))
+    return power_db - 10 * torch.log10(mean)[:, None, None, None]
+
+
+def _quieter(power_db: Tensor) -> Tensor:
+    """Return ``power_db`` with what is above each band's quiet level brought nearer to it."""
+    quiet = torch.minimum(power_db, torch.quantile(power_db, QUIET_QUANTILE, dim=-1, keepdim=True))
+    return torch.lerp(power_db, quiet, WAY)
