@@ -299,9 +299,22 @@ def test_a_file_that_may_not_be_read_is_named_so(tmp_path: Path) -> None:
 
 
 def test_seeking_to_before_the_start_ends_at_the_start() -> None:
-    file = module._SafeBytes(b"abc")
+    whole = io.BytesIO(b"__abc")
+    whole.seek(2)
+    file = module._FromHere(whole)
     assert file.seek(-1) == 0 and file.seek(-9, io.SEEK_END) == 0 and file.seek(2) == 2
-    assert file.seek(-1, io.SEEK_CUR) == 1 and file.read() == b"bc"
+    assert file.seek(-1, io.SEEK_CUR) == 1 == file.tell() and file.read() == b"bc"
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("CAF", "PCM_16"), *LOSSY],
+)
+def test_an_open_file_begins_where_it_stands(container: str, subtype: str) -> None:
+    content = encoded(voice_like(), container, subtype)
+    file = io.BytesIO(b"something else" + content)
+    file.seek(len(b"something else"))
+    np.testing.assert_array_equal(read_waveform(file).samples, read_waveform(content).samples)
 
 
 @pytest.mark.real

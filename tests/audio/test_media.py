@@ -87,6 +87,14 @@ def test_sound_comes_out_as_it_went_in(suffix, muxer, codec, rate_hz, video, mak
         np.testing.assert_array_equal(np.concatenate(list(sound.blocks)), waveform.samples)
 
 
+def test_an_open_file_begins_where_it_stands(make_tone):
+    for muxer, codec in (("ipod", "alac"), ("caf", "alac")):  # of which libsndfile tries the second
+        content = encoded(make_tone(0.5), muxer, codec, 16_000)
+        file = io.BytesIO(b"something else" + content)
+        file.seek(len(b"something else"))
+        np.testing.assert_array_equal(read_waveform(file).samples, read_waveform(content).samples)
+
+
 def test_channels_are_averaged_as_those_of_other_files_are(make_tone):
     left = make_tone(1.0, 48_000)
     stereo = np.stack([left, np.float32(0.5) * left[::-1]])

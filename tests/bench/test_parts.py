@@ -15,7 +15,7 @@ from rich.console import Console
 from thymos.bench.child import BenchError, NotInstalledError, run_child
 from thymos.bench.machine import Machine, peak_memory_mb, this_machine
 from thymos.bench.published_shapes import SHAPES, Shape, SpeechTransformer, _buckets
-from thymos.bench.report import IMPORT, OWN, Report, Row, aims, percentile, timed_row
+from thymos.bench.report import IMPORT, OWN, Report, Row, aims, timed_row
 from thymos.bench.sound import RATE_HZ, RepeatedWav, joined, make_clips
 from thymos.bench.tables import BEGIN, END, headline, markdown, rich_tables, write_report
 
@@ -105,12 +105,6 @@ def test_few_recordings_are_heard_again_and_long_ones_cut(tmp_path, write_sound,
     (tmp_path / "empty").mkdir()
     with pytest.raises(BenchError, match="no recordings"):
         make_clips([str(tmp_path / "empty")], 1, tmp_path)
-
-
-@pytest.mark.parametrize("share", [0, 37, 50, 95, 100])
-def test_percentiles_are_numpys(share):
-    values = sorted(np.random.default_rng(1).random(23))
-    assert percentile(values, share) == pytest.approx(np.percentile(values, share))
 
 
 def test_a_row_is_for_a_second_of_sound():

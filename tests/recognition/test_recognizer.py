@@ -258,7 +258,7 @@ def test_many_may_be_left_early(recognizer, spoken):
         (([0.0], 16_000), "not of a numpy array"),
         (b"", "is empty"),
         (b"text", "not sound"),
-        (2**30, "is a int, not a path"),
+        (2**30, "is an int, not a path"),
         (None, "is a NoneType"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.decode import open_sound
-from thymos.audio.sound import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source, check_samples
+from thymos.audio.sound import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source, check_samples, no_source
 from thymos.errors import AudioError
 
 Array = tuple[NDArray[Any], int]
@@ -50,9 +50,7 @@ def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iter
         return
     # An integer would be taken for the number of an open file, and that be closed in the end.
     if not isinstance(source, str | os.PathLike | bytes) and not hasattr(source, "read"):
-        raise AudioError(
-            f"is a {type(source).__name__}, not a path, bytes, an open binary file, or (array, rate in Hz)"
-        )
+        raise no_source(source, "a path, bytes, an open binary file, or (array, rate in Hz)")
     with open_sound(source, replace(limits, max_decoded_bytes=1 << 62)) as sound:
         yield SoundBlocks(sound.info.rate_hz, _within_bounds(sound.blocks, sound.info.rate_hz))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import soundfile
@@ -17,7 +18,7 @@ import soundfile
 from thymos.audio.media import HEAD_BYTES, MediaKind, media_kind, open_media
 from thymos.audio.sound import BLOCK_FRAMES as BLOCK_FRAMES
 from thymos.audio.sound import DEFAULT_LIMITS as DEFAULT_LIMITS
-from thymos.audio.sound import UNKNOWN_FRAMES, Sound, check_samples, watched
+from thymos.audio.sound import UNKNOWN_FRAMES, Sound, check_samples, no_source, watched
 from thymos.audio.sound import AudioInfo as AudioInfo
 from thymos.audio.sound import Limits as Limits
 from thymos.audio.sound import Samples as Samples
@@ -86,7 +87,7 @@ def read_waveform_and_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> t
 
 @contextmanager
 def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[Sound]:
-    """Open ``source`` for decoding block by block, as its blocks are asked for.
+    """Open ``source`` for decoding block by block, as its blocks are asked for; a file object from where it stands.
 
     Raises:
         AudioError: here, if it cannot be opened or its header is outside ``limits``; from the blocks, if it is damaged
@@ -119,7 +120,7 @@ def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[Soun
 
 
 def _head_and_size(source: Source) -> tuple[bytes, int]:
-    """Return the first bytes of ``source``, and how many it has; a file object stays where it was."""
+    """Return the first bytes of ``source``, and how many it has; a file object stays where it was, its beginning."""
     if isinstance(source, bytes):
         return source[:HEAD_BYTES], len(source)
     try:
@@ -128,34 +129,58 @@ def _head_and_size(source: Source) -> tuple[bytes, int]:
                 return file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size
         position = source.tell()
         head = source.read(HEAD_BYTES)
-        n_bytes = source.seek(0, io.SEEK_END)
+        n_bytes = source.seek(0, io.SEEK_END) - position
         source.seek(position)
     except OSError as error:
         raise AudioError(f"cannot be opened: {error}") from None
     except (AttributeError, TypeError):
-        raise AudioError(f"is a {type(source).__name__}, not a path, bytes or a file object") from None
+        raise no_source(source, "a path, bytes or a file object") from None
     if not isinstance(head, bytes):
         raise AudioError("is a file that is open as text; open it in binary mode")
     return head, n_bytes
 
 
-class _SafeBytes(io.BytesIO):
-    """Bytes as a file. Damaged sound makes libsndfile seek to before its start, which a plain one complains about."""
+class _FromHere:
+    """An open file as if it began where it stands now.
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        from_start = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}[whence]
-        return super().seek(max(0, from_start))
+    libsndfile takes some formats' offsets from the file's own beginning. Damaged sound makes it seek to before that,
+    which Python's files complain about: this one stays at its beginning.
+    """
+
+    def __init__(self, file: IO[bytes]):
+        self._file, self._start = file, file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_SET:
+            wanted = self._start + offset
+        elif whence == io.SEEK_CUR:
+            wanted = self._file.tell() + offset
+        else:
+            wanted = self._file.seek(0, io.SEEK_END) + offset
+        return self._file.seek(max(self._start, wanted)) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
 
 
 def _open(source: Source) -> soundfile.SoundFile:
+    """Open ``source`` by libsndfile; if it cannot be, a file object stays where it was."""
     try:
-        return soundfile.SoundFile(_SafeBytes(source) if isinstance(source, bytes) else source)
+        if isinstance(source, str | os.PathLike):
+            return soundfile.SoundFile(source)
+        file = _FromHere(io.BytesIO(source) if isinstance(source, bytes) else source)
+        try:
+            return soundfile.SoundFile(file)
+        except soundfile.LibsndfileError:
+            file.seek(0)
+            raise
     except soundfile.LibsndfileError as error:
         raise AudioError(_plain_reason(error.error_string) + _size_if_tiny(source)) from None
     except OSError as error:
         raise AudioError(f"cannot be opened: {error}") from None
-    except TypeError:
-        raise AudioError(f"is a {type(source).__name__}, not a path, bytes or a file object") from None
 
 
 def _check_is_file_with_content(path: Path) -> None:

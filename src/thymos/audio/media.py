@@ -95,6 +95,8 @@ def media_kind(head: bytes) -> MediaKind | None:
 def open_media(source: Source, kind: MediaKind) -> Iterator[Sound]:
     """Open ``source``, a file of ``kind``, for decoding its (best) sound track block by block.
 
+    A file object is read from where it stands.
+
     Packets that cannot be decoded are left out, as players do, unless they are more than the others.
 
     Raises:
@@ -130,7 +132,6 @@ def _as_file(source: Source) -> Iterator[IO[bytes]]:
         if isinstance(source, bytes):
             copy.write(source)
         else:
-            source.seek(0)
             shutil.copyfileobj(source, copy)
         copy.flush()
         copy.seek(0)

@@ -96,6 +96,13 @@ def check_density(frames: int, rate_hz: int, n_bytes: int) -> None:
         )
 
 
+def no_source(source: object, wanted: str) -> AudioError:
+    """Return what to raise where ``source`` is not what is ``wanted``: nothing that sound is read from."""
+    name = type(source).__name__
+    article = "an" if name[0] in "aeiouAEIOU" else "a"
+    return AudioError(f"is {article} {name}, not {wanted}")
+
+
 def watched(sound: Sound, limits: Limits, n_bytes: int) -> Sound:
     """Return ``sound`` with what was checked of its header checked again of what has been decoded."""
     info = sound.info

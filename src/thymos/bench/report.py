@@ -1,8 +1,9 @@
 """The result of ``thymos bench``: rows of measurements, what compares them, and what was aimed at."""
 
-import math
 from collections.abc import Sequence
 from typing import Literal
+
+import numpy as np
 
 from thymos.bench.machine import Machine
 from thymos.settings import Settings
@@ -141,30 +142,23 @@ def timed_row(
         note: for people.
     """
     work = sound_s or [1.0] * len(wall_s)
-    walls = sorted(1000 * wall / one for wall, one in zip(wall_s, work, strict=True))
+    walls = [1000 * wall / one for wall, one in zip(wall_s, work, strict=True)]
     known = [(cpu, one) for cpu, one in zip(cpu_s, work, strict=True) if cpu is not None]
-    cpus = sorted(1000 * cpu / one for cpu, one in known)
+    cpus = [1000 * cpu / one for cpu, one in known]
     return Row(
         part=part,
         name=name,
         repeats=len(walls),
-        median_ms=percentile(walls, 50),
-        p95_ms=percentile(walls, 95) if len(walls) > 1 else None,
-        p99_ms=percentile(walls, 99) if len(walls) >= 100 else None,
-        cpu_ms=percentile(cpus, 50) if cpus else None,
+        median_ms=float(np.median(walls)),
+        p95_ms=float(np.percentile(walls, 95)) if len(walls) > 1 else None,
+        p99_ms=float(np.percentile(walls, 99)) if len(walls) >= 100 else None,
+        cpu_ms=float(np.median(cpus)) if cpus else None,
         sound_s=sum(sound_s) if sound_s else None,
         real_time=sum(sound_s) / sum(wall_s) if sound_s else None,
         real_time_cpu=sum(one for _, one in known) / sum(cpu for cpu, _ in known) if sound_s and known else None,
         peak_mb=peak_mb,
         note=note,
     )
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return a percentile of ``ordered`` (ascending, not empty), interpolated between neighbours."""
-    place = share / 100 * (len(ordered) - 1)
-    low, high = math.floor(place), math.ceil(place)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
 
 def _s(milliseconds: float | None) -> str:
