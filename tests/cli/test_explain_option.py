@@ -1,5 +1,6 @@
 """``thymos predict --explain``: a picture for each recording that is heard, and one sentence where that cannot be."""
 
+import dataclasses
 import importlib.util
 import shutil
 import subprocess
@@ -104,6 +105,19 @@ def test_gradients_say_what_they_need(bundle, sounds, tmp_path, missing):
     assert f"the library {missing}: pip install 'thymos[explain]'\n" in without.stderr
     alone = run(WITHOUT_TORCH, clip, "--explain-method", "gradients", cwd=tmp_path)
     assert alone.returncode == 2 and "--explain-method says how --explain finds" in alone.stderr
+
+
+@pytest.mark.parametrize("method", ["occlusion", "gradients"])
+def test_the_scale_of_effects_is_no_longer_than_its_picture(method):
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    evidence = Evidence(np.linspace(0.1, 1.9, 10), np.tile([0.7, 0.3], (10, 1)))
+    explanation = explain_part(
+        lambda samples: np.array([0.9, 0.1]), Part(sound, 16_000), evidence, ("anger", "fear"), None, "toy"
+    )
+    figure = explanation_figure(dataclasses.replace(explanation, method=method), "call.wav")
+    figure.draw_without_rendering()
+    label = figure.axes[-1].yaxis.label.get_window_extent()
+    assert label.height < 1.1 * figure.axes[2].get_window_extent().height
 
 
 def test_the_picture_says_what_it_shows(tmp_path):

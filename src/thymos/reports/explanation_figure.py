@@ -22,7 +22,7 @@ LEAST_REACH = 0.05
 """The colours' end is no smaller an effect than this: where nothing matters, nothing shall look as if it did."""
 _EFFECT = {
     "occlusion": "fall of ln p without the region",
-    "gradients": "the region's part in ln p, by integrated gradients",
+    "gradients": "the region's part in ln p",
 }
 _DEPTH_DB = 65.0
 _OPACITY = 0.72
