@@ -208,7 +208,8 @@ def as_markdown(found: dict[str, Any]) -> str:
         f"{row['mean_move']:.4f} | {row['largest_move']:.4f} | {row['other_emotion']} | {row['right']} |"
         for row in found["rows"]
     ]
-    whole = f"From file to answer, `Recognizer.predict` with the shipped graph takes {found['whole_ms_cpu']:.2f} ms of CPU time."
+    whole_ms = found["whole_ms_cpu"]
+    whole = f"From file to answer, `Recognizer.predict` with the shipped graph takes {whole_ms:.2f} ms of CPU time."
     return "\n".join([*lines, "", whole, "", f"`{found['command']}`", ""])
 
 

@@ -1,4 +1,4 @@
-"""The measurement of graphs in fewer bits: its variants are what they are called, and answer nearly as the shipped one."""
+"""Graphs in fewer bits: they are what they are called, and answer nearly as the shipped one."""
 
 import importlib.util
 from pathlib import Path
