@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thymos.training.decision import Discriminant, fit_across_corpora
+from thymos.training.decision import Discriminant, fit_across_corpora, fit_to_versions
 
 CORPORA = ("greek",) * 40 + ("dutch",) * 12
 TARGETS = np.array([0, 1, 2, 3] * 10 + [0, 1] * 6)
@@ -66,3 +66,12 @@ def test_standard_values_are_drawn_in() -> None:
     shape = Discriminant(np.array([3.0, -1.0]), np.array([0.5, 4.0]), np.empty(0), np.empty(0))
     found = shape.standardise(np.array([[3.05, -1.0], [1e9, -1e9]], np.float32))
     np.testing.assert_allclose(found, [[0.1, 0], [2, -2]], atol=1e-3)
+
+
+def test_a_version_with_twice_the_share_counts_as_if_it_were_there_twice(descriptions: NDArray[np.float32]) -> None:
+    found = fit_to_versions(descriptions, TARGETS, np.array([2 / 3, 1 / 3]), 0.3)
+    twice = fit_to_versions(descriptions[[0, 0, 1]], TARGETS, np.full(3, 1 / 3), 0.3)
+    for name in ("mean", "spread", "weights", "bias"):
+        np.testing.assert_allclose(getattr(found, name), getattr(twice, name), rtol=1e-6, atol=1e-9)
+    alike = fit_to_versions(descriptions, TARGETS, np.full(2, 1 / 2), 0.3)
+    assert not np.allclose(found.weights, alike.weights, atol=1e-2)

@@ -275,6 +275,21 @@ def test_it_is_fitted_to_every_speed(file: Path, pretrained: Pretrained, tmp_pat
     assert not np.array_equal(after.weights, before.weights)
 
 
+def test_recordings_as_they_are_count_as_much_as_is_asked_for(file: Path, pretrained: Pretrained) -> None:
+    found = fit_discriminant(recipe(recorded_share=0.8), pretrained, file, TARGETS, TRAIN)
+    of_each = np.load(file)[:, TRAIN].astype(np.float64).mean(1)
+    np.testing.assert_allclose(found.mean, np.array([0.8, 0.1, 0.1]) @ of_each, rtol=1e-9)
+    alike = fit_discriminant(recipe(recorded_share=1 / 3), pretrained, file, TARGETS, TRAIN)
+    usual = fit_discriminant(recipe(), pretrained, file, TARGETS, TRAIN)
+    np.testing.assert_allclose(alike.weights, usual.weights, rtol=1e-6, atol=1e-9)
+
+
+def test_of_one_version_alone_that_is_all(file: Path, pretrained: Pretrained, tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.load(file)[:1])
+    with_share = fit_discriminant(recipe(recorded_share=0.8), pretrained, tmp_path / "one.npy", TARGETS, TRAIN)
+    assert_same(with_share, fit_discriminant(recipe(), pretrained, tmp_path / "one.npy", TARGETS, TRAIN))
+
+
 @pytest.mark.parametrize("parts", [("statistics",), ("embedding",)])
 def test_parts_that_are_left_out_have_no_weight(
     file: Path, pretrained: Pretrained, tmp_path: Path, parts: tuple[str, ...]

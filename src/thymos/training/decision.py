@@ -48,6 +48,34 @@ class Discriminant:
         return replace(self, weights=self.weights[:, list(classes)], bias=self.bias[list(classes)])
 
 
+def fit_to_versions(
+    descriptions: Descriptions, targets: NDArray[np.int64], shares: NDArray[np.float64], shrinkage: float
+) -> Discriminant:
+    """Fit a linear discriminant with equal priors to recordings in several versions, each a recording of its own.
+
+    The covariance is the mean over classes of how recordings lie about their class's mean, shrunk towards a multiple of
+    the identity.
+
+    Args:
+        descriptions: shape ``(versions, recordings, descriptors)``.
+        targets: class of each recording, shape ``(recordings,)``; every class occurs.
+        shares: how much each version counts, shape ``(versions,)``; their sum is 1.
+        shrinkage: 0 to 1.
+    """
+    mean = shares @ descriptions.mean(1, dtype=np.float64)
+    spread = np.sqrt(shares @ np.square(descriptions - mean).mean(1)) + LEAST_SPREAD
+    shape = Discriminant(mean, spread, np.empty(0), np.empty(0))
+    means, covariance = [], np.zeros((len(mean), len(mean)))
+    classes = np.unique(targets)
+    for label in classes:
+        own = shape.standardise(descriptions[:, targets == label])
+        means.append(shares @ own.mean(1))
+        weighted = (own - means[-1]) * np.sqrt(shares / own.shape[1])[:, None, None]
+        flat = weighted.reshape(-1, len(mean))
+        covariance += flat.T @ flat / len(classes)
+    return _decide(shape, np.stack(means), covariance, shrinkage)
+
+
 def fit_across_corpora(
     descriptions: Descriptions, targets: NDArray[np.int64], corpora: Sequence[str], shrinkage: float
 ) -> Discriminant:
@@ -83,7 +111,14 @@ def fit_across_corpora(
         for cell in own:
             covariance += (cell - means[label]).T @ (cell - means[label]) / len(cell)
     covariance /= sum(map(len, cells.values()))
+    return _decide(shape, means, covariance, shrinkage)
+
+
+def _decide(
+    shape: Discriminant, means: NDArray[np.float64], covariance: NDArray[np.float64], shrinkage: float
+) -> Discriminant:
+    """Return the discriminant of classes with these means, ``(classes, descriptors)``, and one covariance."""
     # No spread at all, as of single recordings, is still no certainty.
     identity = np.eye(len(covariance)) * max(np.trace(covariance) / len(covariance), LEAST_SPREAD)
-    weights = np.linalg.solve((1 - shrinkage) * covariance + shrinkage * identity, means.T)
-    return Discriminant(mean, spread, weights, -0.5 * (means.T * weights).sum(0))
+    weights: NDArray[np.float64] = np.linalg.solve((1 - shrinkage) * covariance + shrinkage * identity, means.T)
+    return replace(shape, weights=weights, bias=-0.5 * (means.T * weights).sum(0))

@@ -19,7 +19,7 @@ from thymos.features.recordings import Recordings
 from thymos.files import whole_file
 from thymos.models.attentive import build_encoder
 from thymos.models.voice_network import VoiceDescriber, VoiceNetwork
-from thymos.training.decision import LEAST_SPREAD, Descriptions, Discriminant
+from thymos.training.decision import Descriptions, Discriminant, fit_to_versions
 from thymos.training.encoder_file import WEIGHTS, Pretrained
 from thymos.training.whole_recipe import DiscriminantSettings, WholeRecipe
 
@@ -144,24 +144,24 @@ def fit_discriminant(
         targets: class of each recording, shape ``(recordings,)``.
         train: which recordings it is fitted to; every class occurs among them.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
     settings = recipe.discriminant or DiscriminantSettings()
-    descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:, list(train)]
-    versions, _, descriptors = descriptions.shape
-    n_classes = int(targets.max()) + 1
-    rows = descriptions.reshape(-1, descriptors).astype(np.float64)
-    shape = Discriminant(rows.mean(0), rows.std(0) + LEAST_SPREAD, np.empty(0), np.empty(0))
-    solver = LinearDiscriminantAnalysis(
-        solver="lsqr", shrinkage=settings.shrinkage, priors=np.full(n_classes, 1 / n_classes)
-    )
     used = _columns(settings, layout(pretrained))
-    solver.fit(shape.standardise(rows.astype(np.float32))[:, used], np.tile(targets[list(train)], versions))
-    weights, bias = np.zeros((len(np.atleast_1d(solver.intercept_)), descriptors)), solver.intercept_
-    weights[:, used] = solver.coef_
-    if n_classes == 2:  # the solver keeps one difference of logits
-        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-    return Discriminant(shape.mean, shape.spread, weights.T, bias)
+    # Read recording by recording, then taken apart: a list beside a list of columns would be read value by value.
+    descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:, list(train)]
+    shares = _shares(settings, len(descriptions))
+    fitted = fit_to_versions(descriptions[:, :, used], targets[list(train)], shares, settings.shrinkage)
+    descriptors = descriptions.shape[2]
+    mean, spread, weights = np.zeros(descriptors), np.ones(descriptors), np.zeros((descriptors, len(fitted.bias)))
+    mean[used], spread[used], weights[used] = fitted.mean, fitted.spread, fitted.weights
+    return Discriminant(mean, spread, weights, fitted.bias)
+
+
+def _shares(settings: DiscriminantSettings, versions: int) -> NDArray[np.float64]:
+    """Return how much each version counts: all alike, or the first as much as is asked for."""
+    if settings.recorded_share is None or versions == 1:
+        return np.full(versions, 1 / versions)
+    others = (1 - settings.recorded_share) / (versions - 1)
+    return np.array([settings.recorded_share] + [others] * (versions - 1))
 
 
 def _columns(settings: DiscriminantSettings, layout: Layout) -> NDArray[np.int64]:

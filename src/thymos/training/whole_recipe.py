@@ -54,6 +54,9 @@ class DiscriminantSettings(Settings):
     shrinkage: float = Field(0.4, ge=0, le=1)
     """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
+    recorded_share: float | None = Field(None, gt=0, lt=1)
+    """How much recordings at the first speed count where the discriminant is fitted; other speeds and distorted copies
+    share the rest. None: all versions count alike."""
     parts: tuple[Literal["statistics", "embedding"], ...] = Field(("statistics", "embedding"), min_length=1)
     """What of a recording's description is decided on: statistics of the voice, and the encoder's embedding."""
     distorted_copies: NonNegativeInt = 0
