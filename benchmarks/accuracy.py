@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from thymos.cli.console import cores, default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.errors import MissingExtraError
@@ -39,10 +41,14 @@ class Row:
     shuffled: bool = False
     repeats: int | None = None
     """None: as ``PROTOCOLS`` says."""
+    seed: int | None = None
+    """None: as --seed says."""
 
 
+SEEDED = "thymos, copies drawn with seed "
 ROWS = (
     Row("thymos"),
+    *(Row(f"{SEEDED}{seed}", protocols=("EmoBox fold 1",), seed=seed) for seed in range(1, 5)),
     Row("openSMILE ComParE, linear SVM", "functionals-svm"),
     Row("zero-shot: never fitted to AESDD", "zero-shot", protocols=("speaker",)),
     Row("labels shuffled", shuffled=True, protocols=("recording", "speaker"), repeats=1),
@@ -50,6 +56,7 @@ ROWS = (
     Row("statistics of the voice alone", changes=("discriminant.parts=[statistics]",), repeats=1),
     Row("embedding alone", changes=("discriminant.parts=[embedding]",), repeats=1),
     Row("scored as the mean over three speeds", changes=("discriminant.scored_speeds=3",), repeats=1),
+    Row("all versions alike", changes=("discriminant.recorded_share=null",), repeats=1),
     Row("without distorted copies", changes=("discriminant.distorted_copies=0",), repeats=1),
 )  # fmt: skip
 
@@ -67,7 +74,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
                 load_recipe(row.recipe, [*row.changes, *args.set]),
                 f"file:{args.protocols}" if kind == "file" else kind,
                 repeats=row.repeats or repeats,
-                seed=args.seed,
+                seed=args.seed if row.seed is None else row.seed,
                 shuffled_labels=row.shuffled,
                 threads=args.threads,
             )
@@ -105,6 +112,13 @@ def as_markdown(found: list[dict[str, Any]]) -> str:
         cells = [_cell(row["summary"][name]) for name in ("accuracy", "uar")]
         folds = f"{row['protocol']}, {row['repeats']} × {row['folds'] // row['repeats']}"
         lines.append(f"| {row['row']} | {folds} | {' | '.join(cells)} |")
+    seeds = [row for row in found if row["protocol"] == "EmoBox fold 1" and row["row"].startswith(("thymos", SEEDED))]
+    if len(seeds) > 1:
+        each = 100 * np.array([row["summary"]["accuracy"]["mean"] for row in seeds])
+        lines += [
+            "",
+            f"`thymos`, EmoBox fold 1, mean ± sd over {len(each)} seeds: {each.mean():.1f} ± {each.std(ddof=1):.1f}.",
+        ]
     lines += ["", "Accuracy of `thymos` by actor:", ""]
     own = [row for row in found if row["row"] == "thymos"]
     speakers = [speaker["speaker"] for speaker in own[0]["per_speaker"]] if own else []

@@ -62,7 +62,7 @@ def accuracies(part: Corpus, changes: tuple[str, ...], protocol: str, cache_dir:
     """Return the accuracy of each inner fold."""
     recipe = load_recipe("thymos", changes)
     divided = apply_protocol(part, protocol, 3, DIVISIONS if protocol == "take" else 1, DIVISION_SEED)
-    material = whole_folds.prepare(part, recipe, cache_dir, lambda: None, 2)
+    material = whole_folds.prepare(part, recipe, cache_dir, lambda: None, 2, 0)
     scores = []
     for task in whole_folds.tasks(part, recipe, divided, material, 0):
         _, frame = whole_folds.run_whole_fold(task, lambda message: None)

@@ -83,7 +83,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     protocol = apply_protocol(corpus, args.protocol, 5, 1, args.seed)
     whole_folds.check(corpus, recipe)
     settings, pretrained = resolved(recipe)
-    material = whole_folds.prepare(corpus, recipe, cache_dir, lambda: None, 2)
+    material = whole_folds.prepare(corpus, recipe, cache_dir, lambda: None, 2, args.seed)
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     labels = corpus.emotions
     targets = np.array([labels.index(clip.emotion) for clip in corpus.clips])

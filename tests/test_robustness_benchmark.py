@@ -137,7 +137,7 @@ def test_it_hears_at_the_speeds_that_are_scored_and_means_their_logits(
     assert heard_at == {(1.0, 0.9)}
     recipe, pretrained = resolved(load_recipe("thymos", changes(encoder)))
     opened = open_corpus(str(corpus), cache)
-    file = prepare(opened, recipe, cache, lambda: None, 1).descriptions_file
+    file = prepare(opened, recipe, cache, lambda: None, 1, 0).descriptions_file
     assert file is not None
     targets = np.array([opened.emotions.index(clip.emotion) for clip in opened.clips])
     fitted = fit_discriminant(recipe, pretrained, file, targets, range(len(targets)))

@@ -93,7 +93,7 @@ def test_predictions_are_those_of_a_discriminant_of_the_training_part(
         return fit_discriminant(plan.recipe, pretrained, file, targets, train).logits(file, scored, 2)
 
     protocol = apply_protocol(corpus, "speaker")
-    material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1)
+    material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1, 0)
     made = whole_folds.tasks(corpus, plan.recipe, protocol, material, 0)
     temperatures = []
     for fold, task, told in zip(protocol.folds, made, results(run)["folds"], strict=True):
@@ -137,7 +137,7 @@ def test_results_tell_what_was_fitted_and_what_calibration_was_worth(
 def test_a_task_can_go_to_a_worker_and_says_all_it_needs(
     corpus: Corpus, plan: EvaluationPlan, tones_cache: Path, run: Path
 ) -> None:
-    material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1)
+    material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1, 0)
     made = whole_folds.tasks(corpus, plan.recipe, apply_protocol(corpus, "speaker"), material, 0)
     told: list[Any] = []
     facts, frame = whole_folds.run_whole_fold(pickle.loads(pickle.dumps(made))[3], told.append)
@@ -216,7 +216,7 @@ def test_every_setting_matters(
 def test_steps_are_recordings_read_and_then_described(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
     for time in ("read", "found in the cache"):
         told: list[None] = []
-        whole_folds.prepare(corpus, recipe(), tmp_path, lambda told=told: told.append(None), 1)
+        whole_folds.prepare(corpus, recipe(), tmp_path, lambda told=told: told.append(None), 1, 0)
         assert len(told) == whole_folds.steps(corpus, recipe()) == 2 * len(corpus.clips), time
 
 

@@ -65,7 +65,7 @@ def made(corpus: Corpus, recipe: Recipe, tones_cache: Path) -> Made:
 
 
 def descriptions(corpus: Corpus, recipe: WholeRecipe, cache: Path) -> Path:
-    file = whole_folds.prepare(corpus, recipe, cache, lambda: None, 1).descriptions_file
+    file = whole_folds.prepare(corpus, recipe, cache, lambda: None, 1, 0).descriptions_file
     assert file is not None
     return file
 
@@ -123,7 +123,7 @@ def test_it_knows_what_is_familiar(made: Made, corpus: Corpus, recipe: Recipe, t
     familiarity, about = made.recogniser.familiarity
     assert about.rows == 27
     assert about.threshold == familiarity.threshold > 0
-    recordings = whole_folds.prepare(corpus, recipe(), tones_cache, lambda: None, 1).recordings
+    recordings = whole_folds.prepare(corpus, recipe(), tones_cache, lambda: None, 1, 0).recordings
     network = made.recogniser.network
     assert isinstance(network, VoiceNetwork)
     with torch.inference_mode():

@@ -75,7 +75,7 @@ def test_inner_parts_divide_the_training_part_by_the_same_rule(
     tones: Corpus, tones_cache: Path, plan: EvaluationPlan
 ) -> None:
     protocol = apply_protocol(tones, "speaker")
-    material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1)
+    material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1, 0)
     made = whole_folds.tasks(tones, plan.recipe, protocol, material, 0)
     assert len({task.seed for task in made}) == len(made) == 4
     for task in made:
@@ -92,7 +92,7 @@ def test_the_temperature_is_that_of_networks_that_have_not_heard_the_inner_parts
     tones: Corpus, tones_cache: Path, plan: EvaluationPlan, run: Path
 ) -> None:
     protocol = apply_protocol(tones, "speaker")
-    material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1)
+    material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1, 0)
     task = whole_folds.tasks(tones, plan.recipe, protocol, material, 0)[0]
     recordings, targets, logits = material.recordings, np.array(task.targets), []
     with torch_threads(1):

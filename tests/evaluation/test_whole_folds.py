@@ -106,7 +106,7 @@ def test_one_fold_alone_is_that_fold_of_the_whole(corpus, plan, cache, run, tmp_
 
 def test_a_task_can_go_to_a_worker_and_says_all_it_needs(corpus, plan, cache, run) -> None:
     protocol = apply_protocol(corpus, "recording", 3)
-    material = whole_folds.prepare(corpus, plan.recipe, cache, lambda: None, 1)
+    material = whole_folds.prepare(corpus, plan.recipe, cache, lambda: None, 1, 0)
     task = pickle.loads(pickle.dumps(whole_folds.tasks(corpus, plan.recipe, protocol, material, 0)))[1]
     told: list[Any] = []
     with torch_threads(1):  # as the run had: another number adds in another order

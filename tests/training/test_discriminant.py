@@ -117,6 +117,9 @@ def test_distorted_copies_come_after_the_speeds_and_are_the_same_each_time(
     assert not np.allclose(found[SPEEDS], found[SPEEDS + 1], atol=1e-2)
     again = np.load(describe_recordings(recordings, noisy, pretrained, tmp_path / "two"))
     np.testing.assert_array_equal(again, found)
+    other = np.load(describe_recordings(recordings, noisy, pretrained, tmp_path / "one", seed=1))
+    np.testing.assert_array_equal(other[:SPEEDS], plain)
+    assert not np.allclose(other[SPEEDS:], found[SPEEDS:], atol=1e-2)
     quiet = recipe(distorted_copies=2).model_copy(update={"distortions": NOTHING})
     unchanged = np.load(describe_recordings(recordings, quiet, pretrained, tmp_path / "one"))
     for recording in range(len(TARGETS)):

@@ -101,7 +101,7 @@ def evaluate(
     if resumed == len(protocol.folds) and (before := run.results()) is not None:
         return before
     watcher.on_pictures(method.steps(corpus, plan.recipe))
-    material = method.prepare(corpus, plan.recipe, cache_dir, watcher.on_picture, workers * plan.threads)
+    material = method.prepare(corpus, plan.recipe, cache_dir, watcher.on_picture, workers * plan.threads, plan.seed)
     features_wall_s = time.perf_counter() - started
     watcher.on_folds(len(protocol.folds), method.epochs(plan.recipe))
     fold_results = cross_validate(

@@ -62,9 +62,12 @@ def steps(corpus: Corpus, recipe: FunctionalsRecipe) -> int:
 
 
 def prepare(
-    corpus: Corpus, recipe: FunctionalsRecipe, cache_dir: Path, advance: Callable[[], None], threads: int
+    corpus: Corpus, recipe: FunctionalsRecipe, cache_dir: Path, advance: Callable[[], None], threads: int, seed: int
 ) -> list[Path]:
-    """Return the files of the functionals of ``corpus``, in the order of its clips; see ``make_functionals``."""
+    """Return the files of the functionals of ``corpus``, in the order of its clips; see ``make_functionals``.
+
+    Nothing is drawn, so ``seed`` changes nothing.
+    """
     return make_functionals(corpus, recipe.features, cache_dir, advance, threads)
 
 

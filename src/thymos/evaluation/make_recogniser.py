@@ -77,7 +77,7 @@ def make_recogniser(
             raise
     settings, pretrained = resolved(recipe)
     protocol = held_out_parts(corpus, recipe.calibration_splits, seed) if recipe.calibration_splits else None
-    material = whole_folds.prepare(corpus, recipe, cache_dir, on_recording, threads)
+    material = whole_folds.prepare(corpus, recipe, cache_dir, on_recording, threads, seed)
     recordings = material.recordings
     labels = corpus.emotions
     targets = np.array([labels.index(clip.emotion) for clip in corpus.clips], np.int64)

@@ -31,9 +31,9 @@ class Method:
     recipe cannot be fitted to such a corpus or a library that it needs is not installed."""
     steps: Callable[[Corpus, Any], int]
     """``(corpus, recipe)``: how often ``prepare`` calls ``advance``."""
-    prepare: Callable[[Corpus, Any, Path, Callable[[], None], int], Any]
-    """``(corpus, recipe, cache_dir, advance, threads)``: the material that all folds share. Sees test parts too, so
-    nothing in it may be fitted."""
+    prepare: Callable[[Corpus, Any, Path, Callable[[], None], int, int], Any]
+    """``(corpus, recipe, cache_dir, advance, threads, seed)``: the material that all folds share. Sees test parts too,
+    so nothing in it may be fitted."""
     tasks: Callable[[Corpus, Any, Protocol, Any, int], list[Any]]
     """``(corpus, recipe, protocol, material, seed)``: one task for each fold of ``protocol``, in order: picklable, with
     an attribute ``fold``. The protocol comes whole, since inner splits divide by its rule."""

@@ -159,8 +159,13 @@ def steps(corpus: Corpus, recipe: Recipe) -> int:
     return len(corpus.clips) * (1 + len(recipe.augmentation.copies))
 
 
-def prepare(corpus: Corpus, recipe: Recipe, cache_dir: Path, advance: Callable[[], None], threads: int) -> Pictures:
-    """Return the pictures of ``corpus`` and of the recipe's copies; see ``make_pictures``."""
+def prepare(
+    corpus: Corpus, recipe: Recipe, cache_dir: Path, advance: Callable[[], None], threads: int, seed: int
+) -> Pictures:
+    """Return the pictures of ``corpus`` and of the recipe's copies; see ``make_pictures``.
+
+    Nothing is drawn, so ``seed`` changes nothing.
+    """
     copies = recipe.augmentation.copies
     return make_pictures(corpus, recipe.sound, recipe.features, cache_dir, advance, threads, copies)
 

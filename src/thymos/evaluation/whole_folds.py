@@ -83,15 +83,18 @@ def steps(corpus: Corpus, recipe: WholeRecipe) -> int:
 
 
 def prepare(
-    corpus: Corpus, recipe: WholeRecipe, cache_dir: Path, advance: Callable[[], None], threads: int
+    corpus: Corpus, recipe: WholeRecipe, cache_dir: Path, advance: Callable[[], None], threads: int, seed: int
 ) -> Material:
-    """Return the recordings of ``corpus`` as pictures, and described by the encoder where a discriminant decides."""
+    """Return the recordings of ``corpus`` as pictures, and described by the encoder where a discriminant decides.
+
+    What distorts their copies is drawn with ``seed``.
+    """
     settings, pretrained = resolved(recipe)
     sources = [(corpus.root, clip) for clip in corpus.clips]
     recordings = make_recordings(sources, settings.features, recipe.speeds, cache_dir, advance, threads)
     if recipe.discriminant is None:
         return Material(recordings, None)
-    return Material(recordings, describe_recordings(recordings, recipe, pretrained, cache_dir, advance))
+    return Material(recordings, describe_recordings(recordings, recipe, pretrained, cache_dir, advance, seed))
 
 
 def tasks(corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, material: Material, seed: int) -> list[WholeTask]:

@@ -59,15 +59,17 @@ def describe_recordings(
     pretrained: Pretrained | None,
     cache_dir: Path,
     advance: Callable[[], None] = lambda: None,
+    seed: int = 0,
 ) -> Path:
     """Return the file of the descriptions of ``recordings``, from the cache where it is there.
 
     Args:
         recordings: at all speeds of the recipe.
-        recipe: says how many distorted copies there are, and what distorts them; the same ones each time.
+        recipe: says how many distorted copies there are, and what distorts them.
         pretrained: the encoder that describes them.
         cache_dir: where the file is kept.
         advance: called after each recording.
+        seed: of the distorted copies; the same ones each time.
 
     Raises:
         RecipeError: there is no encoder.
@@ -79,7 +81,7 @@ def describe_recordings(
         "version": _DESCRIPTIONS_VERSION,
         "recordings": recordings.folder.name,
         "encoder": pretrained.about["sha256"][WEIGHTS],
-        "distorted": [copies, recipe.distortions.model_dump()] if copies else [],
+        "distorted": [copies, recipe.distortions.model_dump(), seed] if copies else [],
     }
     key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_dir / "descriptions" / f"{key}.npy"
@@ -92,7 +94,7 @@ def describe_recordings(
     with torch.inference_mode():
         for recording in range(len(recordings)):
             versions = [recordings.levels(recording, speed) for speed in speeds]
-            random = np.random.default_rng([_STREAM, recording])
+            random = np.random.default_rng([seed, _STREAM, recording])
             for _ in range(copies):
                 chosen = versions[int(random.integers(len(speeds)))]
                 versions.append(distort_levels(chosen, recipe.distortions, pretrained.features, random))
