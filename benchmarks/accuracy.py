@@ -112,7 +112,7 @@ def as_markdown(found: list[dict[str, Any]]) -> str:
         cells = [_cell(row["summary"][name]) for name in ("accuracy", "uar")]
         folds = f"{row['protocol']}, {row['repeats']} × {row['folds'] // row['repeats']}"
         lines.append(f"| {row['row']} | {folds} | {' | '.join(cells)} |")
-    seeds = [row for row in found if row["protocol"] == "EmoBox fold 1" and row["row"].startswith(("thymos", SEEDED))]
+    seeds = [row for row in found if row["protocol"] == "EmoBox fold 1" and row["row"].startswith("thymos")]
     if len(seeds) > 1:
         each = 100 * np.array([row["summary"]["accuracy"]["mean"] for row in seeds])
         lines += [
