@@ -14,6 +14,8 @@ from thymos.evaluation.workers import torch_threads
 from thymos.features.level_mel import ChannelSettings, LevelMel, LevelMelSettings
 from thymos.features.voice_statistics import (
     BAND_STEP,
+    LAGS,
+    LOG_CEPSTRA,
     MODULATIONS_HZ,
     N_CEPSTRA,
     PROSODY,
@@ -24,7 +26,7 @@ from thymos.features.voice_statistics import (
 SETTINGS = LevelMelSettings()
 RATE_HZ, BANDS = SETTINGS.rate_hz, SETTINGS.n_bands
 FRAMES_PER_S = RATE_HZ / SETTINGS.hop
-DESCRIPTORS = 3 * BANDS // BAND_STEP + N_CEPSTRA + len(PROSODY)
+DESCRIPTORS = 3 * BANDS // BAND_STEP + N_CEPSTRA + LOG_CEPSTRA + len(PROSODY)
 PITCH = DESCRIPTORS - 1
 """Place of the pitch among the descriptors: the last, as only voiced frames count for it."""
 MEAN, SPREAD, SKEW, FIRST_QUANTILE, STEP, JUMP, SLOPE = 0, 1, 2, 3, 7, 8, 9
@@ -118,8 +120,9 @@ def test_descriptors_are_those_of_plain_numpy(statistics: VoiceStatistics) -> No
     tilt = short[:25].mean(0) - short[45:].mean(0)
     own = np.stack([level, tilt, change, brightness])
     np.testing.assert_allclose(prosody[2:], own, atol=1e-3)
+    log_cepstra = dct(log, axis=0)[1 : LOG_CEPSTRA + 1] / BANDS
     bands = np.concatenate([short[::BAND_STEP], long[::BAND_STEP], log[::BAND_STEP]])
-    np.testing.assert_allclose(found, np.concatenate([bands, cepstra, prosody[1:2], own]), atol=1e-3)
+    np.testing.assert_allclose(found, np.concatenate([bands, cepstra, log_cepstra, prosody[1:2], own]), atol=1e-3)
     np.testing.assert_allclose(speech[0], 1 / (1 + np.exp(-(level + 24) / 2)) + 1e-4, rtol=1e-3)
     usual = (speech[0] * prosody[1]).sum() / speech[0].sum()
     np.testing.assert_allclose(voiced[0], speech[0] / (1 + np.exp(-4 * (prosody[1] - usual))), rtol=1e-2, atol=1e-6)
@@ -157,7 +160,7 @@ def test_statistics_are_those_of_plain_numpy(statistics: VoiceStatistics) -> Non
     np.testing.assert_allclose(found[-4:], [*np.log(sums + 1), *(sums / n_frames)], rtol=1e-3)
 
 
-def test_links_are_weighted_correlations_at_once_and_two_frames_later(statistics: VoiceStatistics) -> None:
+def test_links_are_weighted_correlations_at_once_and_later_and_coskewness(statistics: VoiceStatistics) -> None:
     levels = random_levels(1, 45)
     descriptors, prosody, speech, _ = (part[0].double().numpy() for part in statistics.descriptors(levels))
     first = 3 * BANDS // BAND_STEP
@@ -166,9 +169,14 @@ def test_links_are_weighted_correlations_at_once_and_two_frames_later(statistics
     centred = linked - (linked @ weights)[:, None]
     standard = centred / np.sqrt(centred**2 @ weights)[:, None]
     together = [standard[i] @ (weights * standard[j]) for i in range(25) for j in range(i + 1, 25)]
-    later = [standard[j, :-2] @ (weights * standard[i])[2:] for i in range(16) for j in range(16)]
+    leading = standard[:16]
+    later = [(weights * leading)[:, lag:] @ leading[:, :-lag].T for lag in LAGS]
+    near = leading.clip(-4, 4)
+    assert (near != leading).any(), "else the limit would not matter"
+    while_far = (weights * (near**2 - 1)) @ near.T
     found = statistics(levels)[0].double().numpy()[10 * DESCRIPTORS + GROUPS * len(PROSODY) : -4]
-    np.testing.assert_allclose(found, together + later, atol=1e-3)
+    expected = np.concatenate([together, *(links.ravel() for links in (*later, while_far))])
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_what_rises_and_falls_together_is_linked(of_sound: Callable[[Samples], Floats]) -> None:
@@ -181,7 +189,7 @@ def test_what_rises_and_falls_together_is_linked(of_sound: Callable[[Samples], F
 
 
 @pytest.mark.parametrize("tilt", [0.5, 1.5], ids=["bright", "dull"])
-@pytest.mark.parametrize("hz", [75.0, 110.0, 160.0, 235.0, 340.0, 450.0])
+@pytest.mark.parametrize("hz", [75.0, 110.0, 160.0, 235.0, 340.0, 450.0, 600.0, 800.0])
 def test_a_tone_has_its_pitch(of_sound: Callable[[Samples], Floats], hz: float, tilt: float) -> None:
     found = of_sound(voice(hz, tilt=tilt))
     pitch = np.log2(hz / LOWEST_HZ)

@@ -31,10 +31,14 @@ MODULATIONS_HZ = tuple(0.24 * k for k in range(1, 33))
 """Rates at which level, timbre and pitch waver: up to 7.7 Hz, above the rate of syllables."""
 MODULATION_GROUP = 2
 """So many neighbouring rates are averaged."""
-LAG = 2
-"""Frames, 32 ms: how long before one descriptor another is, where it is asked how they go together."""
-LAGGED_CEPSTRA = 10
-"""Cepstra, beside prosody, of which that is asked."""
+LOG_CEPSTRA = 12
+"""Cepstra of the log-spaced bands."""
+LAGS = (2, 4)
+"""Frames, 32 and 64 ms: how long before one descriptor another is, where it is asked how they go together."""
+LEADING_CEPSTRA = 10
+"""Cepstra, beside prosody, of which that is asked, and how each lies while another is far from its mean."""
+MOST_SPREADS = 4.0
+"""No frame counts as farther than this from the mean there."""
 
 
 class VoiceStatistics(nn.Module):
@@ -69,10 +73,13 @@ class VoiceStatistics(nn.Module):
     @property
     def count(self) -> int:
         """How many statistics there are."""
-        descriptors = sum(len(range(0, self.bands, BAND_STEP)) for _ in range(3)) + N_CEPSTRA + len(PROSODY)
+        descriptors = (
+            sum(len(range(0, self.bands, BAND_STEP)) for _ in range(3)) + N_CEPSTRA + LOG_CEPSTRA + len(PROSODY)
+        )
         wavering = len(PROSODY) * len(MODULATIONS_HZ) // MODULATION_GROUP
-        linked, lagged = len(PROSODY) + N_CEPSTRA - 1, len(PROSODY) + LAGGED_CEPSTRA
-        return descriptors * (6 + len(QUANTILES)) + wavering + 4 + linked * (linked - 1) // 2 + lagged**2
+        linked, leading = len(PROSODY) + N_CEPSTRA - 1, len(PROSODY) + LEADING_CEPSTRA
+        links = linked * (linked - 1) // 2 + (len(LAGS) + 1) * leading**2
+        return descriptors * (6 + len(QUANTILES)) + wavering + 4 + links
 
     def forward(self, levels: Tensor) -> Tensor:
         """Return the statistics of ``levels``."""
@@ -93,7 +100,7 @@ class VoiceStatistics(nn.Module):
         twice ``(batch, 1, frames)``, 0 to 1.
         """
         short, long, log = levels[:, 0], levels[:, 1], levels[:, 2]
-        cepstra = self.cosines @ short
+        cepstra, log_cepstra = self.cosines @ short, self.cosines[1 : LOG_CEPSTRA + 1] @ log
         pitch, clarity = self._pitch(log)
         power = 10 ** (short / 10)
         level = 10 * torch.log10(power.mean(1, keepdim=True) + 1e-6)
@@ -108,7 +115,7 @@ class VoiceStatistics(nn.Module):
         usual = (speech * clarity).sum(-1, keepdim=True) / speech.sum(-1, keepdim=True)
         voiced = speech * torch.sigmoid(4 * (clarity - usual))
         sampled = [channel[:, ::BAND_STEP] for channel in (short, long, log)]
-        return torch.cat([*sampled, cepstra, prosody[:, 1:]], dim=1), prosody, speech, voiced
+        return torch.cat([*sampled, cepstra, log_cepstra, prosody[:, 1:]], dim=1), prosody, speech, voiced
 
     def _pitch(self, log: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pitch that a sieve of harmonics finds, in octaves, and how clear it is: ``(batch, 1, frames)``."""
@@ -127,7 +134,8 @@ class VoiceStatistics(nn.Module):
         return torch.log(grouped + 1).flatten(1)
 
     def _links(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Return how descriptors go together: correlations of all pairs, then of each with each ``LAG`` frames before.
+        """Return how descriptors go together: correlations of all pairs, then of each with each some frames before,
+        then how each lies while another is far from its mean, either way, beside when it is near (their co-skewness).
 
         What moves together is how a voice is used; it differs less from voice to voice than where each lies.
         """
@@ -136,10 +144,12 @@ class VoiceStatistics(nn.Module):
         standard = centred / ((share * centred.square()).sum(-1, keepdim=True) + 1e-6).sqrt()
         weighted = share * standard
         together = (weighted @ standard.transpose(1, 2)).flatten(1)[:, self.pairs]
-        count = len(PROSODY) + LAGGED_CEPSTRA
-        before = functional.pad(standard[:, :count], (LAG, 0))[..., : standard.shape[-1]]
-        lagged = weighted[:, :count] @ before.transpose(1, 2)
-        return torch.cat([together, lagged.flatten(1)], dim=1)
+        leading = standard[:, : len(PROSODY) + LEADING_CEPSTRA]
+        now = share * leading
+        lagged = [now @ functional.pad(leading, (lag, 0))[..., : leading.shape[-1]].transpose(1, 2) for lag in LAGS]
+        near = leading.clamp(-MOST_SPREADS, MOST_SPREADS)
+        while_far = (share * (near.square() - 1)) @ near.transpose(1, 2)
+        return torch.cat([together, *(links.flatten(1) for links in (*lagged, while_far))], dim=1)
 
 
 def has_voice_channels(settings: LevelMelSettings) -> bool:
@@ -193,7 +203,7 @@ def _harmonic_sieve(bands: int, per_octave: float) -> NDArray[np.float64]:
 
     A harmonic beyond the last band counts as the mean of all bands.
     """
-    candidates = bands * 7 // 10
+    candidates = bands * 9 // 10
     sieve = np.zeros((candidates, bands))
     for number, weight in enumerate(HARMONICS, start=1):
         place = np.arange(candidates) + math.log2(number) * per_octave

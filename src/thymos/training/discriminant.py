@@ -25,7 +25,7 @@ from thymos.training.whole_recipe import DiscriminantSettings, WholeRecipe
 
 Layout = dict[str, tuple[int, int]]
 """Where each part of a description begins and ends."""
-_DESCRIPTIONS_VERSION = 3
+_DESCRIPTIONS_VERSION = 4
 _STREAM = 3
 """Keeps the draws of distorted copies apart from others."""
 
