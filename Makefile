@@ -53,7 +53,7 @@ model: setup
 	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --threads 1 --out '$(MODEL)/encoder'
 	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos --set 'start_from=$(MODEL)/encoder' \
 		--set calibration_splits=6 --seed 0 --out '$(MODEL)/trained'
-	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --model-version 2 --graph-only \
+	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --model-version 3 --graph-only \
 		--out '$(MODEL)/bundle'
 
 clean:
