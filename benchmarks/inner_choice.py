@@ -34,11 +34,17 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "the recipe": (),
     "statistics alone": ("discriminant.parts=[statistics]",),
     "embedding alone": ("discriminant.parts=[embedding]",),
-    "all versions alike": ("discriminant.recorded_share=null",),
+    "all versions alike": ("discriminant.recorded_share=null", "discriminant.distorted_share=null"),
     "shrinkage 0.25": ("discriminant.shrinkage=0.25",),
     "shrinkage 0.6": ("discriminant.shrinkage=0.6",),
-    "trained on the recorded speed only": ("speeds=[1.0]",),
-    "without distorted copies": ("discriminant.distorted_copies=0",),
+    "trained on the recorded speed only": (
+        "speeds=[1.0]",
+        "discriminant.recorded_share=null",
+        "discriminant.distorted_share=null",
+    ),
+    "distorted copies count 20 %": ("discriminant.distorted_share=0.2",),
+    "recordings as they are count 50 %": ("discriminant.recorded_share=0.5",),
+    "without distorted copies": ("discriminant.distorted_copies=0", "discriminant.distorted_share=null"),
     "scored as the mean over three speeds": ("discriminant.scored_speeds=3",),
 }
 

@@ -287,6 +287,25 @@ def test_recordings_as_they_are_count_as_much_as_is_asked_for(file: Path, pretra
     np.testing.assert_allclose(alike.weights, usual.weights, rtol=1e-6, atol=1e-9)
 
 
+def test_distorted_copies_count_together_as_much_as_is_asked_for(
+    recordings: Recordings, pretrained: Pretrained, tmp_path: Path
+) -> None:
+    noisy = recipe(distorted_copies=2, recorded_share=0.5, distorted_share=0.1)
+    noisy = noisy.model_copy(update={"distortions": ONLY_NOISE})
+    path = describe_recordings(recordings, noisy, pretrained, tmp_path)
+    found = fit_discriminant(noisy, pretrained, path, TARGETS, TRAIN)
+    of_each = np.load(path)[:, TRAIN].astype(np.float64).mean(1)
+    np.testing.assert_allclose(found.mean, np.array([0.5, 0.2, 0.2, 0.05, 0.05]) @ of_each, rtol=1e-9)
+    without = noisy.discriminant.model_copy(update={"recorded_share": None}) if noisy.discriminant else None
+    found = fit_discriminant(noisy.model_copy(update={"discriminant": without}), pretrained, path, TARGETS, TRAIN)
+    np.testing.assert_allclose(found.mean, np.array([0.3, 0.3, 0.3, 0.05, 0.05]) @ of_each, rtol=1e-9)
+
+
+def test_shares_leave_a_rest() -> None:
+    with pytest.raises(ValueError, match="should leave a rest"):
+        recipe(distorted_copies=2, recorded_share=0.5, distorted_share=0.5)
+
+
 def test_of_one_version_alone_that_is_all(file: Path, pretrained: Pretrained, tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.load(file)[:1])
     with_share = fit_discriminant(recipe(recorded_share=0.8), pretrained, tmp_path / "one.npy", TARGETS, TRAIN)

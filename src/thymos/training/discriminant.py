@@ -159,11 +159,18 @@ def fit_discriminant(
 
 
 def _shares(settings: DiscriminantSettings, versions: int) -> NDArray[np.float64]:
-    """Return how much each version counts: all alike, or the first as much as is asked for."""
-    if settings.recorded_share is None or versions == 1:
-        return np.full(versions, 1 / versions)
-    others = (1 - settings.recorded_share) / (versions - 1)
-    return np.array([settings.recorded_share] + [others] * (versions - 1))
+    """Return how much each version counts: as much as is asked for, and what is left over alike."""
+    speeds = versions - settings.distorted_copies
+    asked = ((settings.recorded_share, slice(0, 1)), (settings.distorted_share, slice(speeds, versions)))
+    shares, is_free = np.zeros(versions), np.ones(versions, np.bool_)
+    for share, place in asked:
+        if share is not None and is_free[place].any():
+            shares[place] = share / len(shares[place])
+            is_free[place] = False
+    if is_free.any():
+        shares[is_free] = (1 - shares.sum()) / is_free.sum()
+    normalised: NDArray[np.float64] = shares / shares.sum()
+    return normalised
 
 
 def _columns(settings: DiscriminantSettings, layout: Layout) -> NDArray[np.int64]:

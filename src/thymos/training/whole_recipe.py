@@ -55,8 +55,10 @@ class DiscriminantSettings(Settings):
     """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
     recorded_share: float | None = Field(None, gt=0, lt=1)
-    """How much recordings at the first speed count where the discriminant is fitted; other speeds and distorted copies
-    share the rest. None: all versions count alike."""
+    """How much recordings at the first speed count where the discriminant is fitted. What is not said of is shared
+    alike by the other versions."""
+    distorted_share: float | None = Field(None, gt=0, lt=1)
+    """How much all distorted copies count together."""
     parts: tuple[Literal["statistics", "embedding"], ...] = Field(("statistics", "embedding"), min_length=1)
     """What of a recording's description is decided on: statistics of the voice, and the encoder's embedding."""
     distorted_copies: NonNegativeInt = 0
@@ -103,6 +105,10 @@ class WholeRecipe(Settings):
             )
         if self.members > 1:
             raise PydanticCustomError("no_members", "a discriminant has no members: members must be 1")
+        if (self.discriminant.recorded_share or 0) + (self.discriminant.distorted_share or 0) >= 1:
+            raise PydanticCustomError(
+                "no_rest", "discriminant.recorded_share and distorted_share should leave a rest for the other speeds"
+            )
         if self.discriminant.scored_speeds > len(self.speeds):
             raise PydanticCustomError("too_few_speeds", "discriminant.scored_speeds are more than there are speeds")
         return self
