@@ -148,7 +148,6 @@ def fit_discriminant(
     """
     settings = recipe.discriminant or DiscriminantSettings()
     used = _columns(settings, layout(pretrained))
-    # Read recording by recording, then taken apart: a list beside a list of columns would be read value by value.
     descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:, list(train)]
     shares = _shares(settings, len(descriptions))
     fitted = fit_to_versions(descriptions[:, :, used], targets[list(train)], shares, settings.shrinkage)
