@@ -44,7 +44,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     ),
     "distorted copies count 20 %": ("discriminant.distorted_share=0.2",),
     "recordings as they are count 50 %": ("discriminant.recorded_share=0.5",),
-    "without distorted copies": ("discriminant.distorted_copies=0", "discriminant.distorted_share=null"),
+    "without distorted copies": ("discriminant.distorted_copies=0",),
     "scored as the mean over three speeds": ("discriminant.scored_speeds=3",),
 }
 

@@ -33,7 +33,7 @@ BEGINNINGS = (
     {"shrinkage": 0.4, "recorded_share": 1 / 15, "speeds": 9, "scored_speeds": 1},
     {"shrinkage": 0.4, "recorded_share": 0.5, "speeds": 9, "scored_speeds": 1},
 )
-"""What the search begins with: all versions alike, and half for recordings as they are."""
+"""What the search begins with: recordings as they are count as one of fifteen versions, and half."""
 
 
 def changes_of(trial: optuna.Trial) -> tuple[str, ...]:

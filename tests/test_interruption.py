@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,21 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def interrupted_while_importing(folder: Path, *words: str) -> tuple[int, str, str]:
+    """Run Python with modules of ``folder``; return its code, and what it printed after it was interrupted."""
+    with subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+    ) as running:
+        assert running.stdout.readline() == "importing\n"
+        running.send_signal(signal.SIGINT)
+        printed, errors = running.communicate(timeout=60)
+    return running.returncode, printed, errors
+
+
 @pytest.mark.parametrize("then", ["pass", "sys.exit(130)", "time.sleep(300)", "raise"])
 def test_it_ends_though_the_exception_is_lost(tmp_path, then):
     script = tmp_path / "lost.py"
@@ -61,17 +77,8 @@ def test_it_ends_though_the_exception_is_lost(tmp_path, then):
 
 def test_it_ends_while_the_commands_are_imported(tmp_path):
     (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(300)\n")
-    with subprocess.Popen(
-        [sys.executable, "-m", "thymos"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-    ) as running:
-        assert running.stdout.readline() == "importing\n"
-        running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
-    assert (running.returncode, errors) == (130, "thymos: interrupted\n")
+    code, _, errors = interrupted_while_importing(tmp_path, "-m", "thymos")
+    assert (code, errors) == (130, "thymos: interrupted\n")
 
 
 def test_nothing_is_raised_within_an_import(tmp_path):
@@ -81,17 +88,7 @@ def test_nothing_is_raised_within_an_import(tmp_path):
         "    print('raised', flush=True)\n"
     )
     code = "from thymos.interruption import ending_when_interrupted\nwith ending_when_interrupted():\n    import slow"
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-    ) as running:
-        assert running.stdout.readline() == "importing\n"
-        running.send_signal(signal.SIGINT)
-        printed, errors = running.communicate(timeout=60)
-    assert (running.returncode, printed, errors) == (130, "", "thymos: interrupted\n")
+    assert interrupted_while_importing(tmp_path, "-c", code) == (130, "", "thymos: interrupted\n")
 
 
 def test_what_was_printed_before_is_kept():
