@@ -18,12 +18,12 @@ import numpy as np
 
 from thymos.cli.console import cores, default_cache_dir
 from thymos.corpora import open_corpus
+from thymos.engine.process import set_up_process
 from thymos.errors import MissingExtraError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
-from thymos.evaluation.results import versions
 from thymos.files import write_json, write_text
-from thymos.training.process import set_up_process
-from thymos.training.recipe import load_recipe
+from thymos.recipes import load_recipe
+from thymos.scoring.results import versions
 
 PROTOCOLS = {"EmoBox fold 1": ("file", 1), "recording": ("recording", 5), "sentence": ("sentence", 1),
              "speaker": ("speaker", 1)}  # fmt: skip

@@ -19,13 +19,13 @@ from thymos.cli.console import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
-from thymos.evaluation import whole_folds
-from thymos.evaluation.predictions import scored_recordings
-from thymos.evaluation.results import versions
-from thymos.evaluation.workers import torch_threads
+from thymos.encoder import experiment as whole_folds
+from thymos.engine.process import set_up_process
+from thymos.engine.workers import torch_threads
 from thymos.files import write_json, write_text
-from thymos.training.process import set_up_process
-from thymos.training.recipe import load_recipe
+from thymos.recipes import load_recipe
+from thymos.scoring.predictions import scored_recordings
+from thymos.scoring.results import versions
 
 DIVISION_SEED = 7
 DIVISIONS = 3

@@ -27,8 +27,8 @@ from thymos.cli.console import default_cache_dir
 from thymos.corpora import Corpus, open_corpus
 from thymos.errors import ThymosError
 from thymos.files import write_json, write_text
-from thymos.recognition.bundle import GRAPH, INPUT, Bundle, find_bundle, open_session, read_bundle
-from thymos.recognition.recognizer import Recognizer
+from thymos.runtime.bundle import GRAPH, INPUT, Bundle, find_bundle, open_session, read_bundle
+from thymos.runtime.recognizer import Recognizer
 
 CALIBRATED_ON = 20
 """Clips, none of which is among those that are heard."""

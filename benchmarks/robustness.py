@@ -24,20 +24,20 @@ from thymos.cli.console import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.folds import Fold, check_all_emotions
 from thymos.corpora.protocols import apply_protocol
+from thymos.encoder import experiment as whole_folds
+from thymos.encoder.descriptions import fit_discriminant, voice_network
+from thymos.encoder.encoder_file import resolved
+from thymos.encoder.level_mel import LevelMel
+from thymos.encoder.recipe import WholeRecipe
+from thymos.encoder.voice_network import VoiceNetwork
+from thymos.engine.process import set_up_process
 from thymos.errors import ThymosError
-from thymos.evaluation import whole_folds
 from thymos.evaluation.evaluate import usable_for
-from thymos.evaluation.predictions import Scored
-from thymos.evaluation.results import versions
 from thymos.evaluation.robustness import breakdown, predict_conditions, score_conditions
-from thymos.features.level_mel import LevelMel
 from thymos.files import write_json, write_text
-from thymos.models.voice_network import VoiceNetwork
-from thymos.training.discriminant import fit_discriminant, voice_network
-from thymos.training.encoder_file import resolved
-from thymos.training.process import set_up_process
-from thymos.training.recipe import load_recipe
-from thymos.training.whole_recipe import WholeRecipe
+from thymos.recipes import load_recipe
+from thymos.scoring.predictions import Scored
+from thymos.scoring.results import versions
 
 BABBLERS = 40
 """Voices that babble is made of, at most."""

@@ -23,10 +23,10 @@ from thymos.cli.console import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
-from thymos.evaluation.results import versions
-from thymos.evaluation.workers import torch_threads
+from thymos.engine.process import set_up_process
+from thymos.engine.workers import torch_threads
 from thymos.files import write_json, write_text
-from thymos.training.process import set_up_process
+from thymos.scoring.results import versions
 
 SPEEDS = (1.0, 0.9, 1.1, 0.8, 0.85, 0.95, 1.05, 1.15, 1.2)
 BEGINNINGS = (

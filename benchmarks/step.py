@@ -11,7 +11,7 @@ import argparse
 import statistics
 import time
 
-from thymos.training.process import set_up_process
+from thymos.engine.process import set_up_process
 
 set_up_process()  # before torch is imported
 
@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from thymos.models.study_cnn import StudyCNN, StudyCNNSettings  # noqa: E402
+from thymos.cnn.study_cnn import StudyCNN, StudyCNNSettings  # noqa: E402
 
 BATCH, SHAPE, CLASSES = 64, (1, 128, 130), 5
 WARM_UP = 3

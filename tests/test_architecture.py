@@ -8,10 +8,10 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 ORDER = (
-    "errors", "interruption", "labels", "files", "settings", "audio", "recognition", "corpora", "features", "models",
-    "training", "evaluation", "reports", "bench", "cli",
+    "errors", "interruption", "labels", "files", "cache", "config", "audio", "runtime", "live", "corpora", "scoring",
+    "recipes", "engine", "cnn", "encoder", "baseline", "evaluation", "reports", "bench", "cli",
 )  # fmt: skip
-LIGHT = {"errors", "interruption", "labels", "files", "settings", "audio", "recognition"}
+LIGHT = {"errors", "interruption", "labels", "files", "config", "audio", "runtime", "live"}
 HEAVY_LIBRARIES = {"torch", "pandas", "sklearn", "matplotlib", "yaml", "jinja2"}
 
 

@@ -15,12 +15,12 @@ import soundfile
 from pythonosc.osc_message import OscMessage
 
 from thymos.audio import read_waveform
-from thymos.recognition.recognizer import load
+from thymos.runtime.recognizer import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # The bundle is made as the recogniser's own tests make it.
 _SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parent / "recognition/conftest.py"
+    "recognition_conftest", Path(__file__).parent / "runtime/conftest.py"
 )
 _MADE = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MADE)

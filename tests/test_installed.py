@@ -20,8 +20,8 @@ SOURCES = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt")
 HEAVY = ("torch", "pandas", "librosa", "matplotlib", "scipy", "sklearn", "yaml", "onnx", "safetensors", "av")
 GATE = "THYMOS_TEST_INSTALL"
 WALK = """
-import pkgutil, thymos.audio, thymos.recognition
-for package in (thymos.audio, thymos.recognition):
+import pkgutil, thymos.audio, thymos.runtime
+for package in (thymos.audio, thymos.runtime):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         if module.name != "thymos.audio.media_worker":  # a program for the extra's decoder, which nothing imports
             __import__(module.name)
@@ -93,7 +93,7 @@ def test_it_is_light(run):
     place = run("python", "-c", "import thymos; print(thymos.__file__)").stdout.decode()
     assert "site-packages" in place and str(ROOT) not in place
     walked = run("python", "-c", WALK).stdout.decode().split()
-    assert {"thymos.audio.decode", "thymos.recognition.explain", "thymos.recognition.osc"} <= set(walked)
+    assert {"thymos.audio.decode", "thymos.runtime.explain", "thymos.live.osc"} <= set(walked)
 
 
 def test_the_command_hears_what_the_full_install_hears(run, clip):

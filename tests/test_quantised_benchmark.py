@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from thymos.audio import read_waveform, resample
-from thymos.recognition.bundle import GRAPH, find_bundle
+from thymos.runtime.bundle import GRAPH, find_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 

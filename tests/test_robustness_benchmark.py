@@ -20,16 +20,16 @@ from thymos.audio import read_waveform
 from thymos.audio.distort import CONDITIONS
 from thymos.corpora import Clip, open_corpus
 from thymos.corpora.folds import Fold
+from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.encoder.descriptions import fit_discriminant, voice_network
+from thymos.encoder.encoder_file import resolved, write_encoder
+from thymos.encoder.experiment import prepare
+from thymos.encoder.level_mel import LevelMelSettings
+from thymos.engine.workers import torch_threads
 from thymos.errors import CorpusError, LeakageError, ProtocolError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
-from thymos.evaluation.whole_folds import prepare
-from thymos.evaluation.workers import torch_threads
-from thymos.features.level_mel import LevelMelSettings
 from thymos.labels import AESDD_EMOTIONS
-from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
-from thymos.training.discriminant import fit_discriminant, voice_network
-from thymos.training.encoder_file import resolved, write_encoder
-from thymos.training.recipe import load_recipe
+from thymos.recipes import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 FEATURES = LevelMelSettings(n_bands=16)

@@ -7,16 +7,16 @@ if TYPE_CHECKING:
     from thymos.errors import BundleError as BundleError
     from thymos.errors import MissingExtraError as MissingExtraError
     from thymos.errors import ThymosError as ThymosError
-    from thymos.recognition.explain import Explanation as Explanation
-    from thymos.recognition.prediction import Failure as Failure
-    from thymos.recognition.prediction import Flag as Flag
-    from thymos.recognition.prediction import Prediction as Prediction
-    from thymos.recognition.prediction import Stretch as Stretch
-    from thymos.recognition.prediction import Timeline as Timeline
-    from thymos.recognition.prediction import Window as Window
-    from thymos.recognition.recognizer import Recognizer as Recognizer
-    from thymos.recognition.recognizer import load as load
-    from thymos.recognition.stream import Stream as Stream
+    from thymos.runtime.explain import Explanation as Explanation
+    from thymos.runtime.prediction import Failure as Failure
+    from thymos.runtime.prediction import Flag as Flag
+    from thymos.runtime.prediction import Prediction as Prediction
+    from thymos.runtime.prediction import Stretch as Stretch
+    from thymos.runtime.prediction import Timeline as Timeline
+    from thymos.runtime.prediction import Window as Window
+    from thymos.runtime.recognizer import Recognizer as Recognizer
+    from thymos.runtime.recognizer import load as load
+    from thymos.runtime.stream import Stream as Stream
 
 __all__ = [
     "AudioError",
@@ -39,10 +39,10 @@ __all__ = [
 
 _HOMES = {
     "thymos.errors": ("AudioError", "BundleError", "MissingExtraError", "ThymosError"),
-    "thymos.recognition.explain": ("Explanation",),
-    "thymos.recognition.prediction": ("Failure", "Flag", "Prediction", "Stretch", "Timeline", "Window"),
-    "thymos.recognition.recognizer": ("Recognizer", "load"),
-    "thymos.recognition.stream": ("Stream",),
+    "thymos.runtime.explain": ("Explanation",),
+    "thymos.runtime.prediction": ("Failure", "Flag", "Prediction", "Stretch", "Timeline", "Window"),
+    "thymos.runtime.recognizer": ("Recognizer", "load"),
+    "thymos.runtime.stream": ("Stream",),
 }
 
 
@@ -53,7 +53,7 @@ def predict(source: Any, model: Any = None) -> "Prediction":
         AudioError: the recording cannot be read.
         BundleError: there is no model, or it cannot be used.
     """
-    from thymos.recognition.recognizer import load
+    from thymos.runtime.recognizer import load
 
     return load(model).predict(source)
 

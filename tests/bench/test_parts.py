@@ -188,9 +188,9 @@ def test_relative_distances_fill_their_buckets():
 
 def test_the_torch_way_gives_the_recognisers_answer(mini: Path, tmp_path: Path):
     from thymos.bench.torch_way import answer, stand_in
-    from thymos.recognition.bundle import shipped_folder
-    from thymos.recognition.recognizer import load
-    from thymos.training.bundle import read_recogniser, write_recogniser
+    from thymos.encoder.bundle_writer import read_recogniser, write_recogniser
+    from thymos.runtime.bundle import shipped_folder
+    from thymos.runtime.recognizer import load
 
     folder, note = stand_in(shipped_folder(), tmp_path / "stand-in")
     assert "random weights" in note

@@ -97,8 +97,8 @@ def test_strict_stops_before_any_work(hostile, tmp_path, command):
 def test_train_writes_weights_that_load_into_the_network(hostile, tmp_path):
     from safetensors.torch import load_file
 
-    from thymos.models.registry import build_model
-    from thymos.training.recipe import parse_recipe
+    from thymos.cnn.networks import build_model
+    from thymos.recipes import parse_recipe
 
     changes = ["--set", "training.epochs=1", "--set", "features.n_mels=32"]
     done = thymos(

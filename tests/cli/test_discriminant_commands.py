@@ -13,17 +13,17 @@ from typer.testing import CliRunner
 
 from thymos.audio import played, read_waveform, resample
 from thymos.cli import app
+from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.encoder.bundle_writer import read_recogniser
+from thymos.encoder.encoder_file import write_encoder
+from thymos.encoder.level_mel import LevelMel, LevelMelSettings
+from thymos.encoder.voice_network import VoiceNetwork
+from thymos.engine.workers import torch_threads
 from thymos.errors import RecipeError
-from thymos.evaluation.workers import torch_threads
-from thymos.features.level_mel import LevelMel, LevelMelSettings
 from thymos.labels import AESDD_EMOTIONS
-from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
-from thymos.models.voice_network import VoiceNetwork
-from thymos.recognition.bundle import read_bundle
-from thymos.recognition.recognizer import load
-from thymos.reports.results_file import read_results
-from thymos.training.bundle import read_recogniser
-from thymos.training.encoder_file import write_encoder
+from thymos.runtime.bundle import read_bundle
+from thymos.runtime.recognizer import load
+from thymos.scoring.results_file import read_results
 
 FEATURES = LevelMelSettings(n_bands=16)
 SIZE = AttentiveSettings(widths=(4, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=8, attention_units=4)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from thymos.recognition.explain import Evidence, Part, explain_part
 from thymos.reports.explanation_figure import explanation_figure, write_explanation
+from thymos.runtime.explain import Evidence, Part, explain_part
 
 # The bundle is made as the recogniser's own tests make it.
 _SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parents[1] / "recognition" / "conftest.py"
+    "recognition_conftest", Path(__file__).parents[1] / "runtime" / "conftest.py"
 )
 _MADE = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MADE)

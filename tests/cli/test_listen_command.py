@@ -16,11 +16,11 @@ import pytest
 from pythonosc.osc_message import OscMessage
 
 from thymos.audio import read_waveform
-from thymos.recognition.recognizer import load
+from thymos.runtime.recognizer import load
 
 # The bundle is made as the recogniser's own tests make it.
 _SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parents[1] / "recognition" / "conftest.py"
+    "recognition_conftest", Path(__file__).parents[1] / "runtime" / "conftest.py"
 )
 _MADE = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MADE)

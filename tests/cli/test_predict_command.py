@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from thymos.recognition.recordings import find_recordings
+from thymos.cli.inputs import find_recordings
 
 # The bundle is made as the recogniser's own tests make it.
 _SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parents[1] / "recognition" / "conftest.py"
+    "recognition_conftest", Path(__file__).parents[1] / "runtime" / "conftest.py"
 )
 _MADE = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MADE)
@@ -159,7 +159,7 @@ def test_killed_it_goes_on_where_it_stopped(bundle, folder, tmp_path):
 
 
 def test_another_model_begins_anew(bundle, make_bundle, folder, tmp_path):
-    from thymos.recognition.journal import Journal, key_of
+    from thymos.cli.journal import Journal, key_of
 
     clip = folder / "calls" / "01.opus"
     out = tmp_path / "out.jsonl"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from thymos.audio import read_waveform
-from thymos.recognition.recordings import find_recordings
+from thymos.cli.inputs import find_recordings
 
 av = pytest.importorskip("av")
 

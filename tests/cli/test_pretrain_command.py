@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from thymos.cli import app
+from thymos.encoder.encoder_file import read_encoder
 from thymos.errors import CorpusError, RecipeError, RunError, ThymosError
-from thymos.training.encoder_file import read_encoder
 
 TINY = [
     "features.n_bands=16", "model.widths=[4, 8]", "model.blocks=[1, 1]",

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from thymos.audio import read_waveform, resample
-from thymos.features.level_mel import LevelMel
-from thymos.models.attentive import EmotionNetwork
-from thymos.recognition.recognizer import load
-from thymos.training.bundle import read_recogniser
+from thymos.encoder.attentive import EmotionNetwork
+from thymos.encoder.bundle_writer import read_recogniser
+from thymos.encoder.level_mel import LevelMel
+from thymos.runtime.recognizer import load
 
 RECIPE = """
 kind: whole

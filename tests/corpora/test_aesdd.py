@@ -10,7 +10,7 @@ from thymos.corpora import Clip, Corpus, open_corpus
 from thymos.corpora.measure import measure_sound
 from thymos.evaluation.evaluate import usable_for
 from thymos.labels import AESDD_EMOTIONS
-from thymos.training.recipe import load_recipe
+from thymos.recipes import load_recipe
 
 WriteSound = Callable[..., Path]
 

@@ -10,10 +10,10 @@ import torch
 
 from thymos.audio import Samples
 from thymos.corpora import Clip, Corpus, open_corpus
-from thymos.features.level_mel import ChannelSettings, LevelMelSettings
-from thymos.models.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
-from thymos.training.encoder_file import write_encoder
-from thymos.training.whole_recipe import WholeRecipe
+from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+from thymos.encoder.encoder_file import write_encoder
+from thymos.encoder.level_mel import ChannelSettings, LevelMelSettings
+from thymos.encoder.recipe import WholeRecipe
 
 HZ = {"anger": 2000, "fear": 700, "sadness": 250}
 SPEAKERS = (1, 2, 3, 4)

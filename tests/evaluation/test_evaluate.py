@@ -17,8 +17,8 @@ import pytest
 from thymos.corpora import Corpus, open_corpus
 from thymos.errors import ProtocolError, RecipeError, RunError, TrainingError
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
-from thymos.evaluation.metrics import confusion, scores
-from thymos.training.recipe import load_recipe
+from thymos.recipes import load_recipe
+from thymos.scoring.metrics import confusion, scores
 
 SMALL = ("training.epochs=3", "model.conv_channels=[4, 8]", "model.dense_units=[8]", "features.n_mels=32")
 

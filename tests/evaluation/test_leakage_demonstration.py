@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
+from thymos.cnn.spectrograms import Pictures, make_pictures
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.folds import Fold, Protocol, check_leakage
 from thymos.corpora.protocols import apply_protocol, shuffle_labels
+from thymos.engine.workers import torch_threads
 from thymos.errors import LeakageError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
-from thymos.evaluation.picture_folds import FoldTask, fold_tasks, run_fold
-from thymos.evaluation.workers import torch_threads
-from thymos.features.pictures import Pictures, make_pictures
-from thymos.training.recipe import Recipe, parse_recipe
+from thymos.recipes import Recipe, parse_recipe
 
 RECIPE = {
     "name": "overlapping",

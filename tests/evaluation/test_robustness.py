@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from thymos.audio import Samples, Waveform, read_waveform, resample
 from thymos.audio.distort import CLEAN, CONDITIONS
 from thymos.errors import AudioError
-from thymos.evaluation.predictions import Scored
 from thymos.evaluation.robustness import (
     ConditionScore,
     Predict,
@@ -23,6 +22,7 @@ from thymos.evaluation.robustness import (
     score_conditions,
 )
 from thymos.labels import AESDD_EMOTIONS
+from thymos.scoring.predictions import Scored
 
 BANDS = 24
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.decode import open_sound
-from thymos.audio.sound import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source, check_samples, no_source
+from thymos.audio.source import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source, check_samples, no_source
 from thymos.errors import AudioError
 
 Array = tuple[NDArray[Any], int]

@@ -16,13 +16,13 @@ import numpy as np
 import soundfile
 
 from thymos.audio.media import HEAD_BYTES, MediaKind, media_kind, open_media
-from thymos.audio.sound import BLOCK_FRAMES as BLOCK_FRAMES
-from thymos.audio.sound import DEFAULT_LIMITS as DEFAULT_LIMITS
-from thymos.audio.sound import UNKNOWN_FRAMES, Sound, check_samples, no_source, watched
-from thymos.audio.sound import AudioInfo as AudioInfo
-from thymos.audio.sound import Limits as Limits
-from thymos.audio.sound import Samples as Samples
-from thymos.audio.sound import Source as Source
+from thymos.audio.source import BLOCK_FRAMES as BLOCK_FRAMES
+from thymos.audio.source import DEFAULT_LIMITS as DEFAULT_LIMITS
+from thymos.audio.source import UNKNOWN_FRAMES, Sound, check_samples, no_source, watched
+from thymos.audio.source import AudioInfo as AudioInfo
+from thymos.audio.source import Limits as Limits
+from thymos.audio.source import Samples as Samples
+from thymos.audio.source import Source as Source
 from thymos.errors import AudioError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"})

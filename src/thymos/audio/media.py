@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from thymos.audio.sound import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, Samples, Sound, Source
+from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, Samples, Sound, Source
 from thymos.errors import AudioError, MissingExtraError
 
 _SUFFIXES = (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from thymos.settings import Settings
+from thymos.config import Settings
 
 LIBRARIES = ("thymos", "numpy", "soundfile", "soxr", "onnxruntime", "torch", "opensmile")
 _BUSY = 0.5

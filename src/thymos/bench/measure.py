@@ -14,7 +14,7 @@ from thymos.bench.plan import COMPARE, EGEMAPS, PEERS, SILERO, Plan
 from thymos.bench.report import COMMAND, IMPORT, OWN, TORCH_ANSWER, Part, Report, Row, timed_row
 from thymos.bench.size import NEW, installed_row, new_row
 from thymos.bench.sound import RATE_HZ, make_clips
-from thymos.recognition.bundle import find_bundle, read_about
+from thymos.runtime.bundle import find_bundle, read_about
 
 _PEAK = "import atexit, sys\nfrom thymos.bench.machine import peak_memory_mb\n"
 _PEAK += "atexit.register(lambda: print(peak_memory_mb(), file=sys.stderr))\n"

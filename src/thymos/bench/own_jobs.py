@@ -12,8 +12,8 @@ from thymos.audio.blocks import open_blocks
 from thymos.bench.machine import peak_memory_mb
 from thymos.bench.sound import RATE_HZ, RepeatedWav, joined
 from thymos.bench.timing import run_as_job, time_files
-from thymos.recognition.gate import GateStream
-from thymos.recognition.recognizer import Recognizer, load
+from thymos.runtime.recognizer import Recognizer, load
+from thymos.runtime.vad import GateStream
 
 _FILES_PER_THREAD = 4
 """With several threads, so many files are heard in one turn, so that none waits."""

@@ -2,7 +2,7 @@
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from thymos.settings import Settings
+from thymos.config import Settings
 
 EGEMAPS, COMPARE, SILERO = "opensmile-egemaps", "opensmile-compare", "silero-vad"
 WAV2VEC2, WAVLM = "wav2vec2-base", "wavlm-large"

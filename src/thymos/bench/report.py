@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from thymos.bench.machine import Machine
-from thymos.settings import Settings
+from thymos.config import Settings
 
 FORMAT = 1
 _NOTHING = "–"

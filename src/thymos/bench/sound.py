@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from thymos.audio import read_waveform, resample
 from thymos.bench.child import BenchError
+from thymos.cli.inputs import find_recordings
 from thymos.errors import AudioError
-from thymos.recognition.recordings import find_recordings
 
 RATE_HZ = 44_100
 LONGEST_CLIP_S = 30.0

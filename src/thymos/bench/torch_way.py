@@ -16,12 +16,12 @@ import torch
 from thymos.audio import played, read_waveform, resample
 from thymos.bench.child import BenchError
 from thymos.bench.timing import run_as_job
-from thymos.features.level_mel import LevelMelSettings
-from thymos.models.attentive import AttentiveSettings, EmotionHead, EmotionNetwork, build_encoder
-from thymos.models.voice_network import VoiceDescriber, VoiceNetwork
-from thymos.recognition.bundle import ABOUT, WEIGHTS
-from thymos.training.bundle import read_recogniser, write_weights
-from thymos.training.export import RecognitionGraph
+from thymos.encoder.attentive import AttentiveSettings, EmotionHead, EmotionNetwork, build_encoder
+from thymos.encoder.bundle_writer import read_recogniser, write_weights
+from thymos.encoder.export import RecognitionGraph
+from thymos.encoder.level_mel import LevelMelSettings
+from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.runtime.bundle import ABOUT, WEIGHTS
 
 _ALIKE = 0.02
 """A version whose networks have a few numbers more or less takes the same time."""

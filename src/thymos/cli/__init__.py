@@ -52,7 +52,7 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
     if sys.argv[1:2] not in (["predict"], ["listen"], ["models"], ["bench"], ["--help"], ["--version"], []):
-        from thymos.training.process import set_up_process
+        from thymos.engine.process import set_up_process
 
         set_up_process()
     try:

@@ -23,9 +23,9 @@ from thymos.cli.options import (
 from thymos.errors import RecipeError
 
 if TYPE_CHECKING:
+    from thymos.cnn.fit import Epoch
     from thymos.corpora import Corpus
     from thymos.corpora.folds import Fold
-    from thymos.training.fit import Epoch
 
 
 def evaluate(
@@ -59,8 +59,8 @@ def evaluate(
     from thymos.evaluation.evaluate import EvaluationPlan
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.evaluation.methods import method_for
+    from thymos.recipes import EvaluableRecipe, load_recipe
     from thymos.reports.run_report import write_report
-    from thymos.training.recipe import EvaluableRecipe, load_recipe
 
     if precision:
         changes = [*(changes or ()), f"training.precision={precision}"]

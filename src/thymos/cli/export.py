@@ -27,7 +27,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the bundle of a trained model: model.onnx, weights.safetensors and model.json."""
-    from thymos.training.bundle import read_recogniser, write_recogniser
+    from thymos.encoder.bundle_writer import read_recogniser, write_recogniser
 
     if not (model / "model.json").is_file() and (model / "results.json").is_file():
         raise BundleError(
@@ -50,7 +50,7 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RunError: there is no finished run, or it evaluated another recipe than the model was trained by.
     """
-    from thymos.reports.results_file import read_results
+    from thymos.scoring.results_file import read_results
 
     results = read_results(run)
     if _deciding(results.recipe) != _deciding(about["recipe"]):

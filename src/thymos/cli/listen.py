@@ -12,13 +12,13 @@ import typer
 
 from thymos.cli.console import notes
 from thymos.errors import ThymosError
-from thymos.recognition.live_defaults import HOP_S, TIME_CONSTANT_S, PcmFormat
+from thymos.live.defaults import HOP_S, TIME_CONSTANT_S, PcmFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thymos.audio import Samples
-    from thymos.recognition.live import Heard
+    from thymos.live.smoothing import Heard
 
 _READ_BYTES = 1 << 16
 MOST_CHANNELS = 32
@@ -58,8 +58,8 @@ def listen(
     Ends with its input, or with Ctrl-C.
     """
     from thymos.audio.blocks import as_mono
-    from thymos.recognition.live import Smoother
-    from thymos.recognition.recognizer import load
+    from thymos.live.smoothing import Smoother
+    from thymos.runtime.recognizer import load
 
     piped = source is not None or rate is not None or format is not None
     _check_source(source, rate, piped, device)
@@ -109,7 +109,7 @@ def _check_source(source: str | None, rate: int | None, piped: bool, device: str
 
 
 def _standard_input(format: PcmFormat, channels: int) -> "Iterator[NDArray[Any]]":
-    from thymos.recognition.live import RawPcm
+    from thymos.live.smoothing import RawPcm
 
     pcm = RawPcm(format, channels)
     # What there is, at once: a full buffer would come seconds late.
@@ -120,7 +120,7 @@ def _standard_input(format: PcmFormat, channels: int) -> "Iterator[NDArray[Any]]
 
 
 def _microphone(device: str | None, opened: ExitStack) -> "tuple[int, Iterator[NDArray[Any]]]":
-    from thymos.recognition.microphone import open_microphone
+    from thymos.live.microphone import open_microphone
 
     microphone = opened.enter_context(open_microphone(device))
 
@@ -136,7 +136,7 @@ def _microphone(device: str | None, opened: ExitStack) -> "tuple[int, Iterator[N
 
 
 def _osc_sender(target: str, labels: tuple[str, ...], opened: ExitStack) -> "Callable[[Heard], None]":
-    from thymos.recognition.osc import OscSender
+    from thymos.live.osc import OscSender
 
     sender = opened.enter_context(OscSender(target, labels))
     failed = False

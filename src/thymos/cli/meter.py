@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from thymos.audio import Samples
-from thymos.recognition.live import Heard
-from thymos.recognition.prediction import NONE_HEARD
+from thymos.live.smoothing import Heard
+from thymos.runtime.prediction import NONE_HEARD
 
 WIDTH = 40
 FLOOR_DB = -60.0

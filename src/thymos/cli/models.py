@@ -12,7 +12,7 @@ from thymos.cli.console import console, notes
 from thymos.errors import BundleError
 
 if TYPE_CHECKING:
-    from thymos.recognition.bundle import Bundle
+    from thymos.runtime.bundle import Bundle
 
 
 def models(
@@ -24,7 +24,7 @@ def models(
     ] = None,
 ) -> None:
     """Check models, and say what they tell apart, what they were trained on, and what may be done with them."""
-    from thymos.recognition.bundle import ABOUT, ENVIRONMENT, read_bundle, shipped_folder
+    from thymos.runtime.bundle import ABOUT, ENVIRONMENT, read_bundle, shipped_folder
 
     places = list(folders or ())
     if not places:

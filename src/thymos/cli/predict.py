@@ -13,7 +13,7 @@ from rich.markup import escape
 from thymos.cli.console import cores, notes, progress
 from thymos.cli.options import QuietOption
 from thymos.errors import AudioError, MissingExtraError, ThymosError
-from thymos.recognition.formats import (
+from thymos.runtime.formats import (
     PER_FILE,
     Format,
     Row,
@@ -23,13 +23,13 @@ from thymos.recognition.formats import (
     table_lines,
     textgrid,
 )
-from thymos.recognition.prediction import Method
+from thymos.runtime.prediction import Method
 
 if TYPE_CHECKING:
-    from thymos.recognition.explain import Effects
-    from thymos.recognition.journal import Journal
-    from thymos.recognition.recognizer import Recognizer
-    from thymos.recognition.recordings import Recording
+    from thymos.cli.inputs import Recording
+    from thymos.cli.journal import Journal
+    from thymos.runtime.explain import Effects
+    from thymos.runtime.recognizer import Recognizer
 
 _MOST_STANDARD_INPUT = 1 << 30
 
@@ -70,9 +70,9 @@ def predict(
     Results appear as soon as they are known. Files that cannot be heard are named, and the exit code is then 1. With
     --out, the same command goes on where an earlier one was cut short.
     """
-    from thymos.recognition.journal import Journal
-    from thymos.recognition.recognizer import load
-    from thymos.recognition.recordings import find_recordings
+    from thymos.cli.inputs import find_recordings
+    from thymos.cli.journal import Journal
+    from thymos.runtime.recognizer import load
 
     recordings = find_recordings(paths)
     per_file = format in PER_FILE
@@ -124,9 +124,9 @@ def _heard(
     recognizer: "Recognizer", recordings: "list[Recording]", timeline: bool, journal: "Journal | None"
 ) -> "Iterator[tuple[Recording, Row]]":
     """Yield each recording with its row, in order; those that the journal knows without hearing them again."""
+    from thymos.cli.journal import key_of
     from thymos.errors import AudioError
-    from thymos.recognition.journal import key_of
-    from thymos.recognition.prediction import Prediction
+    from thymos.runtime.prediction import Prediction
 
     keys = [key_of(recording.path) if recording.path else None for recording in recordings]
     done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
@@ -166,7 +166,7 @@ def _gradients(recognizer: "Recognizer") -> "Effects":
         ThymosError: the model has no weights.
     """
     try:
-        from thymos.training.gradients import GradientEffects
+        from thymos.encoder.gradients import GradientEffects
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("thymos"):
             raise

@@ -15,7 +15,7 @@ from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOpti
 from thymos.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
-    from thymos.training.fit import Epoch
+    from thymos.cnn.fit import Epoch
 
 
 def pretrain(
@@ -34,12 +34,12 @@ def pretrain(
     What one corpus lacks is not held against its recordings. The encoder keeps the digests of all clips that it has
     seen, and `thymos evaluate` refuses to test on one of them.
     """
-    from thymos.evaluation.results import describe_corpus, versions
-    from thymos.evaluation.workers import torch_threads
-    from thymos.training.encoder_file import write_encoder
-    from thymos.training.pretrain import pretrain as run_pretraining
-    from thymos.training.recipe import load_recipe
-    from thymos.training.whole_recipe import PretrainingRecipe
+    from thymos.encoder.encoder_file import write_encoder
+    from thymos.encoder.pretrain import pretrain as run_pretraining
+    from thymos.encoder.recipe import PretrainingRecipe
+    from thymos.engine.workers import torch_threads
+    from thymos.recipes import load_recipe
+    from thymos.scoring.results import describe_corpus, versions
 
     settings = load_recipe(recipe, changes or ())
     if not isinstance(settings, PretrainingRecipe):

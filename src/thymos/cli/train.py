@@ -21,10 +21,10 @@ from thymos.cli.options import (
 from thymos.errors import RecipeError
 
 if TYPE_CHECKING:
+    from thymos.cnn.fit import Epoch
     from thymos.corpora import Corpus
-    from thymos.training.fit import Epoch
-    from thymos.training.recipe import Recipe
-    from thymos.training.whole_recipe import WholeRecipe
+    from thymos.encoder.recipe import WholeRecipe
+    from thymos.recipes import Recipe
 
 NO_LICENCE = "not stated: those of the recordings that it was trained on apply"
 FIRST_VERSION = "1"
@@ -46,9 +46,9 @@ def train(
     A recipe of kind whole makes a bundle that `thymos predict` can use; `thymos export` adds its name, licence and
     scores.
     """
+    from thymos.encoder.recipe import WholeRecipe
     from thymos.evaluation.evaluate import usable_for
-    from thymos.training.recipe import Recipe, load_recipe
-    from thymos.training.whole_recipe import WholeRecipe
+    from thymos.recipes import Recipe, load_recipe
 
     if precision:
         changes = [*(changes or ()), f"training.precision={precision}"]
@@ -77,11 +77,11 @@ def _fit_pictures(
     """Fit a recipe of kind pictures, write its weights, and return the accuracy of the last epoch."""
     import numpy as np
 
-    from thymos.evaluation.results import describe_corpus, versions
-    from thymos.features.parts import training_part
-    from thymos.features.pictures import make_pictures
-    from thymos.training.bundle import write_weights
-    from thymos.training.fit import check_buildable, fit
+    from thymos.cnn.fit import check_buildable, fit
+    from thymos.cnn.parts import training_part
+    from thymos.cnn.spectrograms import make_pictures
+    from thymos.encoder.bundle_writer import write_weights
+    from thymos.scoring.results import describe_corpus, versions
 
     labels = corpus.emotions
     check_buildable(settings, len(labels))
@@ -122,10 +122,10 @@ def _fit_whole(
     corpus: "Corpus", settings: "WholeRecipe", seed: int, out: Path, cache_dir: Path, quiet: bool
 ) -> float | None:
     """Fit and calibrate a recipe of kind whole, write a bundle, and return the accuracy of the last epoch of all."""
-    from thymos.evaluation import whole_folds
-    from thymos.evaluation.make_recogniser import make_recogniser
-    from thymos.training.bundle import write_recogniser
-    from thymos.training.export import check_exportable
+    from thymos.encoder import experiment as whole_folds
+    from thymos.encoder.bundle_writer import write_recogniser
+    from thymos.encoder.export import check_exportable
+    from thymos.evaluation.train import make_recogniser
 
     check_exportable()
     accuracy = None

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from thymos.corpora import aesdd, csv_table, folders
 from thymos.corpora.measure import measure_entries
+from thymos.corpora.readers import aesdd, csv_table, folders
 from thymos.corpora.table import ClipEntry, Corpus, Exclusion, Listing
 from thymos.errors import CorpusError
 

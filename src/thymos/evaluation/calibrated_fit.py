@@ -17,15 +17,15 @@ from torch import Tensor
 from thymos.corpora.folds import Protocol
 from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
+from thymos.encoder.attentive import EmotionNetwork
+from thymos.encoder.level_mel import LevelMelSettings, scale_levels
+from thymos.encoder.level_spectrograms import Recordings
+from thymos.encoder.voice_network import VoiceNetwork
 from thymos.errors import ProtocolError
-from thymos.evaluation.calibration import apply_temperature, fit_temperature
-from thymos.evaluation.conformal import Conformal, fit_conformal
 from thymos.evaluation.inner import INNER_FOLDS
-from thymos.features.level_mel import LevelMelSettings, scale_levels
-from thymos.features.recordings import Recordings
-from thymos.models.attentive import EmotionNetwork
-from thymos.models.voice_network import VoiceNetwork
-from thymos.recognition.familiarity import Familiarity, fit_gaussian
+from thymos.runtime.out_of_distribution import Familiarity, fit_gaussian
+from thymos.scoring.calibration import apply_temperature, fit_temperature
+from thymos.scoring.conformal import Conformal, fit_conformal
 
 Rows = Sequence[int]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.table import Corpus
+from thymos.engine.workers import Report, in_workers
 from thymos.evaluation.methods import method_for
 from thymos.evaluation.run import FoldResult, RunFolder
-from thymos.evaluation.workers import Report, in_workers
-from thymos.training.recipe import EvaluableRecipe
+from thymos.recipes import EvaluableRecipe
 
 
 def cross_validate(

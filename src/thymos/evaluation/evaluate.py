@@ -14,15 +14,15 @@ import pandas as pd
 from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.protocols import apply_protocol, shuffle_labels
 from thymos.corpora.table import Clip, Corpus
+from thymos.engine.workers import Report
 from thymos.errors import CorpusError, ProtocolError
 from thymos.evaluation.crossval import cross_validate
 from thymos.evaluation.methods import method_for
-from thymos.evaluation.predictions import write_predictions
-from thymos.evaluation.results import make_results, versions
 from thymos.evaluation.run import RunFolder
-from thymos.evaluation.workers import Report
 from thymos.files import write_json
-from thymos.training.recipe import EvaluableRecipe
+from thymos.recipes import EvaluableRecipe
+from thymos.scoring.predictions import write_predictions
+from thymos.scoring.results import make_results, versions
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thymos.baseline import experiment as functional_folds
+from thymos.cnn import experiment as picture_folds
 from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus
+from thymos.encoder import experiment as whole_folds
+from thymos.engine.workers import Report
 from thymos.errors import RecipeError
-from thymos.evaluation import functional_folds, picture_folds, whole_folds
 from thymos.evaluation.run import FoldResult
-from thymos.evaluation.workers import Report
-from thymos.training.recipe import AnyRecipe
+from thymos.recipes import AnyRecipe
 
 
 def _nothing(recipe: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from thymos.corpora.folds import Fold, Protocol, check_all_emotions
 from thymos.corpora.table import Corpus
 from thymos.evaluation.inner import inner_splits
-from thymos.evaluation.predictions import predictions_frame
 from thymos.evaluation.run import FoldResult
+from thymos.scoring.predictions import predictions_frame
 
 Rows = tuple[int, ...]
 """Places of recordings among the clips of their corpus."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, Waveform, read_waveform, resample
 from thymos.audio.distort import CLEAN, CONDITIONS, Condition
 from thymos.errors import AudioError
-from thymos.evaluation.compare import bootstrap_difference
-from thymos.evaluation.metrics import Counts, bootstrap_interval, scores
-from thymos.evaluation.predictions import Scored
+from thymos.scoring.comparison import bootstrap_difference
+from thymos.scoring.metrics import Counts, bootstrap_interval, scores
+from thymos.scoring.predictions import Scored
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]

@@ -18,21 +18,21 @@ from typing import Any
 
 import pandas as pd
 
+from thymos.cnn.experiment import fold_tasks
+from thymos.cnn.spectrograms import Pictures, cache_key, make_pictures
 from thymos.corpora.table import Corpus
+from thymos.engine.workers import in_workers
 from thymos.errors import ThymosError
-from thymos.evaluation.compare import FinishedRun
-from thymos.evaluation.picture_folds import fold_tasks
-from thymos.evaluation.predictions import write_predictions
-from thymos.evaluation.results import describe_corpus, make_results, versions
 from thymos.evaluation.run import FoldResult, RunFolder
 from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, CellTask, recording_hits, run_cell
 from thymos.evaluation.study_plan import PlannedRow, StudyPlan
 from thymos.evaluation.study_rows import THREADS, RowCells, names_of_chosen, row_cells
 from thymos.evaluation.study_table import RowOutcome, csv_row, study_table, write_csv
-from thymos.evaluation.workers import in_workers
-from thymos.features.pictures import Pictures, cache_key, make_pictures
 from thymos.files import write_json
-from thymos.training.recipe import Recipe
+from thymos.recipes import Recipe
+from thymos.scoring.comparison import FinishedRun
+from thymos.scoring.predictions import write_predictions
+from thymos.scoring.results import describe_corpus, make_results, versions
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from thymos.cnn.experiment import FoldTask, run_fold
 from thymos.corpora.folds import Fold
 from thymos.corpora.table import Corpus
+from thymos.engine.workers import Report
 from thymos.errors import RunError
-from thymos.evaluation.picture_folds import FoldTask, run_fold
-from thymos.evaluation.predictions import read_predictions, scored_recordings, write_predictions
 from thymos.evaluation.run import FoldResult
-from thymos.evaluation.workers import Report
 from thymos.files import write_json
-from thymos.training.recipe import Recipe
+from thymos.recipes import Recipe
+from thymos.scoring.predictions import read_predictions, scored_recordings, write_predictions
 
 _CELLS_VERSION = 1
 

@@ -18,11 +18,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError
 
+from thymos.config import Settings
 from thymos.corpora.protocols import NAMES
 from thymos.errors import RecipeError
 from thymos.evaluation.inner import INNER_FOLDS
-from thymos.settings import Settings
-from thymos.training.recipe import Recipe, first_complaint, load_recipe, nearest, read_yaml, shipped_studies
+from thymos.recipes import Recipe, first_complaint, load_recipe, nearest, read_yaml, shipped_studies
 
 QUICK_FOLDS = 2
 QUICK_EPOCHS = 5

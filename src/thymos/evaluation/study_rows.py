@@ -9,7 +9,7 @@ from thymos.evaluation.evaluate import usable_for
 from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.study_cells import Cell
 from thymos.evaluation.study_plan import PlannedRow
-from thymos.training.recipe import Recipe
+from thymos.recipes import Recipe
 
 THREADS = 1
 """Torch threads for each cell: two fits side by side with one thread each are never slower than one with two."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from thymos.errors import ProtocolError
-from thymos.evaluation.compare import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.files import write_text
+from thymos.scoring.comparison import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
 
 LEVELS = ("segment", "recording")
 _SPREAD = ("mean", "sd", "ci_low", "ci_high")

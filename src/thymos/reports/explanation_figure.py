@@ -11,9 +11,9 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from thymos.recognition.explain import Explanation
-from thymos.recognition.occlusion import Mask, hz_to_mel, mel_to_hz, spectrogram
 from thymos.reports.figures import INK, MUTED, new_figure, plain_axes, save_figure
+from thymos.runtime.explain import Explanation
+from thymos.runtime.occlusion import Mask, hz_to_mel, mel_to_hz, spectrogram
 
 SIZE_INCHES = (9.6, 5.8)
 EFFECTS = LinearSegmentedColormap.from_list("effects", ["#1d4f91", "#7fb2e5", "#ffffff", "#f2a65a", "#b3261e"])

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from thymos.files import write_text
 from thymos.reports import figures
 from thymos.reports.page import render
-from thymos.reports.results_file import Results, read_results
+from thymos.scoring.results_file import Results, read_results
 
 Matrix = npt.NDArray[np.float64]
 Side = Literal["truth", "prediction"]

@@ -11,8 +11,8 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, resample
+from thymos.cnn.mel import LogMel, PowerSpectrogram, hz_to_mel, power_to_db
 from thymos.corpora.findings import printable
-from thymos.features.mel import LogMel, PowerSpectrogram, hz_to_mel, power_to_db
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes
 from thymos.reports.page import clock
 

@@ -1,0 +1,1 @@
+"""The classical peer: openSMILE functionals and a linear support vector machine."""

@@ -1,0 +1,174 @@
+"""The pictures of a corpus: every clip decoded, cut and turned into feature pictures, once, and kept on disk.
+
+The cache is named by a hash of everything that shapes the pictures: settings, the sound of every clip, and the
+version of this code. Labels and folds do not shape them, so all protocols share one file. Changed copies of the
+recordings, for augmentation, lie in files of their own.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thymos.audio import (
+    Samples,
+    cut,
+    normalise_peak,
+    read_waveform,
+    resample,
+    sliding_spans,
+    stretch_to,
+    study_spans,
+    wiener,
+)
+from thymos.audio.segments import Span
+from thymos.cache import one_torch_thread, raw_to_npy, whole_folder
+from thymos.cnn.copies import changed_copy
+from thymos.cnn.front_end import front_end
+from thymos.cnn.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
+from thymos.corpora.table import Clip, Corpus
+from thymos.errors import AudioError
+
+_PICTURES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Feature pictures of a corpus, segment by segment in the order of its clips.
+
+    Attributes:
+        folder: where they lie.
+        values: float32, shape ``(segments, channels, bands, frames)``; may lie on disk.
+        clip_index: shape ``(segments,)``: each segment's place in ``corpus.clips``.
+        times_s: shape ``(segments, 2)``: start and end in seconds; the end does not pass the recording's.
+        copies: pictures of the same segments in changed copies of the recordings.
+    """
+
+    folder: Path
+    values: NDArray[np.float32]
+    clip_index: NDArray[np.int64]
+    times_s: NDArray[np.float64]
+    copies: tuple["Pictures", ...] = ()
+
+
+def make_pictures(
+    corpus: Corpus,
+    sound: SoundSettings,
+    features: FeatureSettings,
+    cache_dir: Path,
+    advance: Callable[[], None] = lambda: None,
+    threads: int = 2,
+    copies: Sequence[CopySettings] = (),
+) -> Pictures:
+    """Return the pictures of ``corpus``, from the cache where they are there.
+
+    Args:
+        corpus: whose clips.
+        sound: how recordings become segments.
+        features: how segments become pictures.
+        cache_dir: where the pictures are kept.
+        advance: called after each clip, for a progress bar; and again in each copy.
+        threads: clips at work at once.
+        copies: changed copies of the recordings, whose pictures are made beside.
+    """
+    folders = []
+    for copy in (UNCHANGED, *copies):
+        folder = cache_dir / "pictures" / cache_key(corpus, sound, features, copy)
+        folders.append(folder)
+        if not folder.is_dir():
+            _write(folder, corpus.clips, corpus.root, sound, features, copy, advance, threads)
+        else:
+            for _ in corpus.clips:
+                advance()
+    return open_pictures(folders[0], folders[1:])
+
+
+def open_pictures(folder: Path, copies: Sequence[Path] = ()) -> Pictures:
+    """Return the pictures that ``make_pictures`` left in ``folder``; their values stay on disk until used."""
+    with np.load(folder / "index.npz") as index:
+        clip_index, times_s = index["clip_index"], index["times_s"]
+    values = np.load(folder / "values.npy", mmap_mode="r")
+    return Pictures(folder, values, clip_index, times_s, tuple(open_pictures(copy) for copy in copies))
+
+
+def cache_key(corpus: Corpus, sound: SoundSettings, features: FeatureSettings, copy: CopySettings = UNCHANGED) -> str:
+    """Return the hash of all that shapes the pictures of ``corpus``, or of a changed copy of it."""
+    shaping = {
+        "version": _PICTURES_VERSION,
+        "sound": sound.model_dump(exclude={"max_silence_s"}),
+        "features": features.model_dump(exclude={"normalise"}),
+        "clips": [clip.sound.sha256 for clip in corpus.clips],
+    }
+    if copy != UNCHANGED:
+        shaping["copy"] = copy.model_dump()
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def prepare(samples: Samples, sound: SoundSettings) -> Samples:
+    """Return the samples of a recording, at the recipe's rate, as they are before cutting."""
+    if sound.normalise == "peak":
+        samples = normalise_peak(samples)
+    return wiener(samples) if sound.wiener else samples
+
+
+def spans_of(n_samples: int, sound: SoundSettings) -> list[Span]:
+    """Return where a recording of ``n_samples`` is cut, or all of it where it is stretched."""
+    match sound.segments:
+        case "study":
+            return study_spans(n_samples, sound.window)
+        case "sliding":
+            return sliding_spans(n_samples, sound.window, round(sound.hop_s * sound.rate_hz))
+        case "stretch":
+            return [(0, n_samples)]
+
+
+def segments_of(samples: Samples, sound: SoundSettings) -> Samples:
+    """Return the segments of a prepared recording, one for each of ``spans_of``: shape ``(segments, window)``."""
+    if sound.segments == "stretch":
+        return stretch_to(samples, sound.rate_hz, sound.window)[None]
+    return cut(samples, spans_of(len(samples), sound))
+
+
+def _write(
+    folder: Path,
+    clips: Sequence[Clip],
+    root: Path,
+    sound: SoundSettings,
+    features: FeatureSettings,
+    copy: CopySettings,
+    advance: Callable[[], None],
+    threads: int,
+) -> None:
+    module = front_end(sound, features).eval()
+
+    def picture(clip: Clip) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
+        try:
+            waveform = resample(read_waveform(root / clip.path), sound.rate_hz)
+        except AudioError as error:
+            raise AudioError(f"{clip.path} {error}") from None
+        samples = changed_copy(prepare(waveform.samples, sound), sound.rate_hz, copy, clip.sound.sha256)
+        with torch.inference_mode():
+            values = module(torch.from_numpy(segments_of(samples, sound))).numpy()
+        spans = spans_of(len(samples), sound)
+        times = [(start / sound.rate_hz, min(stop, len(samples)) / sound.rate_hz) for start, stop in spans]
+        advance()
+        return values, times
+
+    with whole_folder(folder) as temporary, one_torch_thread(), ThreadPoolExecutor(threads) as pool:
+        clip_index: list[int] = []
+        times_s: list[tuple[float, float]] = []
+        shape: tuple[int, ...] = ()
+        with (temporary / "values.raw").open("wb") as raw:
+            for i, (values, times) in enumerate(pool.map(picture, clips)):
+                raw.write(np.ascontiguousarray(values).data)
+                shape = values.shape[1:]
+                clip_index += [i] * len(times)
+                times_s += times
+        raw_to_npy(temporary / "values.raw", temporary / "values.npy", (len(clip_index), *shape))
+        np.savez(temporary / "index.npz", clip_index=np.array(clip_index, np.int64), times_s=np.array(times_s))

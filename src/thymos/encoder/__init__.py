@@ -1,0 +1,1 @@
+"""The shipped recogniser, end to end: recipe, pretraining, description of recordings, decision, export."""

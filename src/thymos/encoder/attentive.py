@@ -1,0 +1,227 @@
+"""The network of whole recordings: residual blocks with squeeze-excitation, then attentive statistics over time.
+
+Sources: He et al., Deep residual learning for image recognition, CVPR 2016; Hu, Shen, Sun, Squeeze-and-excitation
+networks, CVPR 2018; Okabe, Koshinaka, Shinoda, Attentive statistics pooling for deep speaker embedding, Interspeech
+2018.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from thymos.config import Settings
+
+
+class AttentiveSettings(Settings):
+    """Size of an ``AttentiveEncoder``."""
+
+    widths: tuple[PositiveInt, ...] = Field((32, 64, 128, 192), min_length=1)
+    """Filters of each stage; every stage after the first halves the bands."""
+    blocks: tuple[PositiveInt, ...] = (1, 1, 1, 1)
+    """Residual blocks of each stage."""
+    time_strides: tuple[Literal[1, 2], ...] = (2, 2, 1, 1)
+    """How much each stage shortens time; the stem before them halves bands and frames."""
+    frame_units: PositiveInt = 192
+    """Features of each frame that is left."""
+    gru_units: NonNegativeInt = 0
+    """Of each direction of a GRU over the frames, beside the frames themselves; 0: none."""
+    attention_units: PositiveInt = 64
+    networks: PositiveInt = 1
+    """So many networks of this size side by side, whose embeddings are joined: see ``SideBySide``."""
+
+    @model_validator(mode="after")
+    def _has_a_number_for_each_stage(self) -> "AttentiveSettings":
+        if not len(self.widths) == len(self.blocks) == len(self.time_strides):
+            raise PydanticCustomError("lengths", "widths, blocks and time_strides should have as many numbers each")
+        return self
+
+    @property
+    def embedding(self) -> int:
+        """Length of a recording's embedding: mean and standard deviation of each feature."""
+        return self.networks * 2 * (self.frame_units + 2 * self.gru_units)
+
+
+class Encoded(NamedTuple):
+    """What an encoder makes of recordings."""
+
+    frames: Tensor
+    """Shape ``(batch, frames, features)``."""
+    embedding: Tensor
+    """Shape ``(batch, 2 × features)``."""
+
+
+class AttentiveEncoder(nn.Module):
+    """``(batch, channels, bands, frames) -> Encoded``, of any number of frames; pictures come scaled about 0 and 1."""
+
+    def __init__(self, settings: AttentiveSettings, channels: int, bands: int):
+        super().__init__()
+        first = settings.widths[0]
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, first, 3, 2, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+        )
+        height, before = _halved(bands), first
+        self.stages = nn.Sequential()
+        for number, (width, blocks, time_stride) in enumerate(
+            zip(settings.widths, settings.blocks, settings.time_strides, strict=True)
+        ):
+            band_stride = 1 if number == 0 else 2
+            self.stages.append(_Block(before, width, (band_stride, time_stride)))
+            self.stages.extend(_Block(width, width, (1, 1)) for _ in range(blocks - 1))
+            height, before = height if number == 0 else _halved(height), width
+        units = settings.frame_units
+        self.project = nn.Linear(before * height, units)
+        self.norm = nn.BatchNorm1d(units)
+        self.gru = (
+            nn.GRU(units, settings.gru_units, batch_first=True, bidirectional=True) if settings.gru_units else None
+        )
+        features = units + 2 * settings.gru_units
+        self.attention = nn.Sequential(
+            nn.Linear(features, settings.attention_units), nn.Tanh(), nn.Linear(settings.attention_units, 1)
+        )
+
+    def forward(self, pictures: Tensor) -> Encoded:
+        """Return frames and embedding of ``pictures``."""
+        maps = self.stages(self.stem(pictures))
+        frames = self.project(maps.permute(0, 3, 1, 2).flatten(2))
+        frames = functional.relu(self.norm(frames.transpose(1, 2)).transpose(1, 2)).float()
+        if self.gru is not None:
+            with torch.autocast("cpu", enabled=False):  # float32: a GRU's state sums up its rounding errors
+                frames = torch.cat([frames, self.gru(frames)[0]], dim=2)
+        return Encoded(frames, attentive_statistics(frames, self.attention(frames).float()))
+
+
+def attentive_statistics(frames: Tensor, scores: Tensor) -> Tensor:
+    """Return mean and standard deviation over time of ``frames`` (batch, frames, features).
+
+    Frames are weighted by the softmax of ``scores``, shape ``(batch, frames, 1)``.
+    """
+    weights = scores.softmax(dim=1)
+    mean = (weights * frames).sum(1)
+    variance = (weights * frames.square()).sum(1) - mean.square()
+    return torch.cat([mean, variance.clamp(min=_LEAST_VARIANCE).sqrt()], dim=1)
+
+
+_LEAST_VARIANCE = 1e-4
+"""Keeps the gradient of a standard deviation finite where all frames are alike."""
+
+
+class SideBySide(nn.Module):
+    """Networks of one size, each with weights of its own: ``(batch, channels, bands, frames) -> Encoded``.
+
+    Frames and embeddings are joined: first all means, then all standard deviations. Networks that were pretrained with
+    seeds of their own err in ways of their own (Lakshminarayanan, Pritzel, Blundell 2017, Simple and scalable
+    predictive uncertainty estimation using deep ensembles, NeurIPS).
+    """
+
+    def __init__(self, encoders: Sequence[AttentiveEncoder]):
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+
+    def forward(self, pictures: Tensor) -> Encoded:
+        """Return frames and embedding of ``pictures``."""
+        encoded = [encoder(pictures) for encoder in self.encoders]
+        halves = [each.embedding.chunk(2, dim=1) for each in encoded]
+        embedding = torch.cat([mean for mean, _ in halves] + [deviation for _, deviation in halves], dim=1)
+        return Encoded(torch.cat([each.frames for each in encoded], dim=2), embedding)
+
+
+Encoder = AttentiveEncoder | SideBySide
+
+
+def build_encoder(settings: AttentiveSettings, channels: int, bands: int) -> Encoder:
+    """Return an encoder of ``settings`` with random weights, for pictures of so many channels and bands."""
+    encoders = [AttentiveEncoder(settings, channels, bands) for _ in range(settings.networks)]
+    return encoders[0] if settings.networks == 1 else SideBySide(encoders)
+
+
+class EmotionHead(nn.Module):
+    """``(batch, embedding) -> (batch, classes)`` logits: batch normalisation, dropout, one linear layer."""
+
+    def __init__(self, embedding: int, n_classes: int, dropout: float):
+        super().__init__()
+        self.norm, self.dropout = nn.BatchNorm1d(embedding), nn.Dropout(dropout)
+        self.linear = nn.Linear(embedding, n_classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Return the logits of ``embedding``."""
+        logits: Tensor = self.linear(self.dropout(self.norm(embedding)))
+        return logits
+
+
+class EmotionNetwork(nn.Module):
+    """An encoder and a head: ``(batch, channels, bands, frames) -> (batch, classes)`` logits, float32."""
+
+    def __init__(self, encoder: Encoder, head: EmotionHead):
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the logits of ``pictures``."""
+        logits: Tensor = self.head(self.encoder(pictures).embedding)
+        return logits
+
+
+def join_networks(networks: Sequence[EmotionNetwork]) -> EmotionNetwork:
+    """Return one network of those given, side by side, whose logits are the mean of theirs.
+
+    Each has one encoder, all are of one size and know the same classes.
+    """
+    heads = [network.head for network in networks]
+    encoders = [network.encoder for network in networks if isinstance(network.encoder, AttentiveEncoder)]
+    joined = EmotionHead(sum(head.linear.in_features for head in heads), heads[0].linear.out_features, 0.0)
+    joined.dropout.p = heads[0].dropout.p
+
+    def across(values: list[Tensor]) -> Tensor:
+        halves = [value.chunk(2, dim=-1) for value in values]
+        return torch.cat([first for first, _ in halves] + [second for _, second in halves], dim=-1)
+
+    with torch.no_grad():
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            getattr(joined.norm, name).copy_(across([getattr(head.norm, name) for head in heads]))
+        joined.linear.weight.copy_(across([head.linear.weight for head in heads]) / len(heads))
+        joined.linear.bias.copy_(torch.stack([head.linear.bias for head in heads]).mean(0))
+    return EmotionNetwork(SideBySide(encoders), joined)
+
+
+class _Block(nn.Module):
+    """Two convolutions and squeeze-excitation beside a shortcut, pooled and widened where the shape changes."""
+
+    def __init__(self, before: int, after: int, stride: tuple[int, int]):
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False), nn.BatchNorm2d(after),
+        )  # fmt: skip
+        self.excitation = _SqueezeExcitation(after)
+        self.shortcut = nn.Sequential()
+        if stride != (1, 1):
+            self.shortcut.append(nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False))
+        if stride != (1, 1) or before != after:
+            self.shortcut.extend([nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return functional.relu(self.excitation(self.residual(maps)) + self.shortcut(maps))
+
+
+class _SqueezeExcitation(nn.Module):
+    """Scales each channel by a gate that sees every channel's mean."""
+
+    REDUCTION = 8
+
+    def __init__(self, channels: int):
+        super().__init__()
+        squeezed = max(8, channels // self.REDUCTION)
+        self.gate = nn.Sequential(nn.Linear(channels, squeezed), nn.ReLU(), nn.Linear(squeezed, channels), nn.Sigmoid())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        gates: Tensor = self.gate(maps.mean((2, 3)))
+        return maps * gates[:, :, None, None].to(maps.dtype)
+
+
+def _halved(number: int) -> int:
+    return (number + 1) // 2

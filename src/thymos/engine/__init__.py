@@ -1,0 +1,1 @@
+"""Where work is done: this process, or worker processes."""

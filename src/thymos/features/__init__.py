@@ -1,1 +1,0 @@
-"""Waveform -> picture, and the cache of a corpus's pictures."""

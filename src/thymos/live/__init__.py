@@ -1,0 +1,1 @@
+"""Live sound: the microphone in; smoothed emotions, OSC messages out."""

@@ -1,1 +1,0 @@
-"""Picture -> logits: one module per family, a registry by name."""

@@ -1,0 +1,270 @@
+"""Why an emotion was heard: how its log-probability falls as cells of time and frequency are taken out of the sound.
+
+It asks the shipped graph alone, over and over, so it holds for whatever a bundle has inside, and needs no torch.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.audio import Samples
+from thymos.audio.blocks import Array, open_blocks
+from thymos.audio.decode import Source
+from thymos.errors import AudioError
+from thymos.runtime.bundle import INPUT, Bundle
+from thymos.runtime.occlusion import Edges, Mask, Occluder, hz_to_mel, mel_to_hz
+from thymos.runtime.prediction import Method, Prediction
+from thymos.runtime.windows import Hearing
+
+EXPLAINED_S = 6.0
+"""Of a longer recording, one window is explained: each cell costs an answer, and long sound a long one, so that the
+time grows with the square of the length."""
+BANDS = 8
+"""Equally wide in mel, from 0 Hz to half the model's rate."""
+COLUMNS, SHORTEST_S, LONGEST_S = 9, 0.25, 0.5
+"""How many columns there are, as far as the bounds of their length allow."""
+MARKED_SHARE = 0.15
+"""Share of cells that are marked as having carried the decision: the strongest, if their loss does any harm."""
+_LEAST = 1e-12
+
+Hear = Callable[[Samples], NDArray[np.float64]]
+"""Samples to probabilities, shape ``(labels,)``."""
+Map = Callable[[Callable[[Mask], float], Iterable[Mask]], Iterable[float]]
+"""As the built-in ``map``; one that works on several masks at once will do."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What single frames of a recording speak for.
+
+    Attributes:
+        times_s: the middle of each frame, shape ``(frames,)``.
+        probabilities: what the emotions' would be if all frames were like this one, shape ``(frames, labels)``.
+    """
+
+    times_s: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which parts of a recording, in time and frequency, carried the decision for an emotion."""
+
+    emotion: str
+    probability: float
+    """Of the emotion, in the part of the recording that is explained."""
+    times_s: Edges
+    """Edges of the grid's columns, from the recording's start: shape ``(columns + 1,)``."""
+    bands_hz: Edges
+    """Edges of the grid's bands: shape ``(bands + 1,)``."""
+    effect: NDArray[np.float64]
+    """How far the emotion's log-probability (natural) falls without each cell: shape ``(bands, columns)``.
+
+    Cells below zero spoke against the emotion. Found by gradients, it is each cell's part in how far it falls without
+    them all."""
+    marked: Mask = field(repr=False)
+    """The cells that carried the decision: the strongest ``MARKED_SHARE`` of all, if their effect is positive."""
+    probability_without: float
+    """Of the emotion, once all marked cells are taken out together."""
+    model: str
+    """Name and version of the model."""
+    labels: tuple[str, ...] = field(repr=False)
+    evidence: Evidence = field(repr=False)
+    samples: Samples = field(repr=False)
+    """The part that is explained, at the model's rate: shape ``(samples,)``."""
+    rate_hz: int
+    is_whole: bool
+    """Whether all of the recording is explained, or one window of a long one."""
+    method: Method = "occlusion"
+
+    @property
+    def heading(self) -> str:
+        """The emotion, its probability, and where, if not in the whole recording."""
+        where = "" if self.is_whole else f" in {self.times_s[0]:.1f} – {self.times_s[-1]:.1f} s"
+        return f"{self.emotion} {self.probability:.2f}{where}"
+
+    def __str__(self) -> str:
+        if not self.marked.any():
+            return f"{self.heading}; no single region carried it"
+        band, column = np.unravel_index(int(self.effect.argmax()), self.effect.shape)
+        return (
+            f"{self.heading}, most by {self.times_s[column]:.2f} – "
+            f"{self.times_s[column + 1]:.2f} s at {self.bands_hz[band]:.0f} – {self.bands_hz[band + 1]:.0f} Hz; "
+            f"{self.probability_without:.2f} without the {int(self.marked.sum())} regions that carried it"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it: the grid row by row, the lowest band first; without the sound itself."""
+        return {
+            "emotion": self.emotion,
+            "probability": round(self.probability, 4),
+            "method": self.method,
+            "times_s": np.round(self.times_s, 3).tolist(),
+            "bands_hz": np.round(self.bands_hz, 1).tolist(),
+            "effect": np.round(self.effect, 4).tolist(),
+            "marked": self.marked.tolist(),
+            "probability_without": round(self.probability_without, 4),
+            "evidence": {
+                "times_s": np.round(self.evidence.times_s, 3).tolist(),
+                **{word: np.round(self.evidence.probabilities[:, i], 4).tolist() for i, word in enumerate(self.labels)},
+            },
+            "model": self.model,
+        }
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is to be explained.
+
+    Attributes:
+        samples: at the model's rate, shape ``(samples,)``.
+        rate_hz: the model's rate.
+        start_s: where it begins in its recording.
+        is_whole: it is the whole recording.
+    """
+
+    samples: Samples
+    rate_hz: int
+    start_s: float = 0.0
+    is_whole: bool = True
+
+
+class Effects(Protocol):
+    """Finds the effect of every cell by another way than taking it out."""
+
+    method: Method
+
+    def __call__(self, part: Part, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
+        """Return the effects on the label's log-probability, shape ``(bands, columns)``.
+
+        Args:
+            part: to be explained.
+            times_s: edges of the columns, from the part's start.
+            bands_hz: edges of the bands.
+            label: number of the emotion.
+        """
+
+
+def explain_part(
+    hear: Hear,
+    part: Part,
+    evidence: Evidence,
+    labels: tuple[str, ...],
+    emotion: str | None,
+    model: str,
+    each: Map = map,
+    effects: Effects | None = None,
+) -> Explanation:
+    """Explain why ``hear`` hears ``emotion`` in ``part``, or if None, the one that it hears.
+
+    Args:
+        hear: the whole answer, as a prediction has it.
+        part: of a recording.
+        evidence: of its frames.
+        labels: the model's emotions.
+        emotion: one of them.
+        model: its name and version.
+        each: calls a function for each cell.
+        effects: finds them; if None, each cell is taken out.
+    """
+    times_s, bands_hz = grid(len(part.samples) / part.rate_hz, part.rate_hz)
+    occluder = Occluder(part.samples, part.rate_hz, times_s, bands_hz)
+    heard = hear(part.samples)
+    label = int(heard.argmax()) if emotion is None else labels.index(emotion)
+
+    def probability_without(mask: Mask) -> float:
+        return float(hear(occluder.without(mask))[label])
+
+    if effects is None:
+        shape = (len(bands_hz) - 1, len(times_s) - 1)
+        left = np.array(list(each(probability_without, single_cells(shape)))).reshape(shape)
+        effect = np.log(max(float(heard[label]), _LEAST)) - np.log(np.maximum(left, _LEAST))
+    else:
+        effect = effects(part, times_s, bands_hz, label)
+    marked = strongest(effect)
+    return Explanation(
+        emotion=labels[label],
+        probability=float(heard[label]),
+        times_s=part.start_s + times_s,
+        bands_hz=bands_hz,
+        effect=effect,
+        marked=marked,
+        probability_without=probability_without(marked) if marked.any() else float(heard[label]),
+        model=model,
+        labels=labels,
+        evidence=Evidence(part.start_s + evidence.times_s, evidence.probabilities),
+        samples=part.samples,
+        rate_hz=part.rate_hz,
+        is_whole=part.is_whole,
+        method="occlusion" if effects is None else effects.method,
+    )
+
+
+def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Prediction, emotion: str) -> Part:
+    """Return a whole recording, or of one longer than ``EXPLAINED_S`` the window that speaks most for ``emotion``.
+
+    Args:
+        source: as ``Recognizer.predict`` takes it.
+        bundle: the model that heard it.
+        prediction: what it heard, with the timeline.
+        emotion: the one to explain.
+
+    Raises:
+        AudioError: it cannot be read, or no window holds enough speech.
+    """
+    about = bundle.about
+    whole = prediction.duration_s <= EXPLAINED_S
+    start_s = 0.0
+    if not whole:
+        windows = prediction.timeline.windows if prediction.timeline is not None else ()
+        said = [(window.probabilities[emotion], window.start_s) for window in windows if window.probabilities]
+        if not said:
+            raise AudioError("holds too little speech in one place to explain an emotion by it")
+        start_s = max(said)[1]
+    with open_blocks(source) as sound:
+        hearing = Hearing(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
+        for block in sound.blocks:
+            hearing.take(block)
+            if not whole:
+                for cut in hearing.full_windows():
+                    if cut.start_s == start_s:
+                        return Part(cut.samples, about.rate_hz, start_s, False)
+        hearing.end()
+    if whole:
+        return Part(hearing.whole(), about.rate_hz)
+    last = next(cut for cut in [*hearing.full_windows(), *hearing.last_window()] if cut.start_s == start_s)
+    return Part(last.samples, about.rate_hz, start_s, False)
+
+
+def frame_evidence(bundle: Bundle, part: Part) -> Evidence:
+    """Return what each frame of ``part`` speaks for, as the graph's frame logits have it."""
+    logits = bundle.session.run(["frame_logits"], {INPUT: part.samples[None]})[0][0] / bundle.about.temperature
+    shares = np.exp(np.asarray(logits - logits.max(axis=1, keepdims=True), np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    duration_s = len(part.samples) / part.rate_hz
+    half_s = duration_s / len(shares) / 2
+    return Evidence(np.linspace(half_s, duration_s - half_s, len(shares)), shares)
+
+
+def grid(duration_s: float, rate_hz: int) -> tuple[Edges, Edges]:
+    """Return the edges of columns in s and of bands in Hz, for so long a sound of this rate."""
+    column_s = min(max(duration_s / COLUMNS, SHORTEST_S), LONGEST_S)
+    columns = max(1, round(duration_s / column_s))
+    top = float(hz_to_mel(np.array(rate_hz / 2)))
+    return np.linspace(0, duration_s, columns + 1), mel_to_hz(np.linspace(0, top, BANDS + 1))
+
+
+def single_cells(shape: tuple[int, int]) -> list[Mask]:
+    """Return the masks of each cell alone, row by row."""
+    return list(np.eye(shape[0] * shape[1], dtype=bool).reshape(-1, *shape))
+
+
+def strongest(effect: NDArray[np.float64]) -> Mask:
+    """Return the ``MARKED_SHARE`` of cells with the greatest effect, but none whose effect is not positive."""
+    count = int(np.ceil(MARKED_SHARE * effect.size))
+    marked = np.zeros(effect.size, dtype=bool)
+    marked[np.argsort(-effect, axis=None, kind="stable")[:count]] = True
+    return marked.reshape(effect.shape) & (effect > 0)

@@ -1,0 +1,110 @@
+"""Results as text. All formats are made from the rows of JSON lines, so that none says more than another."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from thymos.runtime.prediction import NONE_HEARD
+
+Format = Literal["table", "jsonl", "csv", "textgrid", "srt"]
+PER_FILE: dict[str, str] = {"textgrid": ".TextGrid", "srt": ".srt"}
+"""Formats that describe one recording, and the suffix of their files."""
+TIER = "emotion"
+Row = dict[str, Any]
+"""What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
+
+
+def table_lines(row: Row) -> list[str]:
+    """Return ``row`` as aligned text: emotion, probability, speech, file; then its timeline, indented."""
+    if "error" in row:
+        return [f"{'—':<10} {'':>5} {'':>8}  {row['file']}  {row['error']}"]
+    emotion = row["emotion"]
+    sure = f"{row['probabilities'][emotion]:.2f}" if emotion else ""
+    others = row["prediction_set"][1:]
+    remarks = ([f"or {', '.join(others)}"] if others else []) + row["flags"]
+    said = f"  ({'; '.join(remarks)})" if remarks else ""
+    lines = [f"{emotion or NONE_HEARD:<10} {sure:>5} {row['speech_s']:7.1f}s  {row['file']}{said}"]
+    for at in row.get("timeline", []):
+        part = "" if at["probability"] is None else f" {at['probability']:.2f}"
+        lines.append(f"    {at['start_s']:9.2f} – {at['end_s']:9.2f} s  {at['emotion'] or NONE_HEARD}{part}")
+    return lines
+
+
+def table_head() -> str:
+    """Return the line above ``table_lines``."""
+    return f"{'emotion':<10} {'p':>5} {'speech':>8}  file"
+
+
+def csv_columns(labels: Sequence[str], timeline: bool) -> list[str]:
+    """Return the columns of a CSV file: one row for each recording, or for each stretch of its timeline."""
+    if timeline:
+        return ["file", "start_s", "end_s", "emotion", "probability", "error"]
+    probabilities = [f"p_{word}" for word in labels]
+    return ["file", "emotion", *probabilities, "prediction_set", "speech_s", "duration_s", "flags", "model", "error"]
+
+
+def csv_lines(rows: Iterable[Row], labels: Sequence[str], timeline: bool, head: bool) -> str:
+    """Return ``rows`` as CSV; what is not known is empty, and lists are words with spaces between them."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, csv_columns(labels, timeline), restval="", extrasaction="ignore", lineterminator="\n")
+    if head:
+        writer.writeheader()
+    for row in rows:
+        if "error" in row:
+            writer.writerow(row)
+        elif timeline:
+            writer.writerows({"file": row["file"], **stretch} for stretch in row["timeline"])
+        else:
+            probabilities = {f"p_{word}": value for word, value in (row["probabilities"] or {}).items()}
+            words = {key: " ".join(row[key]) for key in ("prediction_set", "flags")}
+            writer.writerow(row | probabilities | words)
+    return text.getvalue()
+
+
+def textgrid(row: Row) -> str:
+    """Return ``row``'s timeline as Praat's TextGrid, long format: one tier of intervals, empty where none is heard.
+
+    Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
+    """
+    end_s = row["duration_s"]
+    stretches = [at for at in row["timeline"] if at["end_s"] > at["start_s"]]
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        f"xmax = {end_s}",
+        "tiers? <exists>",
+        "size = 1",
+        "item []:",
+        "    item [1]:",
+        '        class = "IntervalTier"',
+        f'        name = "{TIER}"',
+        "        xmin = 0",
+        f"        xmax = {end_s}",
+        f"        intervals: size = {len(stretches)}",
+    ]
+    for number, at in enumerate(stretches, 1):
+        lines += [
+            f"        intervals [{number}]:",
+            f"            xmin = {at['start_s']}",
+            f"            xmax = {at['end_s']}",
+            f'            text = "{at["emotion"] or ""}"',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def srt(row: Row) -> str:
+    """Return ``row``'s timeline as SubRip subtitles; where none is heard, there is none."""
+    heard = [at for at in row["timeline"] if at["emotion"] is not None]
+    return "\n".join(
+        f"{number}\n{_clock(at['start_s'])} --> {_clock(at['end_s'])}\n{at['emotion']} {at['probability']:.2f}\n"
+        for number, at in enumerate(heard, 1)
+    )
+
+
+def _clock(seconds: float) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"

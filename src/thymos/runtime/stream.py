@@ -1,0 +1,72 @@
+"""Sound that arrives bit by bit: the same windows with the same probabilities as of a file of the same samples."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.audio.blocks import as_mono
+from thymos.audio.decode import DEFAULT_LIMITS
+from thymos.errors import AudioError
+from thymos.runtime.prediction import Window
+from thymos.runtime.windows import Cut, Hearing
+
+
+class Stream:
+    """One live recording. It belongs to one thread at a time; several streams of one recogniser may run at once.
+
+    >>> with recognizer.stream(48_000, hop_s=0.5) as stream:            # doctest: +SKIP
+    ...     for block in microphone:
+    ...         for window in stream.feed(block):
+    ...             print(window.end_s, window.emotion)
+    """
+
+    def __init__(self, hear: Callable[[Cut], Window], rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float):
+        """Take what hears a window, the rates of the sound and of the model, and the grid of windows.
+
+        Raises:
+            AudioError: a rate that sound does not have, or windows that leave gaps.
+        """
+        limits = DEFAULT_LIMITS
+        if not limits.min_rate_hz <= rate_hz <= limits.max_rate_hz:
+            raise AudioError(f"a stream's rate must be {limits.min_rate_hz} to {limits.max_rate_hz} Hz, not {rate_hz}")
+        if not 0 < hop_s <= window_s:
+            raise AudioError(f"windows of {window_s:g} s cannot begin every {hop_s:g} s without leaving gaps")
+        self._hear = hear
+        self._hearing = Hearing(rate_hz, model_rate_hz, window_s, hop_s)
+        self._closed = False
+
+    def feed(self, samples: NDArray[Any]) -> list[Window]:
+        """Take ``samples`` in and return the windows that are complete with them.
+
+        Args:
+            samples: shape ``(n,)`` or ``(n, channels)``, floats at ±1 or integers at full scale; n may be 0.
+
+        Raises:
+            AudioError: the stream is closed, or samples are NaN or infinite.
+        """
+        if self._closed:
+            raise AudioError("this stream is closed")
+        mono = as_mono(samples)
+        if not np.isfinite(mono).all():
+            raise AudioError("samples are NaN or infinite")
+        self._hearing.take(mono)
+        return [self._hear(cut) for cut in self._hearing.full_windows()]
+
+    def close(self) -> list[Window]:
+        """End the stream and return the windows that are left; a second call returns none."""
+        if self._closed:
+            return []
+        self._closed = True
+        self._hearing.end()
+        return [self._hear(cut) for cut in [*self._hearing.full_windows(), *self._hearing.last_window()]]
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,109 @@
+"""Overlapping windows merged into stretches: from when to when which emotion is heard."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.runtime.prediction import Stretch, Timeline, Window
+from thymos.runtime.vad import FRAME_S, Spans
+
+BRIDGED_S = 0.6
+"""Shorter pauses do not end a stretch: they are between words, not between utterances."""
+
+
+def make_timeline(
+    windows: Sequence[Window], spans: Spans, labels: tuple[str, ...], hop_s: float, duration_s: float
+) -> Timeline:
+    """Return the timeline of a recording.
+
+    Each cell of length ``hop_s`` gets the mean of the probabilities of the windows that cover it, weighted by their
+    seconds of speech. Where somebody speaks, neighbouring cells of one emotion are a stretch; what is between is one
+    without emotion. So stretches begin and end with speech, or where the emotion changes, and cover all of the
+    recording.
+
+    Args:
+        windows: in order.
+        spans: runs of speech, in frames of the gate.
+        labels: the model's emotions.
+        hop_s: from window to window.
+        duration_s: of the recording.
+    """
+    cells = _cell_probabilities(windows, labels, hop_s, duration_s)
+    stretches: list[Stretch] = []
+    end_s = 0.0
+    for start_s, stop_s in _utterances(spans, duration_s):
+        pieces = _pieces(start_s, stop_s, cells, labels, hop_s)
+        if not pieces:
+            continue
+        if start_s > end_s:
+            stretches.append(Stretch(end_s, start_s, None, None))
+        stretches += pieces
+        end_s = stop_s
+    if end_s < duration_s:
+        stretches.append(Stretch(end_s, duration_s, None, None))
+    return Timeline(_without_neighbours_alike(stretches), tuple(windows), duration_s)
+
+
+def _cell_probabilities(
+    windows: Sequence[Window], labels: tuple[str, ...], hop_s: float, duration_s: float
+) -> NDArray[np.float64]:
+    """Return the probabilities of each cell: shape ``(cells, labels)``, NaN where no window with speech covers it."""
+    cells = max(1, int(np.ceil(duration_s / hop_s - 1e-9)))
+    sums, weights = np.zeros((cells, len(labels))), np.zeros((cells, 1))
+    for window in windows:
+        if window.probabilities is None:
+            continue
+        first = round(window.start_s / hop_s)
+        last = max(first + 1, int(np.ceil(window.end_s / hop_s - 1e-9)))
+        sums[first:last] += window.speech_s * np.array([window.probabilities[word] for word in labels])
+        weights[first:last] += window.speech_s
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = sums / weights
+    return means
+
+
+def _utterances(spans: Spans, duration_s: float) -> list[tuple[float, float]]:
+    """Return runs of speech in seconds, those with short pauses between them as one."""
+    utterances: list[tuple[float, float]] = []
+    for first, last in spans.tolist():
+        start_s, end_s = first * FRAME_S, min(last * FRAME_S, duration_s)
+        if utterances and start_s - utterances[-1][1] < BRIDGED_S:
+            utterances[-1] = (utterances[-1][0], end_s)
+        else:
+            utterances.append((start_s, end_s))
+    return utterances
+
+
+def _pieces(
+    start_s: float, end_s: float, cells: NDArray[np.float64], labels: tuple[str, ...], hop_s: float
+) -> list[Stretch]:
+    """Divide an utterance where the emotion of its cells changes."""
+    first = int(start_s / hop_s)
+    last = min(len(cells), max(first + 1, int(np.ceil(end_s / hop_s - 1e-9))))
+    runs: list[tuple[int, int, int]] = []
+    for cell in range(first, last):
+        if np.isnan(cells[cell, 0]):
+            continue
+        best = int(cells[cell].argmax())
+        if runs and runs[-1][2] == best:
+            runs[-1] = (runs[-1][0], cell + 1, best)
+        else:
+            runs.append((cell, cell + 1, best))
+    pieces: list[Stretch] = []
+    for begin, stop, best in runs:
+        piece_start = start_s if not pieces else pieces[-1].end_s
+        piece_end = end_s if (begin, stop, best) == runs[-1] else stop * hop_s
+        pieces.append(Stretch(piece_start, piece_end, labels[best], float(cells[begin:stop, best].mean())))
+    return pieces
+
+
+def _without_neighbours_alike(stretches: list[Stretch]) -> tuple[Stretch, ...]:
+    """Join neighbours without emotion, as are left where no window with speech covers an utterance."""
+    joined: list[Stretch] = []
+    for stretch in stretches:
+        if joined and joined[-1].emotion is None and stretch.emotion is None:
+            joined[-1] = Stretch(joined[-1].start_s, stretch.end_s, None, None)
+        else:
+            joined.append(stretch)
+    return tuple(joined)

@@ -1,0 +1,114 @@
+"""The gate: where in a recording somebody speaks. What is silence, music or noise is given no emotion.
+
+Its model is Silero VAD (MIT), which comes along in ``weights/vad`` and runs on onnxruntime like the recogniser itself.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.audio import Samples
+from thymos.runtime.bundle import open_session
+from thymos.runtime.resampler import Resampler
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+RATE_HZ, FRAME = 16_000, 512
+"""What the model takes: frames of 32 ms, each of which gets one probability of speech."""
+FRAME_S = FRAME / RATE_HZ
+STARTS, GOES_ON = 0.5, 0.35
+"""Speech begins where its probability reaches the first, and goes on while it is above the second."""
+SHORTEST_FRAMES = 6
+"""Shorter runs are no speech: a drum, a click, a note."""
+_CONTEXT, _STATE = 64, (1, 1, 128)
+_MODEL = "gate.onnx"
+
+Spans = NDArray[np.int64]
+"""Runs of speech: rows of first frame and frame after the last."""
+
+
+@cache
+def _session() -> "onnxruntime.InferenceSession":
+    path = Path(str(resources.files("thymos") / "weights" / "vad" / _MODEL))
+    return open_session(path.read_bytes(), path)
+
+
+@dataclass
+class GateStream:
+    """The gate over one recording, fed in blocks of any size.
+
+    Attributes:
+        rate_hz: of the samples that it is fed.
+        frames: frames that it has judged.
+        loudest: root mean square of the loudest frame, full scale 1.
+    """
+
+    rate_hz: int
+    frames: int = 0
+    loudest: float = 0.0
+    _said: NDArray[np.float32] = field(default_factory=lambda: np.empty(1024, np.float32), repr=False)
+
+    def __post_init__(self) -> None:
+        self._resampler = Resampler(self.rate_hz, RATE_HZ)
+        self._left = np.empty(0, np.float32)
+        self._context = np.zeros(_CONTEXT, np.float32)
+        self._hidden, self._cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+
+    def push(self, samples: Samples) -> None:
+        """Judge all whole frames up to the end of ``samples``."""
+        self._judge(self._resampler.push(samples))
+
+    def finish(self) -> None:
+        """Judge what is left, filled up with silence."""
+        self._judge(self._resampler.finish())
+        if len(self._left):
+            self._judge(np.zeros(FRAME - len(self._left), np.float32))
+
+    def probabilities(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return the probability of speech in each frame from ``start`` to before ``stop``: shape ``(frames,)``."""
+        return self._said[: self.frames][start:stop]
+
+    def speech_s(self, start_s: float, end_s: float) -> float:
+        """Return the seconds of speech in the frames that lie within ``start_s`` to ``end_s``."""
+        first, last = int(np.ceil(start_s / FRAME_S - 1e-9)), int(np.floor(end_s / FRAME_S + 1e-9))
+        spans = speech_spans(self.probabilities(first, max(first, last)))
+        return float((spans[:, 1] - spans[:, 0]).sum() * FRAME_S)
+
+    def _judge(self, samples: Samples) -> None:
+        samples = np.concatenate([self._left, samples])
+        whole = len(samples) // FRAME
+        self._left = samples[whole * FRAME :]
+        if not whole:
+            return
+        frames = samples[: whole * FRAME].reshape(whole, FRAME)
+        contexts = np.concatenate([self._context[None], frames[:-1, -_CONTEXT:]])
+        self._context = frames[-1, -_CONTEXT:]
+        said, self._hidden, self._cell = _session().run(
+            ["speech_probs", "hn", "cn"],
+            {"input": np.concatenate([contexts, frames], axis=1), "h": self._hidden, "c": self._cell},
+        )
+        if self.frames + whole > len(self._said):
+            self._said = np.resize(self._said, 2 * (self.frames + whole))
+        self._said[self.frames : self.frames + whole] = said.reshape(-1)
+        self.frames += whole
+        power = np.einsum("ij,ij->i", frames, frames) / FRAME
+        self.loudest = max(self.loudest, float(np.sqrt(power.max())))
+
+
+def speech_spans(probabilities: NDArray[np.float32]) -> Spans:
+    """Return the runs of speech in ``probabilities``, shape ``(frames,)``: shape ``(runs, 2)``, in frames.
+
+    A run is of frames above ``GOES_ON``, one of them at least ``STARTS``, and no shorter than ``SHORTEST_FRAMES``.
+    """
+    edges = np.diff(np.concatenate([[False], probabilities >= GOES_ON, [False]]).astype(np.int8))
+    spans = np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
+    if len(spans):
+        starts = np.maximum.reduceat(probabilities, spans[:, 0]) >= STARTS
+        spans = spans[starts & (spans[:, 1] - spans[:, 0] >= SHORTEST_FRAMES)]
+    return spans

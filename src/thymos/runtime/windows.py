@@ -1,0 +1,101 @@
+"""One recording on its way in: resampled, gated and cut into windows, in blocks of any size and in flat memory.
+
+Files and live streams go through the same steps here. Where blocks were cut decides nothing: samples, frames of the
+gate and windows lie on grids that are counted from the recording's first sample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thymos.audio import Samples
+from thymos.runtime.resampler import Resampler
+from thymos.runtime.vad import FRAME_S, GateStream
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A window's samples at the model's rate, shape ``(samples,)``, where it lies, and how much of it is speech."""
+
+    start_s: float
+    end_s: float
+    speech_s: float
+    samples: Samples
+
+
+class Hearing:
+    """The windows of one recording.
+
+    All but the last are ``window_s`` long and begin every ``hop_s``. The last one begins where the next would and ends
+    with the recording, if there is anything that no window has covered; a recording shorter than a window is one.
+    """
+
+    def __init__(self, rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float):
+        self.rate_hz, self.model_rate_hz = rate_hz, model_rate_hz
+        self.window, self.hop = (max(1, round(seconds * model_rate_hz)) for seconds in (window_s, hop_s))
+        self.gate = GateStream(model_rate_hz)
+        self._resampler = Resampler(rate_hz, model_rate_hz)
+        self._kept: list[Samples] = []
+        self._kept_from = 0
+        self._next = 0
+        self.taken = 0
+        """Samples so far, at the recording's own rate."""
+        self.heard = 0
+        """Samples so far, at the model's rate."""
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds so far."""
+        return self.heard / self.model_rate_hz
+
+    def take(self, samples: Samples) -> None:
+        """Let ``samples`` in, at the recording's own rate: float32, shape ``(n,)``."""
+        self.taken += len(samples)
+        self._take(self._resampler.push(samples))
+
+    def end(self) -> None:
+        """Say that no more will come."""
+        self._take(self._resampler.finish())
+        self.gate.finish()
+
+    def full_windows(self) -> list[Cut]:
+        """Return the windows of full length that have come in since the last call."""
+        cuts = []
+        while self._next + self.window <= self.heard and self._is_judged(self._next + self.window):
+            cuts.append(self._cut(self._next, self._next + self.window))
+            self._next += self.hop
+        self._forget(self._next)
+        return cuts
+
+    def last_window(self) -> list[Cut]:
+        """Return the shorter window at the end, if it has anything new; call it after ``full_windows``."""
+        covered = self._next - self.hop + self.window if self._next else 0
+        return [self._cut(self._next, self.heard)] if self.heard > covered else []
+
+    def whole(self) -> Samples:
+        """Return all samples; to be called before any window is cut."""
+        self._kept = [np.concatenate(self._kept)] if self._kept else [np.empty(0, np.float32)]
+        return self._kept[0]
+
+    def _take(self, samples: Samples) -> None:
+        if len(samples):
+            self._kept.append(samples)
+            self.heard += len(samples)
+            self.gate.push(samples)
+
+    def _cut(self, start: int, stop: int) -> Cut:
+        kept = self.whole()
+        start_s, end_s = start / self.model_rate_hz, stop / self.model_rate_hz
+        samples = kept[start - self._kept_from : stop - self._kept_from]
+        return Cut(start_s, end_s, self.gate.speech_s(start_s, end_s), samples)
+
+    def _is_judged(self, stop: int) -> bool:
+        """Whether the gate, which may lag behind, has judged all of its frames up to ``stop``."""
+        return self.gate.frames >= int(stop / self.model_rate_hz / FRAME_S + 1e-9)
+
+    def _forget(self, before: int) -> None:
+        """Let go of samples that no window will need."""
+        drop = min(before, self.heard) - self._kept_from
+        if drop > self.window and self._kept:
+            self._kept = [self.whole()[drop:].copy()]
+            self._kept_from += drop

@@ -1,0 +1,1 @@
+"""Predictions -> numbers: metrics, calibration, prediction sets, comparison, results.json."""

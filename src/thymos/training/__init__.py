@@ -1,1 +1,0 @@
-"""Recipe (what to do) and fit (one readable loop)."""

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from thymos.audio import Waveform
+from thymos.cli import app
+from thymos.cli.show import draw
+from thymos.cnn.mel import LogMel, PowerSpectrogram
+from thymos.errors import AudioError, ThymosError
+from thymos.reports.sound_figure import MOST_COLUMNS, mean_power, mel_spectrogram, sound_figure
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def noise(samples: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.5, 0.5, samples).astype(np.float32)
+
+
+def test_show_writes_a_png_beside_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sounds").mkdir()
+    soundfile.write(tmp_path / "sounds" / "λύπη [red] $x$.wav", noise(8_000), 16_000)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["show", "sounds/λύπη [red] $x$.wav"])
+    assert result.exit_code == 0
+    assert result.stdout.strip() == "λύπη [red] $x$.show.png"
+    assert (tmp_path / "λύπη [red] $x$.show.png").read_bytes().startswith(PNG)
+
+
+def test_show_writes_where_it_is_told(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(44_100), 44_100)
+    out = tmp_path / "pictures" / "a.png"
+    assert draw(tmp_path / "a.wav", out) == out
+    assert out.read_bytes().startswith(PNG)
+
+
+def test_unreadable_file_is_named_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clip.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AudioError, match=r"^clip\.wav: is empty \(0 bytes\)$"):
+        draw(Path("clip.wav"))
+    assert list(tmp_path.iterdir()) == [tmp_path / "clip.wav"]
+
+
+def test_only_png_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ThymosError, match=r"must end in \.png"):
+        draw(tmp_path / "a.wav", tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("rate_hz", [1_000, 8_000, 96_000])
+@pytest.mark.parametrize("samples", [1, 500, 20_000])
+def test_any_rate_and_length_is_drawn(rate_hz: int, samples: int) -> None:
+    figure = sound_figure(Waveform(noise(samples), rate_hz), "any")
+    figure.canvas.draw()
+
+
+def test_silence_is_drawn() -> None:
+    sound_figure(Waveform(np.zeros(4_000, np.float32), 8_000), "silence").canvas.draw()
+
+
+def test_short_sound_shows_what_the_front_end_gives() -> None:
+    samples = noise(3 * 44_100)
+    expected = LogMel(44_100)(torch.from_numpy(samples)[None])[0].numpy()
+    picture, span_s = mel_spectrogram(Waveform(samples, 44_100))
+    np.testing.assert_allclose(picture, expected, atol=1e-3)
+    assert span_s == pytest.approx(3, abs=0.03)
+
+
+def test_long_sound_is_averaged_to_few_columns() -> None:
+    samples = noise(90 * 8_000)
+    spectrum = mean_power(samples, n_fft=256, hop=32, rate_hz=8_000)
+    whole = PowerSpectrogram(256, 32)(torch.from_numpy(samples)[None])[0]
+    per_column = -(-whole.shape[1] // MOST_COLUMNS)
+    assert spectrum.power.shape[1] <= MOST_COLUMNS
+    for column in (0, 1, 700, spectrum.power.shape[1] - 1):
+        frames = whole[:, column * per_column : (column + 1) * per_column]
+        torch.testing.assert_close(spectrum.power[:, column], frames.mean(dim=1), rtol=1e-3, atol=1e-5)

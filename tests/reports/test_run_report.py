@@ -1,0 +1,326 @@
+"""The evaluation report: what stands in it, what it survives, and that it is one file."""
+
+import json
+import re
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thymos.errors import RunError
+from thymos.reports.figures import RAMPS, ink_on
+from thymos.reports.page import clock, data_uri, percent
+from thymos.reports.run_report import shares, write_report
+from thymos.scoring.results_file import read_results
+
+LABELS = ["anger", "disgust", "fear", "happiness", "sadness"]
+HOSTILE = "<script>alert('x')</script> & co.wav"
+METRICS = ("accuracy", "uar", "macro_f1")
+
+
+def _scores(value: float) -> dict[str, float]:
+    return {"accuracy": value, "uar": value - 0.0111, "macro_f1": value - 0.0222}
+
+
+def _summary(value: float, sd: float | None) -> dict[str, Any]:
+    means = _scores(value)
+    spread = {name: {"mean": m, "sd": sd, "ci95": [m - 0.0331, m + 0.0313]} for name, m in means.items()}
+    return {**spread, "pooled": _scores(value + 0.0007)}
+
+
+def _counts(scale: int) -> list[list[int]]:
+    return [[scale * (12 if r == c else (r + 2 * c) % 3) for c in range(5)] for r in range(5)]
+
+
+def _fold(index: int) -> dict[str, Any]:
+    return {
+        "repeat": 0, "fold": index, "name": f"fold {index + 1}",
+        "train_clips": 481, "test_clips": 121, "train_segments": 885, "test_segments": 221,
+        "wall_s": 10.2 + index,
+        "segment": _scores(0.6012 + 0.013 * index), "recording": _scores(0.6543 + 0.017 * index),
+        "curve": [
+            {"epoch": e, "loss": 1.61 * 0.9**e + 0.02 * index, "accuracy": 1 - 0.8 * 0.93**e}
+            for e in range(1, 31)
+        ],
+    }  # fmt: skip
+
+
+def _emotion(emotion: str, recall: float) -> dict[str, Any]:
+    scores = {"support": 120, "recall": recall, "precision": recall + 0.02, "f1": recall + 0.01}
+    return {"emotion": emotion, "segment": scores, "recording": {**scores, "recall": recall + 0.05}}
+
+
+def _results() -> dict[str, Any]:
+    speaker_scores = {**_scores(0.7321), "accuracy_ci95": [0.6123, 0.8234]}
+    return {
+        "format": 1,
+        "corpus": {
+            "kind": "aesdd", "name": "aesdd", "clips": 602, "emotions": dict.fromkeys(LABELS, 120),
+            "speakers": {"1": 100, "2": 100}, "duration_s": 2460.1, "synthetic": False,
+        },
+        "recipe": {"name": "cnn-small", "model": {"family": "cnn", "channels": [16, 32]}, "epochs": 30},
+        "protocol": {"name": "recording", "folds": 5, "repeats": 1, "must_not_cross": ["recording"]},
+        "seed": 7, "shuffled_labels": False, "labels": LABELS,
+        "versions": {"thymos": "0.1.0", "python": "3.11.7", "torch": "2.13.0+cpu", "platform": "Linux"},
+        "command": "thymos evaluate aesdd --recipe cnn-small --protocol recording --seed 7",
+        "finished": "2026-11-23T03:10:00+00:00", "wall_s": 55.1, "features_wall_s": 4.0,
+        "folds": [_fold(index) for index in range(5)],
+        "summary": {"segment": _summary(0.6272, 0.0206), "recording": _summary(0.6883, 0.0269)},
+        "per_speaker": [
+            {"speaker": name, "clips": 100, "segment": _scores(0.6432), "recording": speaker_scores}
+            for name in "12"
+        ],
+        "per_emotion": [_emotion(label, 0.5 + 0.07 * at) for at, label in enumerate(LABELS)],
+        "confusion": {"segment": _counts(2), "recording": _counts(1)},
+        "excluded": [
+            {"clip": HOSTILE, "reason": "is empty (0 bytes)", "readable": False},
+            {"clip": "sadness/s19 (6).wav", "reason": "is left out by the recipe", "readable": True},
+        ],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    return _results()
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    def write(content: dict[str, Any]) -> str:
+        (tmp_path / "results.json").write_text(json.dumps(content), encoding="utf-8")
+        path = write_report(tmp_path)
+        assert path == tmp_path / "report.html"
+        return path.read_text(encoding="utf-8")
+
+    return write
+
+
+def _words(page: str) -> str:
+    """The page's text as a reader sees it, on one line."""
+    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body).replace("&nbsp;", " "))
+
+
+def test_page_is_one_file(page_of, results):
+    page = page_of(results)
+    addresses = re.findall(r"""(?:src|href|action|poster)\s*=\s*["']([^"']*)""", page)
+    assert addresses
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    assert "http" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]*", "", page)
+    assert "<script" not in page
+    assert "@import" not in page
+    assert not re.search(r"url\(", page)
+
+
+def test_every_link_has_its_section(page_of, results):
+    page = page_of(results)
+    for anchor in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{anchor}"' in page
+
+
+def test_figures_are_files_and_in_the_page(page_of, results, tmp_path):
+    page = page_of(results)
+    drawn = {path.name: path for path in (tmp_path / "figures").iterdir()}
+    assert set(drawn) == {"folds.png", "confusion_by_truth.png", "confusion_by_prediction.png", "curves.png"}
+    for path in drawn.values():
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert data_uri(path) in page
+
+
+def test_numbers_are_those_of_the_json(page_of, results):
+    words = _words(page_of(results))
+    for unit in ("recording", "segment"):
+        for metric in METRICS:
+            value = results["summary"][unit][metric]
+            assert f"{100 * value['mean']:.1f} ± {100 * value['sd']:.1f}" in words
+            assert f"{100 * value['ci95'][0]:.1f}–{100 * value['ci95'][1]:.1f}" in words
+            assert f"{100 * results['summary'][unit]['pooled'][metric]:.1f}" in words
+        for fold in results["folds"]:
+            assert f"{100 * fold[unit]['accuracy']:.1f}" in words
+        for emotion in results["per_emotion"]:
+            assert f"{100 * emotion[unit]['recall']:.1f}" in words
+    assert "61.2–82.3" in words
+    assert "Chance among 5 emotions is 20.0" in words
+    assert results["command"] in words
+    assert "channels:" in words
+    assert "seed 7" in words
+    assert "no recording is both in its training and in its test part" in words
+
+
+def test_confusion_tables_hold_counts_and_shares(page_of, results):
+    page = page_of(results)
+    cells = re.findall(r'<td class="cell[^>]*>([^<]*)</td>', page)
+    counts = results["confusion"]["recording"]
+    by_truth = [f"{100 * share:.0f}" for share in shares(counts, "truth").flat]
+    by_prediction = [f"{100 * share:.0f}" for share in shares(counts, "prediction").flat]
+    assert cells[:75] == by_truth + by_prediction + [str(count) for row in counts for count in row]
+    assert cells[125:] == [str(count) for row in results["confusion"]["segment"] for count in row]
+
+
+def test_shares_of_an_emotion_that_was_never_heard_are_unknown():
+    counts = [[3, 0], [1, 0]]
+    assert np.allclose(shares(counts, "truth"), [[1, 0], [1, 0]])
+    assert np.isnan(shares(counts, "prediction")[:, 1]).all()
+
+
+@pytest.mark.parametrize("name", RAMPS)
+def test_cells_are_legible_in_both_themes(name):
+    for share in np.linspace(0, 1, 101):
+        colours = dict(part.split(":") for part in RAMPS[name].style(share).split(";"))
+        for theme in ("light", "dark"):
+            assert _contrast(colours[f"--{theme}"], colours[f"--{theme}-ink"]) >= 4.5
+
+
+def _contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_ink_is_black_on_white_and_white_on_black():
+    assert ink_on("#ffffff") == "#000000"
+    assert ink_on("#000000") == "#ffffff"
+
+
+def test_hostile_names_are_escaped(page_of, results):
+    results["corpus"]["name"] = results["recipe"]["name"] = results["folds"][0]["name"] = HOSTILE
+    results["per_speaker"][0]["speaker"] = results["command"] = HOSTILE
+    results["versions"]["platform"] = HOSTILE
+    results["protocol"]["must_not_cross"] = [HOSTILE]
+    page = page_of(results)
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; co.wav" in page
+
+
+def test_names_are_no_formulas(page_of, results):
+    results["folds"][0]["name"] = r"speaker $\no{such}$"
+    assert r"speaker $\no{such}$" in page_of(results)
+
+
+def test_one_fold_has_no_spread(page_of, results):
+    results["folds"] = results["folds"][:1]
+    for unit in results["summary"].values():
+        for metric in METRICS:
+            unit[metric]["sd"] = None
+    words = _words(page_of(results))
+    assert "One fold, so no spread" in words
+    assert "68.8 %" in words
+    assert not re.search(r"\d ± \d", words)
+    assert "None" not in words
+
+
+def test_corpus_without_speakers(page_of, results):
+    results["per_speaker"], results["corpus"]["speakers"] = [], {}
+    page = page_of(results)
+    assert 'id="speakers"' not in page
+    assert "#speakers" not in page
+
+
+def test_run_without_curves(page_of, results, tmp_path):
+    for fold in results["folds"]:
+        fold["curve"] = []
+    page = page_of(results)
+    assert 'id="training"' not in page
+    assert not (tmp_path / "figures" / "curves.png").exists()
+
+
+def test_emotion_never_predicted_has_no_precision(page_of, results):
+    results["per_emotion"][0]["recording"]["precision"] = None
+    for row in results["confusion"]["recording"]:
+        row[0] = 0
+    page = page_of(results)
+    assert "None" not in _words(page)
+    assert "nan" not in re.findall(r'<td class="cell[^>]*>([^<]*)</td>', page)
+
+
+def test_notices_appear_only_where_they_belong(page_of, results):
+    plain = _words(page_of(results))
+    assert "ynthetic corpus" not in plain
+    assert "huffled labels" not in plain
+    results["corpus"]["synthetic"] = results["shuffled_labels"] = True
+    words = _words(page_of(results))
+    assert "Synthetic corpus: these numbers say nothing about emotion recognition." in words
+    assert "Shuffled labels" in words
+
+
+def test_exclusions_are_told_apart(page_of, results):
+    words = _words(page_of(results))
+    assert "1 file that could not be used" in words
+    assert "1 readable file left out by a rule" in words
+    results["excluded"] = []
+    assert "every file of the corpus was used" in _words(page_of(results))
+
+
+def test_what_a_protocol_names_in_vain_is_listed(page_of, results):
+    assert "does not have" not in _words(page_of(results))
+    results["protocol"]["absent"] = [HOSTILE, "anger/a01 (1).wav"]
+    page = page_of(results)
+    assert "2 recordings that the protocol names and the corpus does not have" in _words(page)
+    assert "anger/a01 (1).wav" in page
+    assert "<script" not in page
+
+
+def test_repeats_are_named_and_counted_once(page_of, results):
+    results["protocol"]["repeats"] = 2
+    second = deepcopy(results["folds"])
+    for fold in second:
+        fold["repeat"] = 1
+    results["folds"] += second
+    for fold in results["folds"]:  # as the protocols name them
+        fold["name"] = f"repeat {fold['repeat'] + 1} fold {fold['fold'] + 1}"
+    words = _words(page_of(results))
+    assert "repeat 2 fold 1" in words
+    assert not re.search(r"repeat \d,? repeat", words)
+    assert f"of {np.sum(results['confusion']['recording']) // 2} recordings" in words
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no results.json"),
+        ("{", "cannot be read"),
+        ("[]", "no JSON object"),
+        ("\udcff", "cannot be read"),
+        ('{"format": 99}', "format 99"),
+        ("{}", "format None"),
+        ('{"format": 1}', "damaged"),
+    ],
+)
+def test_damaged_results_are_one_sentence(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "results.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RunError, match=message):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda r: r["confusion"]["segment"].pop(),
+        lambda r: r["folds"].clear(),
+        lambda r: r["summary"]["recording"].pop("uar"),
+        lambda r: r["folds"][2]["recording"].update(accuracy=float("nan")),
+        lambda r: r["confusion"].update(recording=[[0] * 5] * 5),
+        lambda r: r.update(labels=[]),
+        lambda r: r["protocol"].update(repeats=0),
+    ],
+)
+def test_damaged_fields_are_refused(tmp_path, results, damage):
+    damage(results)
+    (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    with pytest.raises(RunError, match="damaged"):
+        read_results(tmp_path)
+
+
+def test_words_for_numbers():
+    assert percent(0.63123) == "63.1\N{NO-BREAK SPACE}%"
+    assert percent(None) == "–"
+    assert [clock(s).replace("\N{NO-BREAK SPACE}", " ") for s in (4.21, 59.97, 200, 11_100)] == [
+        "4.2 s", "1 min 00 s", "3 min 20 s", "3 h 05 min",
+    ]  # fmt: skip

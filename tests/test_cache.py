@@ -1,0 +1,80 @@
+"""Folders that are written whole or not at all, by several processes perhaps."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from thymos.cache import one_torch_thread, raw_to_npy, whole_folder
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    with whole_folder(folder) as temporary:
+        (temporary / "x").write_text("1")
+        assert not folder.exists()
+    assert (folder / "x").read_text() == "1"
+    assert [path.name for path in folder.parent.iterdir()] == ["b"]
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "b") as temporary:
+        (temporary / "x").write_text("1")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_is_faster_wins_and_the_other_does_not_mind(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "b") as mine:
+        (mine / "x").write_text("mine")
+        with whole_folder(tmp_path / "b") as theirs:
+            (theirs / "x").write_text("theirs")
+    assert (tmp_path / "b/x").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_only_what_dead_processes_of_this_machine_left_is_cleared_away(tmp_path: Path) -> None:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    node = platform.node()
+    dead = tmp_path / f".b.{node}.{done.pid}.abc"
+    others = [
+        tmp_path / f".b.{node}.{os.getpid()}.abc",
+        tmp_path / f".b.not-{node}.{done.pid}.abc",
+        tmp_path / f".c.{node}.{done.pid}.abc",
+    ]
+    for folder in (dead, *others):
+        folder.mkdir()
+    with whole_folder(tmp_path / "b"):
+        pass
+    assert not dead.exists()
+    assert all(folder.is_dir() for folder in others)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f2"])
+def test_raw_values_get_a_header(tmp_path: Path, dtype: str) -> None:
+    values = np.arange(24, dtype=dtype).reshape(2, 3, 4)
+    raw = tmp_path / "values.raw"
+    raw.write_bytes(values.tobytes())
+    raw_to_npy(raw, tmp_path / "values.npy", values.shape, dtype)
+    read = np.load(tmp_path / "values.npy", mmap_mode="r")
+    assert read.dtype == values.dtype
+    np.testing.assert_array_equal(read, values)
+    assert not raw.exists()
+
+
+def test_threads_are_given_back_even_after_an_error() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(ValueError, match="x"), one_torch_thread():
+            assert torch.get_num_threads() == 1
+            raise ValueError("x")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
