@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from thymos.cli.console import cores, default_cache_dir
+from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.engine.process import set_up_process
+from thymos.machine import available_cores
 from thymos.errors import MissingExtraError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
 from thymos.files import write_json, write_text
@@ -161,7 +162,7 @@ def main() -> None:
     parser.add_argument("--rows", action="append", help="only this row; may be repeated")
     parser.add_argument("--set", action="append", default=[], help="a change to every recipe")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--cache-dir", type=Path)
     args = parser.parse_args()
     found = measure(args)

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from thymos.cli.console import default_cache_dir
+from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
 from thymos.encoder import experiment as whole_folds
 from thymos.engine.process import set_up_process
-from thymos.engine.workers import torch_threads
+from thymos.engine.threads import one_thread
 from thymos.files import write_json, write_text
 from thymos.recipes import load_recipe
 from thymos.scoring.predictions import scored_recordings
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache-dir", type=Path)
     args = parser.parse_args()
-    with torch_threads(1):
+    with one_thread():
         found = measure(args)
     write_json(args.out / "inner.json",
                {"command": shlex.join(["python", *sys.argv]), "versions": versions(), "rows": found})  # fmt: skip

@@ -23,7 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from thymos.audio import Samples, played, read_waveform
 from thymos.bench.machine import this_machine
-from thymos.cli.console import default_cache_dir
+from thymos.cache import default_cache_dir
 from thymos.corpora import Corpus, open_corpus
 from thymos.errors import ThymosError
 from thymos.files import write_json, write_text

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, played
-from thymos.cli.console import default_cache_dir
+from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.folds import Fold, check_all_emotions
 from thymos.corpora.protocols import apply_protocol

@@ -19,12 +19,12 @@ import numpy as np
 import optuna
 from inner_choice import accuracies
 
-from thymos.cli.console import default_cache_dir
+from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
 from thymos.engine.process import set_up_process
-from thymos.engine.workers import torch_threads
+from thymos.engine.threads import one_thread
 from thymos.files import write_json, write_text
 from thymos.scoring.results import versions
 
@@ -85,7 +85,7 @@ def main() -> None:
     if not study.trials:
         for beginning in BEGINNINGS:
             study.enqueue_trial(beginning)
-    with torch_threads(1):
+    with one_thread():
         search(part, study, args.trials, tuple(args.set), cache_dir)
     frame = study.trials_dataframe(attrs=("number", "value", "params", "user_attrs", "state"))
     write_text(args.out / "search.csv", frame.to_csv(index=False, float_format="%.5f"))

@@ -12,6 +12,10 @@ from hypothesis import settings
 
 from thymos.audio import Samples
 
+# Threads that wait for each other cost small networks more than they gain, and other test processes want the cores.
+# The libraries read this when they are first imported, so conftest must not import any of them that does.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from thymos.cache import one_torch_thread, raw_to_npy, whole_folder
+from thymos.cache import raw_to_npy, whole_folder
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -66,15 +65,3 @@ def test_raw_values_get_a_header(tmp_path: Path, dtype: str) -> None:
     assert read.dtype == values.dtype
     np.testing.assert_array_equal(read, values)
     assert not raw.exists()
-
-
-def test_threads_are_given_back_even_after_an_error() -> None:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        with pytest.raises(ValueError, match="x"), one_torch_thread():
-            assert torch.get_num_threads() == 1
-            raise ValueError("x")
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)

@@ -19,9 +19,7 @@ from thymos.runtime.recognizer import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # The bundle is made as the recogniser's own tests make it.
-_SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parent / "runtime/conftest.py"
-)
+_SPEC = importlib.util.spec_from_file_location("recognition_conftest", Path(__file__).parent / "runtime/conftest.py")
 _MADE = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_MADE)
 make_bundle, bundle = _MADE.make_bundle, _MADE.bundle

@@ -25,7 +25,6 @@ from thymos.encoder.descriptions import fit_discriminant, voice_network
 from thymos.encoder.encoder_file import resolved, write_encoder
 from thymos.encoder.experiment import prepare
 from thymos.encoder.level_mel import LevelMelSettings
-from thymos.engine.workers import torch_threads
 from thymos.errors import CorpusError, LeakageError, ProtocolError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
 from thymos.labels import AESDD_EMOTIONS
@@ -35,12 +34,6 @@ ROOT = Path(__file__).resolve().parents[1]
 FEATURES = LevelMelSettings(n_bands=16)
 SIZE = AttentiveSettings(widths=(4, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=8, attention_units=4)
 CHANGES = ["speeds=[1.0, 0.9, 1.1]", "discriminant.scored_speeds=2", "calibration_splits=0"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

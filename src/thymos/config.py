@@ -1,9 +1,131 @@
-"""The base of every settings object: unknown keys are refused, values are checked, nothing changes afterwards."""
+"""Settings: the base of every settings object, and how one is read from YAML with ``key=value`` changes."""
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+from collections.abc import Callable, Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeGuard, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from thymos.errors import RecipeError
 
 
 class Settings(BaseModel):
-    """A frozen set of named values, read from YAML or made in Python."""
+    """A frozen set of named values, read from YAML or made in Python; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def read_yaml(
+    name_or_path: str | Path, kind: Literal["recipe", "study"], shipped: Callable[[], list[str]]
+) -> tuple[Any, str, Path | None]:
+    """Read a YAML file, or what comes with Thymos under a name.
+
+    Args:
+        name_or_path: anything that is a file, or ends as one would, is read; all else is a name.
+        kind: what it is to be, for messages.
+        shipped: returns the names of that kind that come with Thymos.
+
+    Returns:
+        The content, what to call it in messages, and the file's folder (None for what is shipped).
+
+    Raises:
+        RecipeError: no such name (with the nearest right one), not readable, or not YAML.
+    """
+    import yaml
+
+    path = Path(name_or_path).expanduser()
+    folder = None
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        where, folder = str(path), path.parent
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise RecipeError(f"{path} cannot be read: {reason}") from None
+    else:
+        name, names = str(name_or_path), shipped()
+        if name not in names:
+            raise RecipeError(f"there is no {kind} {name!r}{nearest(name, names)}")
+        where = f"{kind} {name}"
+        text = (resources.files("thymos.configs") / f"{name}.yaml").read_text(encoding="utf-8")
+    try:
+        return yaml.safe_load(text), where, folder
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def apply_change(content: dict[str, Any], change: str) -> None:
+    """Put ``change``, such as ``training.epochs=5``, into ``content``.
+
+    Raises:
+        RecipeError: it is not of that form, a key has no parts, or the value is not YAML.
+    """
+    import yaml
+
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise RecipeError(f"{change!r} is not of the form key=value, such as training.epochs=5")
+    *parents, last = key.strip().split(".")
+    place = content
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"{parent} in {key!r} is a value and has no parts")
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"{value!r} is not a value for {key}") from None
+
+
+def first_complaint(error: ValidationError, root: type[Settings]) -> str:
+    """Say in words what is first wrong in the YAML that was to become a ``root``, with the nearest right key."""
+    details = error.errors()[0]
+    path, known = _as_written(details["loc"], root)
+    if details["type"] == "extra_forbidden":
+        return f"unknown key {'.'.join(path)!r}{nearest(path[-1], known)}"
+    if details["type"] == "union_tag_invalid":
+        names = details["ctx"]["expected_tags"].replace("'", "")
+        return f"{'.'.join(path)}.family: there is no {details['ctx']['tag']!r}; there are {names}"
+    complaint = f"{'.'.join(path)}: {details['msg'][0].lower()}{details['msg'][1:]}"
+    if isinstance(details["input"], Settings | dict | list | tuple):  # a whole part, too long to repeat
+        return complaint
+    return f"{complaint}, not {details['input']!r}"
+
+
+def _as_written(location: Iterable[int | str], root: type[Settings]) -> tuple[list[str], list[str]]:
+    """Return pydantic's ``location`` as the keys below ``root``, and the known keys beside the last of them.
+
+    Below a choice of settings, such as ``model``, pydantic puts in the family, which is no key.
+    """
+    path: list[str] = []
+    known: list[str] = []
+    place: type[Settings] | None = root
+    families: dict[str, type[Settings]] = {}
+    for part in map(str, location):
+        if part in families:
+            place, families = families[part], {}
+            continue
+        if part.isdecimal():  # a place in a list, whose members are of one kind
+            path.append(part)
+            continue
+        path.append(part)
+        known = list(place.model_fields) if place else []
+        annotation = place.model_fields[part].annotation if place and part in known else None
+        choices = [each for each in (annotation, *get_args(annotation)) if _is_settings(each)]
+        place = choices[0] if len(choices) == 1 else None
+        families = {each.model_fields["family"].default: each for each in choices} if len(choices) > 1 else {}
+    return path, known
+
+
+def _is_settings(annotation: Any) -> TypeGuard[type[Settings]]:
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return the end of a complaint about ``word``: the known word that is nearest, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are {', '.join(known)}" if known else ""

@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from thymos.encoder.bundle_writer import read_recogniser
 from typer.testing import CliRunner
 
 from thymos.audio import played, read_waveform, resample
 from thymos.cli import app
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
-from thymos.encoder.bundle_writer import read_recogniser
 from thymos.encoder.encoder_file import write_encoder
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
 from thymos.encoder.voice_network import VoiceNetwork
-from thymos.engine.workers import torch_threads
 from thymos.errors import RecipeError
 from thymos.labels import AESDD_EMOTIONS
 from thymos.runtime.bundle import read_bundle
@@ -29,12 +28,6 @@ FEATURES = LevelMelSettings(n_bands=16)
 SIZE = AttentiveSettings(widths=(4, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=8, attention_units=4)
 SPEEDS = (1.0, 0.9)
 CHANGES = [f"--set=speeds={list(SPEEDS)}", "--set=discriminant.scored_speeds=2"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

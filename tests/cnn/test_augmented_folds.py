@@ -1,7 +1,6 @@
 """Augmentation, normalisation by speaker and stretched segments in a whole evaluation on a few recordings."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
 from thymos.cnn.spectrograms import Pictures, make_pictures
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.protocols import apply_protocol
-from thymos.engine.workers import torch_threads
 from thymos.errors import ProtocolError
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
 from thymos.recipes import Recipe, load_recipe
@@ -39,12 +37,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pictures_of(corpus: Corpus, recipe: Recipe, cache: Path) -> Pictures:
     return make_pictures(corpus, recipe.sound, recipe.features, cache, copies=recipe.augmentation.copies)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with torch_threads(1):
-        yield
 
 
 def first_task(corpus: Corpus, recipe: Recipe, cache: Path, watched: bool = False) -> FoldTask:

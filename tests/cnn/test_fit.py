@@ -1,6 +1,5 @@
 """The training loop: what decides its numbers, and what must not."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 
 from thymos.cnn.fit import Epoch, Fitted, fit, predict_probabilities
-from thymos.engine.workers import torch_threads
 from thymos.recipes import Recipe, load_recipe
 
 SMALL = ["training.epochs=3", "training.batch_size=16", "model.conv_channels=[4, 8]", "model.dense_units=[8]"]
@@ -17,13 +15,6 @@ ONLINE = [SPEC_AUGMENT, "augmentation.time_shift_s=0.5", "augmentation.mixup_alp
 RANDOM = np.random.default_rng(0)
 TARGETS = np.arange(50) % 3
 PICTURES = (RANDOM.normal(size=(50, 1, 32, 40)) + TARGETS[:, None, None, None]).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other cost such small networks more than they gain."""
-    with torch_threads(1):
-        yield
 
 
 def fitted(*changes: str, seed: int = 3, **more: Any) -> Fitted:

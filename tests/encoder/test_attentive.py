@@ -1,7 +1,5 @@
 """The network of whole recordings: any length, any option, and a recording alone scores as it does among others."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +16,6 @@ from thymos.encoder.attentive import (
     build_encoder,
     join_networks,
 )
-from thymos.engine.workers import torch_threads
 from thymos.recipes import load_recipe, shipped_recipes
 
 BANDS = 13
@@ -34,12 +31,6 @@ OPTIONS = {
     "one stage": AttentiveSettings(widths=(4,), blocks=(1,), time_strides=(1,), frame_units=6, attention_units=5),
 }
 every_option = pytest.mark.parametrize("settings", OPTIONS.values(), ids=OPTIONS)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with torch_threads(1):
-        yield
 
 
 def network(settings: AttentiveSettings, channels: int = 2, classes: int = 3, seed: int = 0) -> EmotionNetwork:

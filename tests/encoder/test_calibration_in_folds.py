@@ -17,7 +17,7 @@ from thymos.encoder import experiment as whole_folds
 from thymos.encoder.fine_tune import fine_tune
 from thymos.encoder.fit_recordings import score_recordings
 from thymos.encoder.recipe import WholeRecipe
-from thymos.engine.workers import torch_threads
+from thymos.engine.threads import one_thread
 from thymos.errors import ProtocolError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
 from thymos.scoring.calibration import fit_temperature
@@ -95,7 +95,7 @@ def test_the_temperature_is_that_of_networks_that_have_not_heard_the_inner_parts
     material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1, 0)
     task = whole_folds.tasks(tones, plan.recipe, protocol, material, 0)[0]
     recordings, targets, logits = material.recordings, np.array(task.targets), []
-    with torch_threads(1):
+    with one_thread():
         for train, validation in task.inner:
             network = fine_tune(plan.recipe, None, recordings, targets, train, task.labels, task.seed)
             logits.append(score_recordings(network, recordings, validation, plan.recipe.features))

@@ -24,7 +24,6 @@ from thymos.encoder.encoder_file import Pretrained, read_encoder, write_encoder
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import Recordings
 from thymos.encoder.recipe import WholeRecipe
-from thymos.engine.workers import torch_threads
 from thymos.errors import RecipeError
 
 FEATURES = LevelMelSettings(n_bands=16)
@@ -40,12 +39,6 @@ NOTHING = DistortionSettings(
     band_warp=0, time_stretch=0, colour_db=0, level_db=0, reverberated=0, noisy=0, band_limited=0
 )
 ONLY_NOISE = NOTHING.model_copy(update={"noisy": 1.0})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
 
 
 def write_toy_encoder(folder: Path, seed: int) -> Pretrained:

@@ -25,7 +25,7 @@ from thymos.encoder.fit_recordings import score_recordings
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import make_recordings
 from thymos.encoder.recipe import WholeRecipe
-from thymos.engine.workers import torch_threads
+from thymos.engine.threads import one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
 
@@ -109,7 +109,7 @@ def test_a_task_can_go_to_a_worker_and_says_all_it_needs(corpus, plan, cache, ru
     material = whole_folds.prepare(corpus, plan.recipe, cache, lambda: None, 1, 0)
     task = pickle.loads(pickle.dumps(whole_folds.tasks(corpus, plan.recipe, protocol, material, 0)))[1]
     told: list[Any] = []
-    with torch_threads(1):  # as the run had: another number adds in another order
+    with one_thread():  # as the run had: another number adds in another order
         _, frame = whole_folds.run_whole_fold(task, told.append)
     kept = pd.read_csv(run / "folds/repeat-0_fold-1.csv")
     assert frame["clip"].tolist() == kept["clip"].tolist()

@@ -1,6 +1,6 @@
 """Fitting a recipe's members, and the mean of their weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,10 @@ from thymos.encoder.fit_recordings import average_weights
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import Recordings
 from thymos.encoder.recipe import OptimiserSettings, WholeRecipe
-from thymos.engine.workers import torch_threads
 
 CLASSES = [0, 1, 2] * 6
 LABELS = ("anger", "fear", "sadness")
 TRAIN = tuple(range(12))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The loop that fits networks to whole recordings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from thymos.encoder.fit_recordings import (
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
 from thymos.encoder.level_spectrograms import Recordings
 from thymos.encoder.recipe import OptimiserSettings
-from thymos.engine.workers import torch_threads
 from thymos.errors import TrainingError
 
 CLASSES = [0, 1, 2] * 8
@@ -33,12 +32,6 @@ NO_DISTORTIONS = DistortionSettings(
 )  # fmt: skip
 
 Fit = Callable[..., tuple[EmotionNetwork, tuple[Epoch, ...]]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

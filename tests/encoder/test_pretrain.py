@@ -1,6 +1,6 @@
 """Pretraining on several corpora: who is trained on, and what each is asked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,11 @@ from thymos.encoder.attentive import AttentiveSettings
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.pretrain import PretrainingResult, asked_of, pretrain
 from thymos.encoder.recipe import PretrainingRecipe
-from thymos.engine.workers import torch_threads
 from thymos.errors import CorpusError, TrainingError
 
 HZ = {"anger": 1500, "fear": 500, "sadness": 200, "neutral": 3000}
 WriteSound = Callable[..., Path]
 Pretrain = Callable[..., PretrainingResult]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from thymos.encoder.bundle_writer import Recogniser, read_recogniser, write_recogniser
 
 from thymos.audio import Samples, read_waveform, resample
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings
-from thymos.encoder.bundle_writer import Recogniser, read_recogniser, write_recogniser
 from thymos.encoder.export import RecognitionGraph
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
 from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
-from thymos.engine.workers import torch_threads
 from thymos.errors import BundleError
 from thymos.runtime.bundle import OUTPUTS, read_bundle
 
@@ -28,12 +27,6 @@ SIZE = AttentiveSettings(
 LABELS = ("anger", "fear", "sadness")
 SPEEDS = (1.0, 0.9)
 ABOUT = {"name": "toy", "version": "1", "licence": "for tests", "trained_on": [{"name": "mini", "stage": "training"}]}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

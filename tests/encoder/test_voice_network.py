@@ -8,18 +8,11 @@ from torch import Tensor
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
 from thymos.encoder.voice_network import SPREADS, VoiceDescriber, VoiceNetwork
-from thymos.engine.workers import torch_threads
 
 FEATURES = LevelMelSettings(n_bands=16)
 PLAIN = AttentiveSettings(widths=(4, 6), blocks=(1, 2), time_strides=(2, 1), frame_units=6, attention_units=4)
 SIZES = {"plain": PLAIN, "gru": PLAIN.model_copy(update={"gru_units": 3})}
 CLASSES = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
 
 
 def levels(batch: int, frames: int) -> Tensor:

@@ -21,7 +21,6 @@ from thymos.encoder.voice_statistics import (
     QUANTILES,
     VoiceStatistics,
 )
-from thymos.engine.workers import torch_threads
 
 SETTINGS = LevelMelSettings()
 RATE_HZ, BANDS = SETTINGS.rate_hz, SETTINGS.n_bands
@@ -34,12 +33,6 @@ GROUPS = len(MODULATIONS_HZ) // 2
 LOWEST_HZ = SETTINGS.band_centres_hz()[2, 0]
 
 Floats = NDArray[np.float64]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

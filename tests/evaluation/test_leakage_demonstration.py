@@ -16,7 +16,7 @@ from thymos.cnn.spectrograms import Pictures, make_pictures
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.folds import Fold, Protocol, check_leakage
 from thymos.corpora.protocols import apply_protocol, shuffle_labels
-from thymos.engine.workers import torch_threads
+from thymos.engine.threads import one_thread
 from thymos.errors import LeakageError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
 from thymos.recipes import Recipe, parse_recipe
@@ -49,7 +49,7 @@ def pictures(corpus: Corpus, recipe: Recipe, tmp_path_factory: pytest.TempPathFa
 
 
 def segment_accuracy(task: FoldTask) -> float:
-    with torch_threads(1):
+    with one_thread():
         _, frame = run_fold(task, lambda message: None)
     said = frame[[f"p_{label}" for label in task.labels]].to_numpy().argmax(1)
     return float((np.array(task.labels)[said] == frame["truth"]).mean())

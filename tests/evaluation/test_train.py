@@ -19,7 +19,6 @@ from thymos.encoder.encoder_file import read_encoder
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.recipe import WholeRecipe
 from thymos.encoder.voice_network import VoiceNetwork
-from thymos.engine.workers import torch_threads
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.train import Made, make_recogniser
 from thymos.scoring.calibration import fit_temperature
@@ -29,12 +28,6 @@ FULL = LevelMelSettings(n_bands=12)
 SPLITS = 3
 
 Recipe = Callable[..., WholeRecipe]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

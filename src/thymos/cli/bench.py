@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from thymos.cli.console import console, cores, notes
+from thymos.cli.console import console, notes
 from thymos.cli.options import QuietOption
 from thymos.errors import ThymosError
+from thymos.machine import available_cores
 
 
 class PlanError(ThymosError):
@@ -59,8 +60,8 @@ def bench(
     wanted = tuple(PEERS) if peers is None else tuple(word for word in peers.split(",") if word != "none")
     if unknown := [word for word in wanted if word not in PEERS]:
         raise PlanError(f"--peers knows {', '.join(PEERS)} and none, not {', '.join(unknown)}")
-    if threads > cores():
-        raise PlanError(f"--threads {threads} is more than the {cores()} cores that are here")
+    if threads > available_cores():
+        raise PlanError(f"--threads {threads} is more than the {available_cores()} cores that are here")
     if peer_python is not None and shutil.which(peer_python) is None:
         raise PlanError(f"--peer-python {peer_python} is no program")
     plan = Plan(peers=wanted, threads=threads, install=install, **(QUICK if quick else {}))

@@ -1,6 +1,5 @@
 """What the commands share: where they print, how they show progress, how they open a corpus."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,25 +56,13 @@ def progress(quiet: bool) -> Iterator[Progress]:
             yield bars
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def default_cache_dir() -> Path:
-    """Return where measurements and pictures are kept: ``THYMOS_CACHE``, or the user's cache folder."""
-    given = os.environ.get("THYMOS_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thymos"
-
-
 def open_corpus_with_progress(spec: str, cache_dir: Path | None, quiet: bool) -> "Corpus":
     """Open the corpus at ``spec``, showing how far it is.
 
     Raises:
         CorpusError: it cannot be opened.
     """
+    from thymos.cache import default_cache_dir
     from thymos.corpora import open_corpus
 
     with progress(quiet) as bars:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,21 +10,22 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress, progress
+from thymos.cli.console import console, notes, open_corpus_with_progress, progress
 from thymos.cli.options import (
     CacheOption,
     ChangesOption,
     CorpusArgument,
+    DeviceOption,
     PrecisionOption,
     QuietOption,
     RecipeOption,
     SeedOption,
     StrictOption,
+    ThreadsOption,
+    WorkersOption,
 )
-from thymos.errors import RecipeError
 
 if TYPE_CHECKING:
-    from thymos.cnn.fit import Epoch
     from thymos.corpora import Corpus
     from thymos.corpora.folds import Fold
 
@@ -46,8 +48,9 @@ def evaluate(
         bool,
         typer.Option("--shuffle-labels", help="A control: deal the labels out at random; must score at chance."),
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Folds fitted at once, each in a process of its own.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads for each fold (default: one a core).")] = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
     strict: StrictOption = False,
     quiet: QuietOption = False,
@@ -56,46 +59,42 @@ def evaluate(
 
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
-    from thymos.evaluation.evaluate import EvaluationPlan
     from thymos.evaluation.evaluate import evaluate as run_evaluation
-    from thymos.evaluation.methods import method_for
-    from thymos.recipes import EvaluableRecipe, load_recipe
+    from thymos.recipes import load_experiment
     from thymos.reports.run_report import write_report
 
-    if precision:
-        changes = [*(changes or ()), f"training.precision={precision}"]
-    settings = load_recipe(recipe, changes or ())
-    if not isinstance(settings, EvaluableRecipe):
-        raise RecipeError(f"recipe {settings.name} is of kind {settings.kind}, which cannot be evaluated")
-    preparing = method_for(settings).preparing
-    plan = EvaluationPlan(
-        settings,
-        protocol,
-        folds,
-        repeats,
-        seed,
-        shuffle_labels,
-        fold,
-        threads or cores(),
-    )
+    experiment = load_experiment(recipe, with_precision(changes, precision))
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
-        results = run_evaluation(
+        run = run_evaluation(
             opened,
-            plan,
-            out,
-            cache_dir or default_cache_dir(),
-            workers,
-            shlex.join(["thymos", *sys.argv[1:]]),
-            _watcher(bars, preparing),
+            experiment,
+            protocol,
+            folds=folds,
+            repeats=repeats,
+            seed=seed,
+            only_fold=fold,
+            shuffle=shuffle_labels,
+            out=out,
+            cache_dir=cache_dir,
+            workers=workers,
+            threads=threads,
+            device=device,
+            command=shlex.join(["thymos", *sys.argv[1:]]),
+            watcher=_watcher(bars),
         )
-    absent = results["protocol"]["absent"]
+    absent = run.results["protocol"]["absent"]
     if absent:
         notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {escape(', '.join(absent))}")
     page = write_report(out)
-    console.print(summary_table(results))
+    console.print(summary_table(run.results))
     console.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
+
+
+def with_precision(changes: list[str] | None, precision: str | None) -> list[str]:
+    """Return ``changes`` of a recipe, and --precision as one of them."""
+    return [*(changes or ()), *([f"training.precision={precision}"] if precision else ())]
 
 
 def name_unusable(corpus: "Corpus", strict: bool) -> None:
@@ -107,7 +106,7 @@ def name_unusable(corpus: "Corpus", strict: bool) -> None:
         raise typer.Exit(1)
 
 
-def summary_table(results: dict[str, Any]) -> Table:
+def summary_table(results: Mapping[str, Any]) -> Table:
     """Return accuracy, UAR and macro-F1 per segment and per recording, as mean ± sd and interval."""
     what = results["corpus"]["name"] + (" (synthetic)" if results["corpus"]["synthetic"] else "")
     title = (
@@ -126,27 +125,27 @@ def summary_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def _watcher(bars: Any, preparing: str) -> Any:
-    """Return a Watcher that moves two bars: pictures made, and epochs trained, or folds where there are no epochs."""
+def _watcher(bars: Any) -> Any:
+    """Return a Watcher that moves two bars: features made, and epochs trained, or folds where there are no epochs."""
     from thymos.evaluation.evaluate import Watcher
 
-    pictures = bars.add_task(preparing, total=None)
-    training = bars.add_task("Training", total=None, visible=False)
+    features = bars.add_task("Making features", total=None)
+    fitting = bars.add_task("Fitting", total=None, visible=False)
     epochs_of_fold: dict[str, int] = {}
     epochs_each = 0
 
     def show() -> None:
-        bars.update(training, completed=sum(epochs_of_fold.values()))
+        bars.update(fitting, completed=sum(epochs_of_fold.values()))
 
     def on_folds(folds: int, epochs: int) -> None:
         nonlocal epochs_each
         epochs_each = epochs or 1
-        description = f"Training {folds} folds (epochs)" if epochs else "Fitting (folds)"
-        bars.update(training, total=folds * epochs_each, visible=True, description=description)
+        description = f"Fitting {folds} folds (epochs)" if epochs else "Fitting (folds)"
+        bars.update(fitting, total=folds * epochs_each, visible=True, description=description)
 
-    def on_report(message: "tuple[str, Epoch]") -> None:
-        fold, epoch = message
-        epochs_of_fold[fold] = epoch.epoch
+    def on_report(message: tuple[str, int]) -> None:
+        fold, epochs = message
+        epochs_of_fold[fold] = epochs
         show()
 
     def on_fold(fold: "Fold") -> None:
@@ -154,8 +153,8 @@ def _watcher(bars: Any, preparing: str) -> Any:
         show()
 
     return Watcher(
-        on_pictures=lambda total: bars.update(pictures, total=total),
-        on_picture=lambda: bars.advance(pictures),
+        on_features=lambda total: bars.update(features, total=total),
+        on_feature=lambda: bars.advance(features),
         on_folds=on_folds,
         on_report=on_report,
         on_fold=on_fold,

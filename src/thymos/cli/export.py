@@ -11,7 +11,7 @@ from thymos.errors import BundleError, RunError
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `thymos train` made, of kind whole.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `thymos train` made.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle; may be the model's own.")],
     name: Annotated[str | None, typer.Option(help="Name of the model (default: as it is).")] = None,
     model_version: Annotated[
@@ -19,15 +19,15 @@ def export(
     ] = None,
     licence: Annotated[str | None, typer.Option(help="What may be done with the model (default: as it is).")] = None,
     graph_only: Annotated[
-        bool, typer.Option("--graph-only", help="Leave out weights.safetensors, which only training on would need.")
+        bool, typer.Option("--graph-only", help="Leave out weights.safetensors, which only gradients need.")
     ] = False,
     scores: Annotated[
         list[Path] | None,
         typer.Option(help="A run folder of `thymos evaluate` whose scores the bundle shall show. May be repeated."),
     ] = None,
 ) -> None:
-    """Write the bundle of a trained model: model.onnx, weights.safetensors and model.json."""
-    from thymos.encoder.bundle_writer import read_recogniser, write_recogniser
+    """Write the bundle of a trained model anew: its files as they are, and model.json with what is said here."""
+    from thymos.export import rewrite_bundle
 
     if not (model / "model.json").is_file() and (model / "results.json").is_file():
         raise BundleError(
@@ -35,12 +35,9 @@ def export(
         )
     if graph_only and out.resolve() == model.resolve():
         raise BundleError("--graph-only would take the model's weights away: choose another --out")
-    recogniser, about = read_recogniser(model)
-    changes: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
-    about = about | {key: value for key, value in changes.items() if value is not None}
-    if scores:
-        about["scores"] = [_scores_of(run, about) for run in scores]
-    write_recogniser(out, recogniser, about, graph_only)
+    given: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
+    changes = {key: value for key, value in given.items() if value is not None}
+    rewrite_bundle(model, out, changes, graph_only, lambda about: [_scores_of(run, about) for run in scores or ()])
     console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
 
 
@@ -68,4 +65,4 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
 
 def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return what decides a network's weights: calibration comes after, and words are words."""
-    return {key: value for key, value in recipe.items() if key not in ("calibration_splits", "description")}
+    return {key: value for key, value in recipe.items() if key not in ("calibrated", "description")}

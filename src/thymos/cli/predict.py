@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import cores, notes, progress
+from thymos.cli.console import notes, progress
 from thymos.cli.options import QuietOption
 from thymos.errors import AudioError, MissingExtraError, ThymosError
+from thymos.machine import available_cores
 from thymos.runtime.formats import (
     PER_FILE,
     Format,
@@ -88,7 +89,7 @@ def predict(
         if any(recording.path is None and recording.problem is None for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
         draw = _pictures(explain_out or Path())
-    recognizer = load(model, threads or cores())
+    recognizer = load(model, threads or available_cores())
     effects = _gradients(recognizer) if explain_method == "gradients" else None
     journal = None
     if out is not None:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress, progress
+from thymos.cache import default_cache_dir
+from thymos.cli.console import console, notes, open_corpus_with_progress, progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
 from thymos.errors import RecipeError, RunError
+from thymos.machine import available_cores
 
 if TYPE_CHECKING:
-    from thymos.cnn.fit import Epoch
+    from thymos.experiment import Epoch
 
 
 def pretrain(
@@ -24,7 +26,6 @@ def pretrain(
     recipe: Annotated[str, typer.Option(help="A shipped pretraining recipe's name, or a YAML file.")] = "pretraining",
     seed: SeedOption = 0,
     changes: ChangesOption = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: one a core).")] = None,
     cache_dir: CacheOption = None,
     strict: StrictOption = False,
     quiet: QuietOption = False,
@@ -37,7 +38,7 @@ def pretrain(
     from thymos.encoder.encoder_file import write_encoder
     from thymos.encoder.pretrain import pretrain as run_pretraining
     from thymos.encoder.recipe import PretrainingRecipe
-    from thymos.engine.workers import torch_threads
+    from thymos.engine.threads import one_thread
     from thymos.recipes import load_recipe
     from thymos.scoring.results import describe_corpus, versions
 
@@ -52,9 +53,9 @@ def pretrain(
     opened = [open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora]
     for corpus in opened:
         name_unusable(corpus, strict)
-    with progress(quiet) as bars, torch_threads(threads or cores()):
+    with progress(quiet) as bars, one_thread():
         making = bars.add_task("Making pictures", total=sum(len(corpus.clips) for corpus in opened))
-        fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs * settings.model.networks)
+        fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs)
 
         def on_epoch(epoch: "Epoch") -> None:
             bars.update(fitting, completed=epoch.epoch)
@@ -68,7 +69,7 @@ def pretrain(
             seed,
             lambda: bars.advance(making),
             on_epoch,
-            cores(),
+            available_cores(),
         )
     about = {
         "recipe": settings.model_dump(mode="json"),

@@ -15,9 +15,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress
+from thymos.cli.console import console, notes, open_corpus_with_progress
 from thymos.cli.evaluate import name_unusable
-from thymos.cli.options import CacheOption, QuietOption
+from thymos.cli.options import CacheOption, DeviceOption, QuietOption, WorkersOption
 
 if TYPE_CHECKING:
     from thymos.evaluation.study import StudyWatcher
@@ -39,9 +39,8 @@ def study(
             help="Only this row and what it is compared to. May be repeated. Needs an --out of its own.",
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Fits at once, each in a process of its own (default: one a core).")
-    ] = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -50,7 +49,7 @@ def study(
     Cut short, the same command goes on where it stopped and ends with the same numbers. A fit that fails is named and
     the others go on; the exit code is then 1.
     """
-    from thymos.evaluation.study import run_study
+    from thymos.evaluation.study import study as run_study
     from thymos.evaluation.study_plan import load_study
     from thymos.reports.study_report import write_study_report
 
@@ -65,10 +64,11 @@ def study(
             opened,
             plan,
             out,
-            cache_dir or default_cache_dir(),
-            workers or cores(),
-            shlex.join(["thymos", *sys.argv[1:]]),
-            view.watcher(),
+            cache_dir=cache_dir,
+            workers=workers,
+            device=device,
+            command=shlex.join(["thymos", *sys.argv[1:]]),
+            watcher=view.watcher(),
         )
         view.note("Drawing the reports")
         page = write_study_report(out)
@@ -95,7 +95,7 @@ class StudyView:
         self.bars = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         )
-        self.pictures = self.bars.add_task("Making pictures", total=None, visible=False, left="")
+        self.features = self.bars.add_task("Making features", total=None, visible=False, left="")
         self.cells = self.bars.add_task("Fitting cells", total=None, visible=False, left="")
         self.work = self.work_done = self.work_before = 0.0
         self.started = time.monotonic()
@@ -115,8 +115,8 @@ class StudyView:
         from thymos.evaluation.study import StudyWatcher
 
         return StudyWatcher(
-            on_pictures=self._on_pictures,
-            on_picture=self._on_picture,
+            on_features=self._on_features,
+            on_feature=self._on_feature,
             on_cells=self._on_cells,
             on_cell=self._on_cell,
             on_failure=self._on_failure,
@@ -147,14 +147,14 @@ class StudyView:
     def _rows_done(self) -> str:
         return f"{len(self.outcomes)} of {self.rows} rows"
 
-    def _on_pictures(self, total: int) -> None:
+    def _on_features(self, total: int) -> None:
         if total:
-            self.bars.update(self.pictures, total=total, completed=0, visible=True)
-            self.note(f"making pictures of {total} recordings and copies")
+            self.bars.update(self.features, total=total, completed=0, visible=True)
+            self.note(f"making features: {total} steps")
 
-    def _on_picture(self) -> None:
-        self.bars.advance(self.pictures)
-        if self.work_done == self.work_before:  # the pace is that of fits, which begin when pictures are there
+    def _on_feature(self) -> None:
+        self.bars.advance(self.features)
+        if self.work_done == self.work_before:  # the pace is that of fits, which begin when features are there
             self.started = time.monotonic()
 
     def _on_cells(self, cells: int, done: int, work: float, work_done: float) -> None:

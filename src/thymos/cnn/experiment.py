@@ -1,180 +1,151 @@
-"""Folds of recipes of kind pictures: fit a network to segments' pictures, score the pictures of the test part."""
+"""The experiment of recipes of kind cnn: a network fitted to spectrograms of segments, which scores segments."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import nn
 
-from thymos.cnn.fit import Epoch, check_buildable, fit, predict_probabilities
+from thymos.cnn.fit import check_buildable, fit, predict_probabilities
 from thymos.cnn.normalise import speakers_of
 from thymos.cnn.parts import plain_part, training_part
-from thymos.cnn.spectrograms import Pictures, make_pictures, open_pictures
-from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.cnn.recipe import CnnRecipe
+from thymos.cnn.spectrograms import Pictures, cache_key, make_pictures, open_pictures
 from thymos.corpora.table import Corpus
-from thymos.engine.workers import Report
-from thymos.evaluation.run import FoldResult
-from thymos.recipes import Recipe
-from thymos.scoring.predictions import predictions_frame
+from thymos.experiment import Epoch, Experiment, Fitted, Rows, Scores, TrainingPart, Work
 
 
 @dataclass(frozen=True)
-class FoldTask:
-    """All that a worker process needs to fit and score one fold."""
+class SpectrogramFiles:
+    """Where the spectrograms of a corpus lie: what travels to a worker process in their place."""
 
-    fold: Fold
-    recipe: Recipe
-    pictures_folder: Path
-    labels: tuple[str, ...]
-    train_segments: tuple[int, ...]
-    test_segments: tuple[int, ...]
-    segment_labels: tuple[int, ...]
-    """Class of every segment of the corpus."""
-    test_clips: tuple[str, ...]
-    """Clip path of each test segment."""
-    test_speakers: tuple[str, ...]
-    seed: int
-    copy_folders: tuple[Path, ...] = ()
-    """Pictures of each of the recipe's copies, for the training part."""
-    segment_speakers: tuple[str, ...] | None = None
-    """Speaker of every segment of the corpus, where the recipe normalises by speaker."""
-    watched: bool = False
-    """Whether the test part is scored after each epoch too: only where it is an inner validation part."""
+    folder: Path
+    copies: tuple[Path, ...]
+    """Of each of the recipe's changed copies, for the training part."""
+    speakers: tuple[str, ...] | None
+    """Speaker of every recording, where the recipe normalises by speaker."""
+
+    def open(self) -> Pictures:
+        """Return the spectrograms; their values stay on disk until used."""
+        return open_pictures(self.folder, self.copies)
+
+    def segment_speakers(self, spectrograms: Pictures) -> tuple[str, ...] | None:
+        """Return the speaker of every segment; None where nobody asks."""
+        return None if self.speakers is None else tuple(self.speakers[i] for i in spectrograms.clip_index)
 
 
-def fold_tasks(
-    corpus: Corpus,
-    recipe: Recipe,
-    folds: Sequence[Fold],
-    pictures: Pictures,
-    seed: int,
-    watched: bool = False,
-) -> list[FoldTask]:
-    """Turn folds of clips into tasks on segments. Segments follow their clip: none can leave it.
+class CnnExperiment(Experiment[SpectrogramFiles]):
+    """Spectrograms of segments, and a network fitted to them."""
 
-    Args:
-        corpus: whose clips the folds name.
-        recipe: what is fitted.
-        folds: of the corpus.
-        pictures: of ``corpus``, made by this recipe, with a copy for each of its ``augmentation.copies``.
-        seed: each fold's own is drawn from it and the fold's number.
-        watched: whether test parts are scored after each epoch too.
+    def __init__(self, recipe: CnnRecipe):
+        self.recipe = recipe
+        self.name = recipe.name
+        self.max_silence_s = recipe.max_silence_s
+        self.transductive = recipe.transductive
+        self.epochs = recipe.training.epochs
 
-    Raises:
-        ProtocolError: the training part of a fold lacks an emotion of the corpus, or the recipe normalises by speaker
-            and the corpus does not tell who speaks.
-        ValueError: ``pictures`` lack the recipe's copies, so the fit would not be augmented.
-    """
-    if len(pictures.copies) != len(recipe.augmentation.copies):
-        raise ValueError("pictures were made without the recipe's augmentation.copies")
-    labels = corpus.emotions
-    speakers = np.array(speakers_of(corpus)) if recipe.features.normalise == "speaker" else None
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
-    clip_labels = np.array([labels.index(clip.emotion) for clip in corpus.clips])
-    segment_labels = clip_labels[pictures.clip_index]
-    tasks = []
-    for fold in folds:
-        check_all_emotions(corpus, fold)
-        test = np.flatnonzero(np.isin(pictures.clip_index, [place[path] for path in fold.test]))
-        tested = [corpus.clips[i] for i in pictures.clip_index[test]]
-        tasks.append(
-            FoldTask(
-                fold=fold,
-                recipe=recipe,
-                pictures_folder=pictures.folder,
-                labels=labels,
-                train_segments=tuple(
-                    np.flatnonzero(np.isin(pictures.clip_index, [place[path] for path in fold.train])).tolist()
-                ),
-                test_segments=tuple(test.tolist()),
-                segment_labels=tuple(segment_labels.tolist()),
-                test_clips=tuple(clip.path for clip in tested),
-                test_speakers=tuple(clip.speaker for clip in tested),
-                seed=int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
-                copy_folders=tuple(copy.folder for copy in pictures.copies),
-                segment_speakers=None if speakers is None else tuple(speakers[pictures.clip_index].tolist()),
-                watched=watched,
-            )
+    def settings(self) -> dict[str, Any]:
+        """Return the recipe."""
+        return self.recipe.model_dump(mode="json")
+
+    def check(self, corpus: Corpus) -> None:
+        """Check that the recipe's network can be built; see ``check_buildable``."""
+        check_buildable(self.recipe, len(corpus.emotions))
+
+    def steps(self, corpus: Corpus) -> int:
+        """Return how many times a recording is turned into spectrograms, copies counted."""
+        return len(corpus.clips) * (1 + len(self.recipe.augmentation.copies))
+
+    def features_key(self, corpus: Corpus) -> str:
+        """Name the spectrograms and those of the copies: recipes that differ elsewhere share them."""
+        recipe = self.recipe
+        keys = [cache_key(corpus, recipe.sound, recipe.features, copy) for copy in recipe.augmentation.copies]
+        return " ".join([cache_key(corpus, recipe.sound, recipe.features), *keys, recipe.features.normalise])
+
+    def features(self, corpus: Corpus, work: Work) -> SpectrogramFiles:
+        """Return the spectrograms of ``corpus`` and of the recipe's copies; see ``make_pictures``.
+
+        Raises:
+            ProtocolError: the recipe normalises by speaker, and the corpus does not tell who speaks.
+        """
+        recipe = self.recipe
+        speakers = speakers_of(corpus) if recipe.features.normalise == "speaker" else None
+        made = make_pictures(
+            corpus,
+            recipe.sound,
+            recipe.features,
+            work.cache_dir,
+            work.advance,
+            work.threads,
+            recipe.augmentation.copies,
         )
-    return tasks
+        return SpectrogramFiles(made.folder, tuple(copy.folder for copy in made.copies), speakers)
+
+    def fit(self, features: SpectrogramFiles, part: TrainingPart, work: Work) -> "FittedCnn":
+        """Fit a new network to the segments of ``part``."""
+        spectrograms = features.open()
+        speakers = features.segment_speakers(spectrograms)
+        segments = _segments(spectrograms, part.rows)
+        targets = _targets(spectrograms, segments, part.rows, part.targets)
+        watch = None
+        if part.watched:
+            seen = _segments(spectrograms, part.watched.rows)
+            wanted = _targets(spectrograms, seen, part.watched.rows, part.watched.targets)
+            watch = plain_part(spectrograms, seen, speakers), wanted
+        fitted = fit(
+            self.recipe,
+            training_part(spectrograms, segments, speakers),
+            np.tile(targets, 1 + len(features.copies)),
+            len(part.labels),
+            part.seed,
+            work.on_epoch,
+            watch=watch,
+        )
+        return FittedCnn(self.recipe, fitted.model, fitted.curve, len(segments))
+
+    def work_of(self, recordings: int) -> float:
+        """Return epochs × training recordings and their copies."""
+        return float(self.epochs * recordings * (1 + len(self.recipe.augmentation.copies)))
+
+    def quick(self, epochs: int) -> "CnnExperiment":
+        """Return the same with no more than ``epochs`` epochs."""
+        training = self.recipe.training
+        fewer = training.model_copy(update={"epochs": min(training.epochs, epochs)})
+        return CnnExperiment(self.recipe.model_copy(update={"training": fewer}))
 
 
-def run_fold(task: FoldTask, report: Report) -> FoldResult:
-    """Fit one fold and score its test part; ``report`` gets ``(fold name, epoch)`` after each epoch."""
-    started = time.perf_counter()
-    pictures = open_pictures(task.pictures_folder, task.copy_folders)
-    targets = np.array(task.segment_labels, np.int64)
-    train, test = list(task.train_segments), list(task.test_segments)
+class FittedCnn(Fitted[SpectrogramFiles]):
+    """A fitted network of segments."""
 
-    def on_epoch(epoch: Epoch) -> None:
-        report((task.fold.name, epoch))
+    def __init__(self, recipe: CnnRecipe, model: nn.Module, curve: tuple[Epoch, ...], train_segments: int):
+        self.recipe, self.model, self.curve = recipe, model, curve
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._train_segments = train_segments
 
-    tested = plain_part(pictures, test, task.segment_speakers)
-    fitted = fit(
-        task.recipe,
-        training_part(pictures, train, task.segment_speakers),
-        np.tile(targets[train], 1 + len(pictures.copies)),
-        len(task.labels),
-        task.seed,
-        on_epoch,
-        watch=(tested, targets[test]) if task.watched else None,
-    )
-    probabilities = predict_probabilities(fitted.model, tested, task.recipe.training)
-    frame = predictions_frame(
-        list(task.test_clips),
-        pictures.times_s[test],
-        (task.fold.repeat, task.fold.index),
-        list(task.test_speakers),
-        [task.labels[i] for i in targets[test]],
-        task.labels,
-        probabilities,
-    )
-    facts = {
-        "repeat": task.fold.repeat,
-        "fold": task.fold.index,
-        "name": task.fold.name,
-        "train_clips": len(task.fold.train),
-        "test_clips": len(task.fold.test),
-        "train_segments": len(train),
-        "test_segments": len(test),
-        "parameters": sum(p.numel() for p in fitted.model.parameters()),
-        "wall_s": round(time.perf_counter() - started, 3),
-        "curve": [_row(epoch) for epoch in fitted.curve],
-    }
-    return facts, frame
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """How many segments it was fitted to."""
+        return {"train_segments": self._train_segments}
+
+    def predict(self, features: SpectrogramFiles, rows: Rows) -> Scores:
+        """Return the scores of every segment of ``rows``."""
+        spectrograms = features.open()
+        segments = _segments(spectrograms, rows)
+        values = plain_part(spectrograms, segments, features.segment_speakers(spectrograms))
+        probabilities = predict_probabilities(self.model, values, self.recipe.training)
+        return Scores(probabilities, spectrograms.clip_index[segments], spectrograms.times_s[segments])
 
 
-def _row(epoch: Epoch) -> dict[str, float]:
-    return {name: value for name, value in asdict(epoch).items() if value is not None}
+def _segments(spectrograms: Pictures, rows: Rows) -> list[int]:
+    """Return the places of the segments of some recordings. Segments follow their recording: none can leave it."""
+    places: list[int] = np.flatnonzero(np.isin(spectrograms.clip_index, rows)).tolist()
+    return places
 
 
-def check(corpus: Corpus, recipe: Recipe) -> None:
-    """Check that the recipe's network can be built; see ``check_buildable``."""
-    check_buildable(recipe, len(corpus.emotions))
-
-
-def steps(corpus: Corpus, recipe: Recipe) -> int:
-    """Return how many pictures of clips are made, copies counted."""
-    return len(corpus.clips) * (1 + len(recipe.augmentation.copies))
-
-
-def prepare(
-    corpus: Corpus, recipe: Recipe, cache_dir: Path, advance: Callable[[], None], threads: int, seed: int
-) -> Pictures:
-    """Return the pictures of ``corpus`` and of the recipe's copies; see ``make_pictures``.
-
-    Nothing is drawn, so ``seed`` changes nothing.
-    """
-    copies = recipe.augmentation.copies
-    return make_pictures(corpus, recipe.sound, recipe.features, cache_dir, advance, threads, copies)
-
-
-def tasks(corpus: Corpus, recipe: Recipe, protocol: Protocol, pictures: Pictures, seed: int) -> list[FoldTask]:
-    """Return a task for each fold of ``protocol``; see ``fold_tasks``."""
-    return fold_tasks(corpus, recipe, protocol.folds, pictures, seed)
-
-
-def epochs(recipe: Recipe) -> int:
-    """Return how many epochs each fold reports."""
-    return recipe.training.epochs
+def _targets(spectrograms: Pictures, segments: list[int], rows: Rows, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the class of each segment, given those of its recordings ``rows``."""
+    class_of = dict(zip(rows, targets.tolist(), strict=True))
+    return np.array([class_of[int(recording)] for recording in spectrograms.clip_index[segments]], np.int64)

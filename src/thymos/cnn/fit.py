@@ -13,28 +13,16 @@ from torch.nn import functional
 from thymos.cnn.augment import BatchAugmentation
 from thymos.cnn.front_end import front_end
 from thymos.cnn.networks import build_model
+from thymos.cnn.recipe import CnnRecipe, TrainingSettings
 from thymos.errors import RecipeError, TrainingError
-from thymos.recipes import Recipe, TrainingSettings
+from thymos.experiment import Epoch
 
 ADAM_EPSILON = 1e-7  # as in the study's library; torch's own default is 1e-8
 SCORING_BATCH = 128
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training part gave, measured while it was trained on, as it was augmented."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    """Where mixup gave a segment two classes, the heavier counts."""
-    validation_loss: float | None = None
-    """After the pass, on the pictures that were watched, if any."""
-    validation_accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class Fitted:
+class FittedNetwork:
     """A fitted network and its learning curve."""
 
     model: nn.Module
@@ -42,14 +30,14 @@ class Fitted:
 
 
 def fit(
-    recipe: Recipe,
+    recipe: CnnRecipe,
     pictures: NDArray[np.float32],
     targets: NDArray[np.int64],
     n_classes: int,
     seed: int,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     watch: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None,
-) -> Fitted:
+) -> FittedNetwork:
     """Fit a new network. The same arguments and thread count give the same network on the same machine.
 
     Args:
@@ -97,10 +85,10 @@ def fit(
                 epoch = replace(epoch, validation_loss=loss_there, validation_accuracy=accuracy_there)
             curve.append(epoch)
             on_epoch(epoch)
-    return Fitted(model.eval(), tuple(curve))
+    return FittedNetwork(model.eval(), tuple(curve))
 
 
-def check_buildable(recipe: Recipe, n_classes: int) -> None:
+def check_buildable(recipe: CnnRecipe, n_classes: int) -> None:
     """Check, before any work, that the recipe's network can be built for the pictures that the recipe makes.
 
     Raises:

@@ -28,11 +28,12 @@ from thymos.audio import (
     wiener,
 )
 from thymos.audio.segments import Span
-from thymos.cache import one_torch_thread, raw_to_npy, whole_folder
+from thymos.cache import raw_to_npy, whole_folder
 from thymos.cnn.copies import changed_copy
 from thymos.cnn.front_end import front_end
 from thymos.cnn.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.corpora.table import Clip, Corpus
+from thymos.engine.threads import one_thread
 from thymos.errors import AudioError
 
 _PICTURES_VERSION = 1
@@ -160,7 +161,7 @@ def _write(
         advance()
         return values, times
 
-    with whole_folder(folder) as temporary, one_torch_thread(), ThreadPoolExecutor(threads) as pool:
+    with whole_folder(folder) as temporary, one_thread(), ThreadPoolExecutor(threads) as pool:
         clip_index: list[int] = []
         times_s: list[tuple[float, float]] = []
         shape: tuple[int, ...] = ()

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from thymos.labels import in_order
 
 SYNTHETIC_MARK = "SYNTHETIC"
@@ -98,6 +101,12 @@ class Corpus:
     def emotions(self) -> tuple[str, ...]:
         """The emotions that occur, in the vocabulary's order."""
         return in_order({clip.emotion for clip in self.clips})
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Class of each clip: its emotion's place in ``emotions``, shape ``(clips,)``."""
+        place = {word: i for i, word in enumerate(self.emotions)}
+        return np.array([place[clip.emotion] for clip in self.clips], np.int64)
 
     @property
     def synthetic(self) -> bool:

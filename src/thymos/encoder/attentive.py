@@ -5,11 +5,10 @@ networks, CVPR 2018; Okabe, Koshinaka, Shinoda, Attentive statistics pooling for
 2018.
 """
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,11 +27,7 @@ class AttentiveSettings(Settings):
     """How much each stage shortens time; the stem before them halves bands and frames."""
     frame_units: PositiveInt = 192
     """Features of each frame that is left."""
-    gru_units: NonNegativeInt = 0
-    """Of each direction of a GRU over the frames, beside the frames themselves; 0: none."""
     attention_units: PositiveInt = 64
-    networks: PositiveInt = 1
-    """So many networks of this size side by side, whose embeddings are joined: see ``SideBySide``."""
 
     @model_validator(mode="after")
     def _has_a_number_for_each_stage(self) -> "AttentiveSettings":
@@ -43,7 +38,7 @@ class AttentiveSettings(Settings):
     @property
     def embedding(self) -> int:
         """Length of a recording's embedding: mean and standard deviation of each feature."""
-        return self.networks * 2 * (self.frame_units + 2 * self.gru_units)
+        return 2 * self.frame_units
 
 
 class Encoded(NamedTuple):
@@ -76,12 +71,8 @@ class AttentiveEncoder(nn.Module):
         units = settings.frame_units
         self.project = nn.Linear(before * height, units)
         self.norm = nn.BatchNorm1d(units)
-        self.gru = (
-            nn.GRU(units, settings.gru_units, batch_first=True, bidirectional=True) if settings.gru_units else None
-        )
-        features = units + 2 * settings.gru_units
         self.attention = nn.Sequential(
-            nn.Linear(features, settings.attention_units), nn.Tanh(), nn.Linear(settings.attention_units, 1)
+            nn.Linear(units, settings.attention_units), nn.Tanh(), nn.Linear(settings.attention_units, 1)
         )
 
     def forward(self, pictures: Tensor) -> Encoded:
@@ -89,9 +80,6 @@ class AttentiveEncoder(nn.Module):
         maps = self.stages(self.stem(pictures))
         frames = self.project(maps.permute(0, 3, 1, 2).flatten(2))
         frames = functional.relu(self.norm(frames.transpose(1, 2)).transpose(1, 2)).float()
-        if self.gru is not None:
-            with torch.autocast("cpu", enabled=False):  # float32: a GRU's state sums up its rounding errors
-                frames = torch.cat([frames, self.gru(frames)[0]], dim=2)
         return Encoded(frames, attentive_statistics(frames, self.attention(frames).float()))
 
 
@@ -108,35 +96,6 @@ def attentive_statistics(frames: Tensor, scores: Tensor) -> Tensor:
 
 _LEAST_VARIANCE = 1e-4
 """Keeps the gradient of a standard deviation finite where all frames are alike."""
-
-
-class SideBySide(nn.Module):
-    """Networks of one size, each with weights of its own: ``(batch, channels, bands, frames) -> Encoded``.
-
-    Frames and embeddings are joined: first all means, then all standard deviations. Networks that were pretrained with
-    seeds of their own err in ways of their own (Lakshminarayanan, Pritzel, Blundell 2017, Simple and scalable
-    predictive uncertainty estimation using deep ensembles, NeurIPS).
-    """
-
-    def __init__(self, encoders: Sequence[AttentiveEncoder]):
-        super().__init__()
-        self.encoders = nn.ModuleList(encoders)
-
-    def forward(self, pictures: Tensor) -> Encoded:
-        """Return frames and embedding of ``pictures``."""
-        encoded = [encoder(pictures) for encoder in self.encoders]
-        halves = [each.embedding.chunk(2, dim=1) for each in encoded]
-        embedding = torch.cat([mean for mean, _ in halves] + [deviation for _, deviation in halves], dim=1)
-        return Encoded(torch.cat([each.frames for each in encoded], dim=2), embedding)
-
-
-Encoder = AttentiveEncoder | SideBySide
-
-
-def build_encoder(settings: AttentiveSettings, channels: int, bands: int) -> Encoder:
-    """Return an encoder of ``settings`` with random weights, for pictures of so many channels and bands."""
-    encoders = [AttentiveEncoder(settings, channels, bands) for _ in range(settings.networks)]
-    return encoders[0] if settings.networks == 1 else SideBySide(encoders)
 
 
 class EmotionHead(nn.Module):
@@ -156,7 +115,7 @@ class EmotionHead(nn.Module):
 class EmotionNetwork(nn.Module):
     """An encoder and a head: ``(batch, channels, bands, frames) -> (batch, classes)`` logits, float32."""
 
-    def __init__(self, encoder: Encoder, head: EmotionHead):
+    def __init__(self, encoder: AttentiveEncoder, head: EmotionHead):
         super().__init__()
         self.encoder, self.head = encoder, head
 
@@ -164,28 +123,6 @@ class EmotionNetwork(nn.Module):
         """Return the logits of ``pictures``."""
         logits: Tensor = self.head(self.encoder(pictures).embedding)
         return logits
-
-
-def join_networks(networks: Sequence[EmotionNetwork]) -> EmotionNetwork:
-    """Return one network of those given, side by side, whose logits are the mean of theirs.
-
-    Each has one encoder, all are of one size and know the same classes.
-    """
-    heads = [network.head for network in networks]
-    encoders = [network.encoder for network in networks if isinstance(network.encoder, AttentiveEncoder)]
-    joined = EmotionHead(sum(head.linear.in_features for head in heads), heads[0].linear.out_features, 0.0)
-    joined.dropout.p = heads[0].dropout.p
-
-    def across(values: list[Tensor]) -> Tensor:
-        halves = [value.chunk(2, dim=-1) for value in values]
-        return torch.cat([first for first, _ in halves] + [second for _, second in halves], dim=-1)
-
-    with torch.no_grad():
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            getattr(joined.norm, name).copy_(across([getattr(head.norm, name) for head in heads]))
-        joined.linear.weight.copy_(across([head.linear.weight for head in heads]) / len(heads))
-        joined.linear.bias.copy_(torch.stack([head.linear.bias for head in heads]).mean(0))
-    return EmotionNetwork(SideBySide(encoders), joined)
 
 
 class _Block(nn.Module):

@@ -6,21 +6,24 @@ to the training part alone.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thymos.encoder.attentive import build_encoder
+from thymos.encoder.attentive import AttentiveEncoder
 from thymos.encoder.decision import Descriptions, Discriminant, fit_to_versions
 from thymos.encoder.distortions import distort_levels
 from thymos.encoder.encoder_file import WEIGHTS, Pretrained
 from thymos.encoder.level_spectrograms import Recordings
-from thymos.encoder.recipe import DiscriminantSettings, WholeRecipe
+from thymos.encoder.recipe import DiscriminantSettings, EncoderRecipe
 from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.engine.threads import one_thread
 from thymos.errors import RecipeError
+from thymos.experiment import Work
 from thymos.files import whole_file
 
 Layout = dict[str, tuple[int, int]]
@@ -39,7 +42,7 @@ def describer(pretrained: Pretrained | None) -> VoiceDescriber:
     if pretrained is None:
         raise RecipeError("a discriminant needs a pretrained encoder: start_from cannot be scratch")
     features = pretrained.features
-    encoder = build_encoder(pretrained.model, len(features.channels), features.n_bands)
+    encoder = AttentiveEncoder(pretrained.model, len(features.channels), features.n_bands)
     own = {name: value for name, value in pretrained.state.items() if name.startswith("encoder.")}
     encoder.load_state_dict({name.removeprefix("encoder."): value for name, value in own.items()})
     return VoiceDescriber(encoder, features).eval()
@@ -55,11 +58,9 @@ def layout(pretrained: Pretrained | None) -> Layout:
 
 def describe_recordings(
     recordings: Recordings,
-    recipe: WholeRecipe,
+    recipe: EncoderRecipe,
     pretrained: Pretrained | None,
-    cache_dir: Path,
-    advance: Callable[[], None] = lambda: None,
-    seed: int = 0,
+    work: Work,
 ) -> Path:
     """Return the file of the descriptions of ``recordings``, from the cache where it is there.
 
@@ -67,9 +68,7 @@ def describe_recordings(
         recordings: at all speeds of the recipe.
         recipe: says how many distorted copies there are, and what distorts them.
         pretrained: the encoder that describes them.
-        cache_dir: where the file is kept.
-        advance: called after each recording.
-        seed: of the distorted copies; the same ones each time.
+        work: where the file is kept, how many recordings are described at once, and the seed of the distorted copies.
 
     Raises:
         RecipeError: there is no encoder.
@@ -81,32 +80,38 @@ def describe_recordings(
         "version": _DESCRIPTIONS_VERSION,
         "recordings": recordings.folder.name,
         "encoder": pretrained.about["sha256"][WEIGHTS],
-        "distorted": [copies, recipe.distortions.model_dump(), seed] if copies else [],
+        "distorted": [copies, recipe.distortions.model_dump(), work.seed] if copies else [],
     }
     key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
-    path = cache_dir / "descriptions" / f"{key}.npy"
+    path = work.cache_dir / "descriptions" / f"{key}.npy"
     if path.is_file():
         for _ in range(len(recordings)):
-            advance()
+            work.advance()
         return path
-    rows = []
     speeds = range(len(recordings.values))
-    with torch.inference_mode():
-        for recording in range(len(recordings)):
+    features = pretrained.features
+
+    def described(recording: int) -> list[NDArray[np.float32]]:
+        with torch.inference_mode():
             versions = [recordings.levels(recording, speed) for speed in speeds]
-            random = np.random.default_rng([seed, _STREAM, recording])
+            random = np.random.default_rng([work.seed, _STREAM, recording])
             for _ in range(copies):
                 chosen = versions[int(random.integers(len(speeds)))]
-                versions.append(distort_levels(chosen, recipe.distortions, pretrained.features, random))
-            rows.append([module(levels).description[0].numpy() for levels in versions])
-            advance()
+                versions.append(distort_levels(chosen, recipe.distortions, features, random))
+            return [module(levels).description[0].numpy() for levels in versions]
+
+    rows = []
+    with one_thread(), ThreadPoolExecutor(work.threads) as pool:
+        for versions in pool.map(described, range(len(recordings))):
+            rows.append(versions)
+            work.advance()
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.ascontiguousarray(np.array(rows, np.float32).swapaxes(0, 1)))
     return path
 
 
 def decide(
-    recipe: WholeRecipe,
+    recipe: EncoderRecipe,
     pretrained: Pretrained | None,
     descriptions_file: Path,
     targets: NDArray[np.int64],
@@ -119,7 +124,7 @@ def decide(
         recipe: has a discriminant.
         pretrained: the encoder; where it was fitted to pretraining, with a discriminant that knows all ``labels``.
         descriptions_file: of all recordings.
-        targets: class of each.
+        targets: class of each recording of ``train``, shape ``(train,)``.
         train: which recordings may be fitted to.
         labels: the classes.
     """
@@ -131,7 +136,7 @@ def decide(
 
 
 def fit_discriminant(
-    recipe: WholeRecipe,
+    recipe: EncoderRecipe,
     pretrained: Pretrained | None,
     descriptions_file: Path,
     targets: NDArray[np.int64],
@@ -143,14 +148,14 @@ def fit_discriminant(
         recipe: has a discriminant; descriptors of parts that it leaves out get no weight.
         pretrained: the encoder that described the recordings.
         descriptions_file: of all recordings.
-        targets: class of each recording, shape ``(recordings,)``.
-        train: which recordings it is fitted to; every class occurs among them.
+        targets: class of each recording of ``train``, shape ``(train,)``; every class occurs.
+        train: which recordings it is fitted to.
     """
     settings = recipe.discriminant or DiscriminantSettings()
     used = _columns(settings, layout(pretrained))
     descriptions: Descriptions = np.load(descriptions_file, mmap_mode="r")[:, list(train)]
     shares = _shares(settings, len(descriptions))
-    fitted = fit_to_versions(descriptions[:, :, used], targets[list(train)], shares, settings.shrinkage)
+    fitted = fit_to_versions(descriptions[:, :, used], targets, shares, settings.shrinkage)
     descriptors = descriptions.shape[2]
     mean, spread, weights = np.zeros(descriptors), np.ones(descriptors), np.zeros((descriptors, len(fitted.bias)))
     mean[used], spread[used], weights[used] = fitted.mean, fitted.spread, fitted.weights

@@ -19,10 +19,10 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from thymos.corpora.table import Clip
-from thymos.encoder.attentive import AttentiveSettings, EmotionHead, EmotionNetwork, build_encoder
+from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.decision import Discriminant
 from thymos.encoder.level_mel import LevelMelSettings
-from thymos.encoder.recipe import SCRATCH, SHIPPED, WholeRecipe
+from thymos.encoder.recipe import SCRATCH, SHIPPED, EncoderRecipe
 from thymos.errors import RecipeError
 from thymos.files import whole_file, write_json
 
@@ -140,12 +140,12 @@ def read_encoder(folder: Path) -> Pretrained:
 def _shapes(features: LevelMelSettings, model: AttentiveSettings, n_classes: int) -> dict[str, torch.Size]:
     """Return the shape of each weight of a network of that size."""
     with torch.device("meta"):  # takes neither memory nor random numbers
-        encoder = build_encoder(model, len(features.channels), features.n_bands)
+        encoder = AttentiveEncoder(model, len(features.channels), features.n_bands)
         network = EmotionNetwork(encoder, EmotionHead(model.embedding, n_classes, 0.0))
     return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
-def resolved(recipe: WholeRecipe) -> tuple[WholeRecipe, Pretrained | None]:
+def resolved(recipe: EncoderRecipe) -> tuple[EncoderRecipe, Pretrained | None]:
     """Return ``recipe`` with the features and size of the encoder that it starts from, and that encoder.
 
     Raises:
@@ -167,7 +167,7 @@ def resolved(recipe: WholeRecipe) -> tuple[WholeRecipe, Pretrained | None]:
     return recipe.model_copy(update={"features": pretrained.features, "model": pretrained.model}), pretrained
 
 
-def build_network(recipe: WholeRecipe, pretrained: Pretrained | None, labels: tuple[str, ...]) -> EmotionNetwork:
+def build_network(recipe: EncoderRecipe, pretrained: Pretrained | None, labels: tuple[str, ...]) -> EmotionNetwork:
     """Return the network that a fit starts from; torch's random state decides what is not pretrained.
 
     A head's rows are those of the emotions that pretraining knew, and new ones for others.
@@ -177,7 +177,7 @@ def build_network(recipe: WholeRecipe, pretrained: Pretrained | None, labels: tu
         pretrained: where it starts; None: from random weights.
         labels: the emotions to tell apart.
     """
-    encoder = build_encoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
+    encoder = AttentiveEncoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
     network = EmotionNetwork(encoder, EmotionHead(recipe.model.embedding, len(labels), recipe.training.dropout))
     if pretrained is None:
         return network

@@ -1,30 +1,35 @@
-"""A fitted network of whole recordings as one ONNX graph: waveform in; logits, embedding and frame logits out.
+"""A fitted recogniser as one graph, from waveform to emotions, and read again from a bundle's weights.
 
-The front end is exported with the network, by the same module that training pictures were made with, so use cannot
-drift apart from training. Batch normalisation is folded into the convolutions on the way.
+The front end inside the graph is the same module that training spectrograms were made with, so use cannot drift apart
+from training.
 """
 
-import contextlib
-import copy
-import importlib.util
-import warnings
-from collections.abc import Iterator
+import hashlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor, nn
 
-from thymos.encoder.attentive import EmotionNetwork
-from thymos.encoder.compact_graph import compact_weights
+from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
-from thymos.encoder.voice_network import VoiceNetwork
-from thymos.errors import MissingExtraError
-from thymos.files import whole_file
-from thymos.runtime.bundle import INPUT, OUTPUTS
+from thymos.encoder.recipe import EncoderRecipe
+from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.errors import BundleError
+from thymos.export import Exportable
+from thymos.runtime.bundle import ABOUT, FORMAT, WEIGHTS
 
-_OPSET = 18
-_EXAMPLE = (2, 20_000)
-"""Batch and samples that the graph is traced with; neither is 1, which tracing would take for fixed."""
+WINDOW_S, HOP_S = 5.0, 2.5
+"""How long recordings are heard: in windows as long as the cuts that networks are trained on, half overlapping."""
+_SIZE = "encoder"
+"""Where ``model.json`` has the settings of the encoder's size."""
+_NETWORK, ATTENTIVE, VOICE = "network", "attentive", "voice"
+"""Where it says which sort of network, and the sorts."""
 
 
 class RecognitionGraph(nn.Module):
@@ -59,55 +64,82 @@ class RecognitionGraph(nn.Module):
         return logits, embedding, frame_logits
 
 
-def check_exportable() -> None:
-    """Check that graphs can be written, before the work whose end that would be.
+def exportable(recipe: EncoderRecipe, network: EmotionNetwork | VoiceNetwork, labels: tuple[str, ...]) -> Exportable:
+    """Return ``network``, fitted by the resolved ``recipe``, as it is exported."""
+    features = recipe.features
+    scored = recipe.discriminant.scored_speeds if recipe.discriminant else 1
+    about = {
+        "rate_hz": features.rate_hz,
+        "window_s": WINDOW_S,
+        "hop_s": HOP_S,
+        "front_end": features.model_dump(mode="json"),
+        "speeds": list(recipe.speeds[:scored]),
+        _SIZE: recipe.model.model_dump(mode="json"),
+        _NETWORK: VOICE if isinstance(network, VoiceNetwork) else ATTENTIVE,
+    }
+    return Exportable(RecognitionGraph(network, features), network, labels, about)
+
+
+@dataclass(frozen=True)
+class ReadNetwork:
+    """What a bundle's weights are.
+
+    Attributes:
+        network: fitted; of either sort.
+        features: the spectrograms that it takes.
+        labels: the emotions that it tells apart.
+        speeds: a recording's logits are the mean of those at these speeds.
+        temperature: that logits are divided by.
+    """
+
+    network: EmotionNetwork | VoiceNetwork
+    features: LevelMelSettings
+    labels: tuple[str, ...]
+    speeds: tuple[float, ...]
+    temperature: float
+
+
+def read_network(folder: Path) -> ReadNetwork:
+    """Read the weights of a bundle as a network again; the graph is not looked at.
 
     Raises:
-        MissingExtraError: the library that writes ONNX is not installed.
+        BundleError: not there, damaged, changed, of another format, or of another kind.
     """
-    if importlib.util.find_spec("onnx") is None:
-        raise MissingExtraError("writing a model's graph needs the library onnx: pip install 'thymos[train]'")
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{folder} holds no model: {error.strerror} ({error.filename})") from None
+    except ValueError:
+        raise BundleError(f"{folder / ABOUT} is damaged: it is no JSON") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise BundleError(f"{folder / ABOUT} is not of format {FORMAT}, which is all that this version reads")
+    if _SIZE not in about:
+        raise BundleError(f"{folder} is not of kind encoder, and only such models have gradients to follow")
+    try:
+        state = load(_checked(folder, WEIGHTS, about))
+        features = LevelMelSettings.model_validate(about["front_end"])
+        size = AttentiveSettings.model_validate(about[_SIZE])
+        labels = tuple(map(str, about["labels"]))
+        encoder = AttentiveEncoder(size, len(features.channels), features.n_bands)
+        network: EmotionNetwork | VoiceNetwork
+        if about.get(_NETWORK) == VOICE:
+            network = VoiceNetwork(VoiceDescriber(encoder, features), len(state["mean"]), len(labels))
+        else:
+            network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(labels), 0.0))
+        network.load_state_dict(state)
+        if isinstance(network, VoiceNetwork):  # another version may describe recordings by more or fewer numbers
+            network.eval()(torch.zeros(1, len(features.channels), features.n_bands, 1))
+    except (SafetensorError, KeyError, ValidationError, TypeError, ValueError, RuntimeError) as error:
+        raise BundleError(f"{folder} is no model that this version can use: {' '.join(str(error).split())}") from None
+    speeds = tuple(map(float, about.get("speeds", (1.0,))))
+    return ReadNetwork(network.eval(), features, labels, speeds, float(about.get("temperature", 1.0)))
 
 
-def write_graph(path: Path, network: EmotionNetwork | VoiceNetwork, features: LevelMelSettings) -> None:
-    """Write ``network`` with its front end to ``path`` as ONNX, for any batch and any number of samples.
-
-    Args:
-        path: of the file; written whole or not at all.
-        network: fitted; left as it is.
-        features: the pictures that it takes.
-
-    Raises:
-        MissingExtraError: as ``check_exportable``.
-    """
-    check_exportable()
-    graph = RecognitionGraph(copy.deepcopy(network), features).float().eval()
-    graph.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    example = torch.linspace(-0.5, 0.5, _EXAMPLE[0] * _EXAMPLE[1]).reshape(_EXAMPLE)
-    # The exporter by tracing: the newer one makes a graph of the same speed, but takes 90 s instead of 2
-    # and no GRU inside an autocast region.
-    with whole_file(path) as temporary, _without_warnings():
-        torch.onnx.export(
-            graph,
-            (example,),
-            temporary,
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_axes={
-                INPUT: {0: "batch", 1: "samples"},
-                "logits": {0: "batch"},
-                "embedding": {0: "batch"},
-                "frame_logits": {0: "batch", 1: "frames"},
-            },
-        )
-        compact_weights(temporary)
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Keep the exporter from warning of what does not concern a user: its own future, and constants it cannot fold."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _checked(folder: Path, name: str, about: dict[str, Any]) -> bytes:
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder / name} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != about.get("sha256", {}).get(name):
+        raise BundleError(f"{folder / name} is not the file that {ABOUT} describes: its SHA-256 differs")
+    return content

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thymos.cnn.fit import Epoch
 from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.encoder_file import Pretrained, build_network
-from thymos.encoder.fit_recordings import Lesson, average_weights, fit_recordings
+from thymos.encoder.fit_recordings import Lesson, fit_recordings
 from thymos.encoder.level_spectrograms import Recordings
-from thymos.encoder.recipe import WholeRecipe
+from thymos.encoder.recipe import EncoderRecipe
+from thymos.experiment import Epoch
 
 
 def fine_tune(
-    recipe: WholeRecipe,
+    recipe: EncoderRecipe,
     pretrained: Pretrained | None,
     recordings: Recordings,
     targets: NDArray[np.int64],
@@ -24,31 +24,29 @@ def fine_tune(
     seed: int,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> EmotionNetwork:
-    """Fit the recipe's members and return the network of their mean weights.
+    """Fit a network that starts from ``pretrained``.
 
     Args:
         recipe: resolved.
-        pretrained: where each member starts; None: from random weights.
+        pretrained: where it starts; None: from random weights.
         recordings: of the corpus.
-        targets: class of each of them.
+        targets: class of each recording of ``train``, shape ``(train,)``.
         train: which of them are trained on.
         labels: the classes.
-        seed: each member's own is drawn from it.
-        on_epoch: called after each epoch of each member.
+        seed: of initial weights and all draws.
+        on_epoch: called after each epoch.
 
     Raises:
         TrainingError: there are fewer than two recordings to fit to, or the loss stopped being a number.
     """
     rows = np.array(train, np.int64)
-    asked = np.ones((len(targets), len(labels)), np.bool_)
-    lesson = Lesson(recordings, lambda random: random.permutation(rows), targets, asked)
-    members = []
-    for member_seed in np.random.SeedSequence(seed).generate_state(recipe.members).tolist():
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(member_seed)
-            network = build_network(recipe, pretrained, labels)
-        fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, member_seed, on_epoch)
-        members.append(network)
-    if len(members) > 1:
-        members[0].load_state_dict(average_weights(members))
-    return members[0].eval()
+    of_all = np.zeros(len(recordings), np.int64)
+    of_all[rows] = targets
+    asked = np.ones((len(recordings), len(labels)), np.bool_)
+    lesson = Lesson(recordings, lambda random: random.permutation(rows), of_all, asked)
+    own_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(own_seed)
+        network = build_network(recipe, pretrained, labels)
+    fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, own_seed, on_epoch)
+    return network.eval()

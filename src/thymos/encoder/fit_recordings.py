@@ -9,14 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from thymos.cnn.fit import Epoch
 from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.distortions import DistortionSettings, distort
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
 from thymos.encoder.level_spectrograms import Recordings
 from thymos.encoder.recipe import OptimiserSettings
 from thymos.encoder.recording_batches import Batch, length_batches, load_batch
+from thymos.encoder.voice_network import VoiceNetwork
 from thymos.errors import TrainingError
+from thymos.experiment import Epoch
 
 GRADIENT_NORM = 2.0
 """Gradients are scaled down to this norm."""
@@ -158,13 +159,44 @@ def score_recordings(
     return torch.stack(logits).double().numpy()
 
 
-def average_weights(networks: Sequence[nn.Module]) -> dict[str, Tensor]:
-    """Return the mean of the networks' states; what is no floating-point number is the first's."""
-    states = [network.state_dict() for network in networks]
-    return {
-        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
-        for name, value in states[0].items()
-    }
+@dataclass(frozen=True)
+class NetworkAnswers:
+    """What a network says of recordings: logits ``(rows, classes)``, embeddings ``(rows, E)``; float64, float32."""
+
+    logits: NDArray[np.float64]
+    embeddings: NDArray[np.float32]
+
+
+def hear(
+    network: EmotionNetwork | VoiceNetwork,
+    recordings: Recordings,
+    rows: Sequence[int],
+    features: LevelMelSettings,
+    speeds: int = 1,
+) -> NetworkAnswers:
+    """Return what ``network`` says of whole recordings, one by one and in float32.
+
+    Logits are the mean over the first ``speeds`` of the recordings' speeds; embeddings are those of the first.
+    """
+    network.eval()
+    logits, embeddings = [], []
+    with torch.inference_mode():
+        for row in rows:
+            answers = [_answer(network, recordings.levels(row, speed), features) for speed in range(speeds)]
+            logits.append(torch.stack([answer for answer, _ in answers]).mean(0))
+            embeddings.append(answers[0][1])
+    return NetworkAnswers(torch.stack(logits).double().numpy(), torch.stack(embeddings).numpy())
+
+
+def _answer(
+    network: EmotionNetwork | VoiceNetwork, levels: Tensor, features: LevelMelSettings
+) -> tuple[Tensor, Tensor]:
+    """Return logits ``(classes,)`` and embedding ``(E,)`` of one recording."""
+    if isinstance(network, VoiceNetwork):
+        described = network.describer(levels)
+        return network.decide(described.description)[0], described.embedding[0]
+    embedding = network.encoder(scale_levels(levels, features)).embedding
+    return network.head(embedding)[0], embedding[0]
 
 
 def _optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thymos.audio import Waveform, played
-from thymos.encoder.bundle_writer import read_recogniser
+from thymos.encoder.export import read_network
 from thymos.encoder.level_mel import LevelMel
 from thymos.encoder.voice_network import VoiceNetwork
 from thymos.errors import MissingExtraError, ThymosError
@@ -66,9 +66,9 @@ class GradientEffects:
                 f"the model in {folder} has a graph without weights, which has no gradients: explain it by occlusion,"
                 " or export it without --graph-only"
             )
-        self._recogniser, about = read_recogniser(folder)
-        self._temperature = float(about.get("temperature", 1.0))
-        self._front_end = LevelMel(self._recogniser.features)
+        self._read = read_network(folder)
+        self._temperature = self._read.temperature
+        self._front_end = LevelMel(self._read.features)
         self._integrated = IntegratedGradients(self._log_probability)
 
     def __call__(self, part: Part, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
@@ -82,10 +82,10 @@ class GradientEffects:
             internal_batch_size=_AT_ONCE,
         )
         effect = np.zeros((len(bands_hz) - 1, len(times_s) - 1))
-        centres_hz = self._recogniser.features.band_centres_hz()
-        for speed, found in zip(self._recogniser.speeds, attributions, strict=True):
+        centres_hz = self._read.features.band_centres_hz()
+        for speed, found in zip(self._read.speeds, attributions, strict=True):
             values = found[0].detach().double().numpy()
-            at_s = np.arange(values.shape[2]) * self._recogniser.features.hop / part.rate_hz * speed
+            at_s = np.arange(values.shape[2]) * self._read.features.hop / part.rate_hz * speed
             columns = cell_of(at_s, times_s)
             for channel, own_hz in zip(values, centres_hz, strict=True):
                 rows = cell_of(own_hz / speed, bands_hz)
@@ -102,7 +102,7 @@ class GradientEffects:
     def _pictures(self, part: Part) -> tuple[Tensor, ...]:
         """Return the power of ``part`` at each speed, dB: shapes ``(1, channels, bands, frames)``."""
         heard = Waveform(part.samples, part.rate_hz)
-        sounds = [played(heard, speed, part.rate_hz) for speed in self._recogniser.speeds]
+        sounds = [played(heard, speed, part.rate_hz) for speed in self._read.speeds]
         with torch.no_grad():
             powers = [self._front_end.power(torch.from_numpy(np.ascontiguousarray(sound))[None]) for sound in sounds]
             return tuple(10 * torch.log10(power.clamp(min=_LEAST_POWER)) for power in powers)
@@ -113,8 +113,8 @@ class GradientEffects:
         return torch.log_softmax(logits / self._temperature, dim=1)
 
     def _logits(self, pictures: Sequence[Tensor]) -> list[Tensor]:
-        network = self._recogniser.network
-        levels = [_beside_mean(power_db).clamp(min=self._recogniser.features.floor_db) for power_db in pictures]
+        network = self._read.network
+        levels = [_beside_mean(power_db).clamp(min=self._read.features.floor_db) for power_db in pictures]
         if isinstance(network, VoiceNetwork):
             return [network(picture) for picture in levels]
         return [network(self._front_end.scale(picture)) for picture in levels]

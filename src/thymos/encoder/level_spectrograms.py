@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thymos.audio import played, read_waveform
-from thymos.cache import one_torch_thread, raw_to_npy, whole_folder
+from thymos.cache import raw_to_npy, whole_folder
 from thymos.corpora.table import Clip
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
+from thymos.engine.threads import one_thread
 from thymos.errors import AudioError
 
 _RECORDINGS_VERSION = 2
@@ -125,7 +126,7 @@ def _write(
 
     shape = (len(features.channels), features.n_bands)
     lengths: list[list[int]] = [[] for _ in speeds]
-    with whole_folder(folder) as temporary, one_torch_thread(), ThreadPoolExecutor(threads) as pool:
+    with whole_folder(folder) as temporary, one_thread(), ThreadPoolExecutor(threads) as pool:
         with ExitStack() as files:
             raws = [files.enter_context((temporary / f"speed{i}.raw").open("wb")) for i in range(len(speeds))]
             for versions in pool.map(pictures, sources):

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thymos.cnn.fit import Epoch
 from thymos.corpora.table import Clip, Corpus
-from thymos.encoder.attentive import EmotionHead, EmotionNetwork, build_encoder, join_networks
+from thymos.encoder.attentive import AttentiveEncoder, EmotionHead, EmotionNetwork
 from thymos.encoder.decision import Descriptions, Discriminant, fit_across_corpora
 from thymos.encoder.fit_recordings import Lesson, fit_recordings, score_recordings
 from thymos.encoder.level_spectrograms import Recordings, make_recordings
@@ -20,6 +19,7 @@ from thymos.encoder.recipe import PretrainingRecipe
 from thymos.encoder.recording_batches import Batch
 from thymos.encoder.voice_network import VoiceDescriber
 from thymos.errors import CorpusError
+from thymos.experiment import Epoch
 from thymos.labels import in_order
 
 
@@ -48,7 +48,6 @@ def pretrain(
 ) -> PretrainingResult:
     """Fit a network to all recordings of ``corpora`` except those of the validation speakers.
 
-    Networks side by side are fitted one by one, the first with ``seed``, the next ones with those that follow it.
     Each recording is asked only about emotions that its own corpus has: that a corpus lacks disgust says nothing about
     its recordings. Exact copies of one recording are trained on once.
 
@@ -82,22 +81,12 @@ def pretrain(
         return random.choice(len(clips), train, p=shares)
 
     lesson = Lesson(recordings, rows, targets, asked)
-    networks: list[EmotionNetwork] = []
-    curve: list[Epoch] = []
-
-    def note(epoch: Epoch) -> None:
-        curve.append(Epoch(len(curve) + 1, epoch.loss, epoch.accuracy))
-        on_epoch(curve[-1])
-
-    size = recipe.model.model_copy(update={"networks": 1})
-    for own_seed in range(seed, seed + recipe.model.networks):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(own_seed)
-            encoder = build_encoder(size, len(recipe.features.channels), recipe.features.n_bands)
-            network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(labels), recipe.training.dropout))
-        fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, own_seed, note)
-        networks.append(network)
-    network = (join_networks(networks) if len(networks) > 1 else networks[0]).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = AttentiveEncoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
+        network = EmotionNetwork(encoder, EmotionHead(recipe.model.embedding, len(labels), recipe.training.dropout))
+    curve = fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, seed, on_epoch)
+    network.eval()
     watched = np.flatnonzero(held_out)
     logits = score_recordings(network, recordings, watched.tolist(), recipe.features) if len(watched) else None
     validation = [] if logits is None else _validation(clips, watched, logits, targets, asked)
@@ -107,7 +96,7 @@ def pretrain(
         descriptions = _descriptions(network, recordings, trained, recipe)
         names = [clips[i].corpus for i in trained]
         discriminant = fit_across_corpora(descriptions, targets[trained], names, recipe.shrinkage)
-    return PretrainingResult(network, labels, [clips[i] for i in trained], tuple(curve), validation, discriminant)
+    return PretrainingResult(network, labels, [clips[i] for i in trained], curve, validation, discriminant)
 
 
 def asked_of(clips: Sequence[Clip], labels: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -8,8 +8,6 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -68,10 +66,10 @@ class DiscriminantSettings(Settings):
     """A recording's logits are the mean over the first so many of the recipe's speeds."""
 
 
-class WholeRecipe(Settings):
+class EncoderRecipe(Settings):
     """From recordings of any length to a fitted network that starts from a pretrained encoder."""
 
-    kind: Literal["whole"] = "whole"
+    kind: Literal["encoder"] = "encoder"
     name: str = Field(min_length=1)
     description: str = ""
     start_from: str = SHIPPED
@@ -86,25 +84,20 @@ class WholeRecipe(Settings):
     distortions: DistortionSettings = DistortionSettings()
     discriminant: DiscriminantSettings | None = None
     """None: the network's own head decides, and ``training`` fits all of it."""
-    members: PositiveInt = 1
-    """Networks fitted with seeds of their own, whose weights are then averaged into one (Wortsman et al. 2022, Model
-    soups, ICML): all start from one encoder, so they stay close enough for that."""
-    calibration_splits: NonNegativeInt = 0
-    """Inner splits of the training part on each of which the recipe is fitted once more, for a temperature and for
-    prediction sets; 0: probabilities stay as they are."""
+    calibrated: bool = False
+    """Whether the recipe is fitted once more on each inner split of the training part, for a temperature and for
+    prediction sets; else probabilities stay as they are."""
     max_silence_s: PositiveFloat | None = None
     """Recordings with more seconds of silence than this are left out."""
 
     @model_validator(mode="after")
-    def _discriminant_is_all_that_is_fitted(self) -> "WholeRecipe":
+    def _discriminant_is_all_that_is_fitted(self) -> "EncoderRecipe":
         if self.discriminant is None:
             return self
         if self.training.epochs:
             raise PydanticCustomError(
                 "fitted_twice", "a discriminant leaves the encoder as it is: training.epochs must be 0"
             )
-        if self.members > 1:
-            raise PydanticCustomError("no_members", "a discriminant has no members: members must be 1")
         if (self.discriminant.recorded_share or 0) + (self.discriminant.distorted_share or 0) >= 1:
             raise PydanticCustomError(
                 "no_rest", "discriminant.recorded_share and distorted_share should leave a rest for the other speeds"
@@ -113,25 +106,11 @@ class WholeRecipe(Settings):
             raise PydanticCustomError("too_few_speeds", "discriminant.scored_speeds are more than there are speeds")
         return self
 
-    @field_validator("members")
-    @classmethod
-    def _start_from_one_encoder(cls, members: int, info: ValidationInfo) -> int:
-        if members > 1 and info.data.get("start_from") == SCRATCH:
-            raise PydanticCustomError(
-                "no_mean", "should be 1 from scratch: weights that began apart have no useful mean"
-            )
-        return members
-
     @property
     def learns(self) -> bool:
         """Whether anything is fitted to the corpus: the network, or a discriminant."""
         fitted = self.discriminant is not None and self.discriminant.fitted_to == "corpus"
         return self.training.epochs > 0 or fitted
-
-    @property
-    def transductive(self) -> bool:
-        """Whether predictions for one recording hinge on other recordings that are tested: they never do."""
-        return False
 
 
 class PretrainingRecipe(Settings):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thymos.encoder.attentive import Encoder
+from thymos.encoder.attentive import AttentiveEncoder
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
 from thymos.encoder.voice_statistics import VoiceStatistics
 
@@ -28,7 +28,7 @@ class Described(NamedTuple):
 class VoiceDescriber(nn.Module):
     """``(batch, channels, bands, frames), dB -> Described``, of any number of frames."""
 
-    def __init__(self, encoder: Encoder, features: LevelMelSettings):
+    def __init__(self, encoder: AttentiveEncoder, features: LevelMelSettings):
         super().__init__()
         self.features = features
         self.statistics, self.encoder = VoiceStatistics(features), encoder

@@ -18,9 +18,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, Literal, TypeVar
 
-import torch
-
 from thymos.engine.process import set_up_process
+from thymos.engine.threads import one_thread
 from thymos.errors import RunError
 
 Task = TypeVar("Task")
@@ -36,13 +35,13 @@ def in_workers(
     work: Callable[[Task, Report], Result],
     tasks: Sequence[Task],
     workers: int,
-    threads: int,
     on_report: Report = lambda message: None,
     on_death: Callable[[Task], Result] | None = None,
 ) -> Iterator[tuple[Task, Result]]:
     """Yield each task with what ``work`` made of it, as they get done.
 
-    With one worker the work is done here; else in ``workers`` processes, which import the calling program's main
+    Each works with one thread of each library, so that its digits do not depend on how many cores there are. With one
+    worker the work is done here; else in ``workers`` processes, which import the calling program's main
     module, so that a script must guard it by ``if __name__ == "__main__"``. An interruption, or the death of this
     process, ends them.
 
@@ -50,7 +49,6 @@ def in_workers(
         work: a function at the top level of a module; its second argument takes messages for ``on_report``.
         tasks: what to work on.
         workers: how many at once.
-        threads: torch threads in each.
         on_report: called here with messages, while the next result is waited for.
         on_death: the result of a task whose worker is killed; the other tasks go on. None: that is an error.
 
@@ -58,11 +56,11 @@ def in_workers(
         RunError: a worker was killed, for want of memory perhaps.
     """
     if workers == 1:
-        with torch_threads(threads):
+        with one_thread():
             for task in tasks:
                 yield task, work(task, on_report)
         return
-    yield from _in_processes(work, tasks, workers, threads, on_report, on_death or _refuse)
+    yield from _in_processes(work, tasks, workers, on_report, on_death or _refuse)
 
 
 def _refuse(task: object) -> Any:
@@ -73,7 +71,6 @@ def _in_processes(
     work: Callable[[Task, Report], Result],
     tasks: Sequence[Task],
     workers: int,
-    threads: int,
     on_report: Report,
     on_death: Callable[[Task], Result],
 ) -> Iterator[tuple[Task, Result]]:
@@ -83,7 +80,7 @@ def _in_processes(
         while waiting or busy:
             while waiting and len(busy) < workers:
                 with _interruption_held():
-                    busy.append(_start(work, threads, waiting.pop()))
+                    busy.append(_start(work, waiting.pop()))
             ready = connection.wait([worker.pipe for worker in busy])
             for worker in [worker for worker in busy if worker.pipe in ready]:
                 kind, content = worker.hear()
@@ -105,17 +102,6 @@ def _in_processes(
         with _interruption_held():
             for worker in busy:
                 worker.end()
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(eq=False)
@@ -141,9 +127,9 @@ class _Worker(Generic[Task]):
         self.pipe.close()
 
 
-def _start(work: Callable[[Task, Report], Result], threads: int, task: Task) -> _Worker[Task]:
+def _start(work: Callable[[Task, Report], Result], task: Task) -> _Worker[Task]:
     here, there = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=_serve, args=(work, there, threads), daemon=True)
+    process = _CONTEXT.Process(target=_serve, args=(work, there), daemon=True)
     process.start()
     there.close()  # so that the pipe ends with the worker
     return _Worker(process, here, task)
@@ -189,12 +175,11 @@ def _sigint_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(work: Callable[[Task, Report], Result], pipe: Connection, threads: int) -> None:
+def _serve(work: Callable[[Task, Report], Result], pipe: Connection) -> None:
     """Work on tasks from ``pipe`` until this process is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     threading.Thread(target=_die_with_parent, daemon=True).start()
     set_up_process()
-    torch.set_num_threads(threads)
 
     def say(kind: _Kind, content: object = None) -> None:
         pipe.send((kind, content))
@@ -203,7 +188,8 @@ def _serve(work: Callable[[Task, Report], Result], pipe: Connection, threads: in
         say("ready")
         task = pipe.recv()
         try:
-            say("done", work(task, lambda message: say("report", message)))
+            with one_thread():
+                say("done", work(task, lambda message: say("report", message)))
         except Exception as error:
             say("failed", _portable(error))
 

@@ -1,9 +1,10 @@
-"""A whole evaluation: corpus, recipe and protocol in, a run folder with results out."""
+"""A whole evaluation: corpus, experiment and protocol in; a run folder with results out."""
 
 import hashlib
 import json
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,167 +12,230 @@ from typing import Any
 
 import pandas as pd
 
+from thymos.cache import default_cache_dir
+from thymos.corpora import open_corpus
 from thymos.corpora.folds import Fold, Protocol
 from thymos.corpora.protocols import apply_protocol, shuffle_labels
-from thymos.corpora.table import Clip, Corpus
-from thymos.engine.workers import Report
-from thymos.errors import CorpusError, ProtocolError
-from thymos.evaluation.crossval import cross_validate
-from thymos.evaluation.methods import method_for
+from thymos.corpora.table import Corpus
+from thymos.engine.threads import chosen_device
+from thymos.engine.workers import Report, in_workers
+from thymos.errors import ProtocolError
+from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
 from thymos.evaluation.run import RunFolder
+from thymos.experiment import Experiment, Work, without_silent
 from thymos.files import write_json
-from thymos.recipes import EvaluableRecipe
-from thymos.scoring.predictions import write_predictions
+from thymos.machine import available_cores
+from thymos.recipes import load_experiment
+from thymos.scoring.comparison import FinishedRun
+from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
 from thymos.scoring.results import make_results, versions
-
-
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """What is to be evaluated, apart from the corpus; all of it decides the numbers."""
-
-    recipe: EvaluableRecipe
-    protocol: str = "recording"
-    folds: int = 5
-    repeats: int = 1
-    seed: int = 0
-    shuffled_labels: bool = False
-    only_fold: int | None = None
-    """Run this fold alone, counted from 0 over all repeats."""
-    threads: int = 2
-    """Torch threads for each fold. Another number adds in another order, and so rounds otherwise."""
 
 
 @dataclass(frozen=True)
 class Watcher:
     """Who is told how far it is; every part may be left out."""
 
-    on_pictures: Callable[[int], None] = lambda total: None
-    """How many steps the preparation has; for most recipes they are pictures."""
-    on_picture: Callable[[], None] = lambda: None
+    on_features: Callable[[int], None] = lambda total: None
+    """How many steps the making of features has."""
+    on_feature: Callable[[], None] = lambda: None
     on_folds: Callable[[int, int], None] = lambda folds, epochs: None
-    """How many folds there are, and how many epochs each reports: 0 where what is fitted knows none."""
+    """How many folds there are, and how many epochs each reports at most: 0 where what is fitted knows none."""
     on_report: Report = lambda message: None
+    """Gets ``(fold name, epochs done)``."""
     on_fold: Callable[[Fold], None] = lambda fold: None
 
 
 def evaluate(
-    corpus: Corpus,
-    plan: EvaluationPlan,
-    out: Path,
-    cache_dir: Path,
-    workers: int = 1,
+    corpus: Corpus | str | Path,
+    experiment: Experiment[Any] | str,
+    protocol: str = "recording",
+    *,
+    changes: Sequence[str] = (),
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    only_fold: int | None = None,
+    shuffle: bool = False,
+    out: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    device: str = "auto",
     command: str = "",
     watcher: Watcher = Watcher(),
-) -> dict[str, Any]:
-    """Cross-validate ``plan`` on ``corpus``, write ``results.json`` and ``predictions.csv`` to ``out``, return results.
+) -> FinishedRun:
+    """Cross-validate an experiment on a corpus by a protocol, and return what it scored.
 
     A run that was cut short goes on where it stopped, with the same numbers in the end; a finished one is left alone.
+    The digits are the same for any number of workers and threads.
 
     Args:
-        corpus: what to evaluate on.
-        plan: recipe, protocol and seed.
-        out: the run folder; new, empty, or an earlier run of the same.
-        cache_dir: where pictures, or what else is made of sound, are kept.
-        workers: folds fitted at once; does not change the numbers.
+        corpus: opened, or what ``open_corpus`` takes.
+        experiment: a recipe's name, a recipe file, or an ``Experiment`` of your own. A script of your own that asks for
+            several workers must guard its main part by ``if __name__ == "__main__"``.
+        protocol: ``recording``, ``take``, ``sentence``, ``speaker``, ``serab``, or ``file:PATH``.
+        changes: of a recipe, such as ``training.epochs=5``.
+        folds: for ``recording``, ``take`` and ``sentence``.
+        repeats: how often those folds are drawn anew.
+        seed: of folds and fits.
+        only_fold: run this fold alone, counted from 0 over all repeats.
+        shuffle: deal the labels out at random: a control that must score at chance.
+        out: the run folder; new, empty, or an earlier run of the same. None: nothing is kept.
+        cache_dir: where features are kept; None: the user's cache folder.
+        workers: folds fitted at once, each in a process of its own; None: one a thread, 1 where fits have no epochs.
+        threads: cores to keep busy; None: all that this process may use.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         command: for the record.
         watcher: told how far it is.
 
     Raises:
+        CorpusError: the corpus cannot be opened.
         ProtocolError: the protocol does not fit the corpus.
-        LeakageError: its folds leak.
-        RecipeError: what the recipe asks for cannot be built, or its kind is not evaluated.
-        MissingExtraError: the recipe needs a library that is not installed.
+        LeakageError: its folds leak, or the experiment has heard what would be tested.
+        RecipeError: there is no such recipe, or what it asks for cannot be built.
+        MissingExtraError: the experiment needs a library that is not installed.
         TrainingError: the loss stopped being a number.
-        RunError: ``out`` holds something else.
+        RunError: ``out`` holds something else, or there is no such device.
     """
-    started = time.perf_counter()
-    method = method_for(plan.recipe)
-    corpus = usable_for(corpus, plan.recipe)
-    if plan.shuffled_labels:
-        corpus = shuffle_labels(corpus, plan.seed)
-    protocol = apply_protocol(corpus, plan.protocol, plan.folds, plan.repeats, plan.seed)
-    if plan.only_fold is not None:
-        if not 0 <= plan.only_fold < len(protocol.folds):
-            raise ProtocolError(f"there is no fold {plan.only_fold}: they are 0 to {len(protocol.folds) - 1}")
-        protocol = replace(protocol, folds=(protocol.folds[plan.only_fold],))
-    method.check(corpus, plan.recipe)
-    run = RunFolder(out)
-    run.claim(_identity(corpus, plan, protocol))
-    resumed = sum(map(run.is_finished, protocol.folds))
-    if resumed == len(protocol.folds) and (before := run.results()) is not None:
-        return before
-    watcher.on_pictures(method.steps(corpus, plan.recipe))
-    material = method.prepare(corpus, plan.recipe, cache_dir, watcher.on_picture, workers * plan.threads, plan.seed)
-    features_wall_s = time.perf_counter() - started
-    watcher.on_folds(len(protocol.folds), method.epochs(plan.recipe))
-    fold_results = cross_validate(
-        corpus,
-        plan.recipe,
-        protocol,
-        material,
-        run,
-        plan.seed,
-        workers,
-        plan.threads,
-        watcher.on_report,
-        watcher.on_fold,
+    cache = Path(cache_dir) if cache_dir else default_cache_dir()
+    if isinstance(experiment, str):
+        experiment = load_experiment(experiment, changes)
+    if not isinstance(corpus, Corpus):
+        corpus = open_corpus(str(corpus), cache)
+    busy = threads or available_cores()
+    evaluation = _Evaluation(
+        corpus=corpus,
+        experiment=experiment,
+        protocol=protocol,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        only_fold=only_fold,
+        shuffle=shuffle,
+        workers=workers,
+        work=Work(cache, busy, chosen_device(device), seed, watcher.on_feature),
+        command=command,
+        watcher=watcher,
     )
-    facts = {
-        "shuffled_labels": plan.shuffled_labels,
-        "threads": plan.threads,
-        "command": command,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_s": round(time.perf_counter() - started, 3),
-        "resumed_folds": resumed,
-        "features_wall_s": round(features_wall_s, 3),
-        **_beside_the_recipe(plan),
-    }
-    results = make_results(corpus, plan.recipe, protocol, fold_results, plan.seed, facts)
-    write_predictions(out / "predictions.csv", pd.concat([frame for _, frame in fold_results]))
-    write_json(out / "results.json", results)
-    return results
+    if out is not None:
+        return evaluation.run(RunFolder(Path(out)))
+    with tempfile.TemporaryDirectory(prefix="thymos-") as folder:
+        return evaluation.run(RunFolder(Path(folder)))
 
 
-def usable_for(corpus: Corpus, recipe: EvaluableRecipe) -> Corpus:
-    """Return ``corpus`` without the clips that the recipe's rules leave out, the reasons kept.
+@dataclass(frozen=True, kw_only=True)
+class _Evaluation:
+    """One evaluation, as asked for."""
 
-    Raises:
-        CorpusError: fewer than two emotions are left.
+    corpus: Corpus
+    experiment: Experiment[Any]
+    protocol: str
+    folds: int
+    repeats: int
+    seed: int
+    only_fold: int | None
+    shuffle: bool
+    workers: int | None
+    work: Work
+    command: str
+    watcher: Watcher
+
+    def run(self, folder: RunFolder) -> FinishedRun:
+        started = time.perf_counter()
+        experiment, watcher = self.experiment, self.watcher
+        corpus = without_silent(self.corpus, experiment)
+        if self.shuffle:
+            corpus = shuffle_labels(corpus, self.seed)
+        protocol = self._divided(corpus)
+        experiment.check(corpus)
+        folder.claim(self._identity(corpus, protocol))
+        resumed = sum(map(folder.is_finished, protocol.folds))
+        if resumed == len(protocol.folds) and (before := folder.results()) is not None:
+            return FinishedRun(before, read_predictions(folder.path / "predictions.csv"))
+        watcher.on_features(experiment.steps(corpus))
+        features = experiment.features(corpus, self.work)
+        features_wall_s = time.perf_counter() - started
+        watcher.on_folds(len(protocol.folds), epochs_reported(experiment, protocol))
+        fold_results = self._fold_results(corpus, protocol, features, folder)
+        facts = {
+            "shuffled_labels": self.shuffle,
+            "threads": self.work.threads,
+            "device": self.work.device,
+            "command": self.command,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "wall_s": round(time.perf_counter() - started, 3),
+            "resumed_folds": resumed,
+            "features_wall_s": round(features_wall_s, 3),
+            **self._beside_the_settings(),
+        }
+        results = make_results(
+            corpus, experiment.settings(), experiment.transductive, protocol, fold_results, self.seed, facts
+        )
+        predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
+        write_predictions(folder.path / "predictions.csv", predictions)
+        write_json(folder.path / "results.json", results)
+        return FinishedRun(results, predictions)
+
+    def _divided(self, corpus: Corpus) -> Protocol:
+        protocol = apply_protocol(corpus, self.protocol, self.folds, self.repeats, self.seed)
+        if self.only_fold is None:
+            return protocol
+        if not 0 <= self.only_fold < len(protocol.folds):
+            raise ProtocolError(f"there is no fold {self.only_fold}: they are 0 to {len(protocol.folds) - 1}")
+        return replace(protocol, folds=(protocol.folds[self.only_fold],))
+
+    def _fold_results(self, corpus: Corpus, protocol: Protocol, features: Any, folder: RunFolder) -> list[FoldResult]:
+        """Fit and score every fold that ``folder`` has no result of, and return all results in order."""
+        missing = []
+        for fold in protocol.folds:
+            if folder.is_finished(fold):
+                self.watcher.on_fold(fold)
+            else:
+                missing.append(fold)
+        workers = self.workers or workers_for(self.experiment, len(missing), self.work)
+        each = replace(self.work, threads=max(1, self.work.threads // workers))
+        tasks: list[FoldTask] = fold_tasks(
+            corpus, self.experiment, replace(protocol, folds=tuple(missing)), features, self.seed, each
+        )
+        if tasks:
+            for task, (facts, frame) in in_workers(run_fold, tasks, min(workers, len(tasks)), self.watcher.on_report):
+                folder.save(task.fold, facts, frame)
+                self.watcher.on_fold(task.fold)
+        # Read back, so that a run that was cut short and one that was not are made of the same digits.
+        return [folder.load(fold) for fold in protocol.folds]
+
+    def _identity(self, corpus: Corpus, protocol: Protocol) -> dict[str, Any]:
+        """What a run folder belongs to: everything that decides its numbers."""
+        divided = [asdict(fold) for fold in protocol.folds]
+        now = versions()
+        return {
+            "format": 2,
+            "recipe": self.experiment.settings(),
+            "protocol": self.protocol,
+            "folds": self.folds,
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "shuffled_labels": self.shuffle,
+            "only_fold": self.only_fold,
+            "device": self.work.device,
+            "versions": {package: now.get(package) for package in ("thymos", "torch", "numpy")},
+            "corpus": {clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}" for clip in corpus.clips},
+            # A list of folds that somebody else drew may change under the same name.
+            "division": hashlib.sha256(json.dumps(divided).encode()).hexdigest(),
+            **self._beside_the_settings(),
+        }
+
+    def _beside_the_settings(self) -> dict[str, Any]:
+        beside = self.experiment.versions()
+        return {"deciding": beside} if beside else {}
+
+
+def workers_for(experiment: Experiment[Any], tasks: int, work: Work) -> int:
+    """Return how many fits run at once, in processes of their own.
+
+    An accelerator is not shared. A process takes seconds to start, so what is fitted in one go, without epochs, is
+    better fitted here; of the rest, each core gets one.
     """
-    most = recipe.max_silence_s
-
-    def too_silent(clip: Clip) -> str | None:
-        if most is None or clip.sound.silence_s <= most:
-            return None
-        return f"is left out: {clip.sound.silence_s:.1f} s of its {clip.sound.duration_s:.1f} s are silence"
-
-    usable = corpus.excluding(too_silent)
-    if len(usable.emotions) < 2:
-        raise CorpusError(f"{corpus.root} has recordings of {len(usable.emotions)} emotion; two are needed")
-    return usable
-
-
-def _identity(corpus: Corpus, plan: EvaluationPlan, protocol: Protocol) -> dict[str, Any]:
-    """What a run folder belongs to: everything that decides its numbers."""
-    divided = [asdict(fold) for fold in protocol.folds]
-    return {
-        "format": 1,
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "protocol": plan.protocol,
-        "folds": plan.folds,
-        "repeats": plan.repeats,
-        "seed": plan.seed,
-        "shuffled_labels": plan.shuffled_labels,
-        "only_fold": plan.only_fold,
-        "threads": plan.threads,
-        "versions": {package: versions()[package] for package in ("thymos", "torch", "numpy")},
-        "corpus": {clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}" for clip in corpus.clips},
-        # A list of folds that somebody else drew may change under the same name.
-        "division": hashlib.sha256(json.dumps(divided).encode()).hexdigest(),
-        **_beside_the_recipe(plan),
-    }
-
-
-def _beside_the_recipe(plan: EvaluationPlan) -> dict[str, Any]:
-    deciding = method_for(plan.recipe).deciding(plan.recipe)
-    return {"deciding": deciding} if deciding else {}
+    if work.device != "cpu" or not experiment.epochs:
+        return 1
+    return max(1, min(work.threads, tasks))

@@ -19,10 +19,7 @@ import pandas as pd
 from thymos.corpora.folds import Fold
 from thymos.errors import RunError
 from thymos.files import is_unfinished, write_json
-from thymos.scoring.predictions import read_predictions, write_predictions
-
-FoldResult = tuple[dict[str, Any], pd.DataFrame]
-"""A fold's facts and its predictions (see ``predictions_frame``)."""
+from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
 
 
 @dataclass(frozen=True)

@@ -18,20 +18,31 @@ from typing import Any
 
 import pandas as pd
 
-from thymos.cnn.experiment import fold_tasks
-from thymos.cnn.spectrograms import Pictures, cache_key, make_pictures
+from thymos.cache import default_cache_dir
+from thymos.corpora import open_corpus
 from thymos.corpora.table import Corpus
+from thymos.engine.threads import chosen_device
 from thymos.engine.workers import in_workers
 from thymos.errors import ThymosError
-from thymos.evaluation.run import FoldResult, RunFolder
-from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, CellTask, recording_hits, run_cell
-from thymos.evaluation.study_plan import PlannedRow, StudyPlan
-from thymos.evaluation.study_rows import THREADS, RowCells, names_of_chosen, row_cells
+from thymos.evaluation.run import RunFolder
+from thymos.evaluation.study_cells import (
+    Cell,
+    CellFailure,
+    CellStore,
+    CellTask,
+    RowCells,
+    names_of_chosen,
+    recording_hits,
+    row_cells,
+    run_cell,
+)
+from thymos.evaluation.study_plan import PlannedRow, StudyPlan, load_study
 from thymos.evaluation.study_table import RowOutcome, csv_row, study_table, write_csv
+from thymos.experiment import Work
 from thymos.files import write_json
-from thymos.recipes import Recipe
+from thymos.machine import available_cores
 from thymos.scoring.comparison import FinishedRun
-from thymos.scoring.predictions import write_predictions
+from thymos.scoring.predictions import FoldResult, write_predictions
 from thymos.scoring.results import describe_corpus, make_results, versions
 
 
@@ -39,8 +50,8 @@ from thymos.scoring.results import describe_corpus, make_results, versions
 class StudyWatcher:
     """Who is told how far it is; every part may be left out."""
 
-    on_pictures: Callable[[int], None] = lambda total: None
-    on_picture: Callable[[], None] = lambda: None
+    on_features: Callable[[int], None] = lambda total: None
+    on_feature: Callable[[], None] = lambda: None
     on_cells: Callable[[int, int, float, float], None] = lambda cells, done, work, work_done: None
     """Gets the number of cells and of those done by an earlier call, and the same as work."""
     on_cell: Callable[[float], None] = lambda work: None
@@ -48,32 +59,47 @@ class StudyWatcher:
     on_row: Callable[[RowOutcome], None] = lambda outcome: None
 
 
-def run_study(
-    corpus: Corpus,
-    plan: StudyPlan,
-    out: Path,
-    cache_dir: Path,
-    workers: int,
+def study(
+    corpus: Corpus | str | Path,
+    plan: StudyPlan | str | Path,
+    out: str | Path,
+    *,
+    rows: Sequence[str] = (),
+    quick: bool = False,
+    cache_dir: str | Path | None = None,
+    workers: int | None = None,
+    device: str = "auto",
     command: str = "",
     watcher: StudyWatcher = StudyWatcher(),
 ) -> dict[str, Any]:
-    """Run ``plan`` on ``corpus`` into ``out`` and return the content of ``study.json``.
+    """Run a study, many evaluations of one corpus compared with one another, and return the content of ``study.json``.
 
     Args:
-        corpus: what to evaluate on.
-        plan: what to run; every name in it has been checked.
+        corpus: opened, or what ``open_corpus`` takes.
+        plan: a study's name, a study file, or a plan that ``load_study`` made.
         out: the study's folder; new, empty, or an earlier call's of the same study on the same corpus.
-        cache_dir: where pictures are kept.
-        workers: cells fitted at once, each in a process of its own; does not change the numbers.
+        rows: names of the rows to run, with those that they are compared to; none named: all.
+        quick: few epochs and folds, no repeats: for a look.
+        cache_dir: where features are kept; None: the user's cache folder.
+        workers: fits at once, each in a process of its own; does not change the numbers. None: one a core.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         command: for the record.
         watcher: told how far it is.
 
     Raises:
-        RunError: ``out`` holds something else.
+        CorpusError: the corpus cannot be opened.
+        RecipeError: there is no such study or row, or something in it is wrong; nothing has run then.
+        RunError: ``out`` holds something else, or there is no such device.
     """
-    RunFolder(out).claim(_identity(corpus, plan))
-    study = _Running(corpus, plan, out, cache_dir, workers, command, watcher)
-    return study.run()
+    cache = Path(cache_dir) if cache_dir else default_cache_dir()
+    if not isinstance(plan, StudyPlan):
+        plan = load_study(plan, quick)
+    plan = plan.only(rows) if rows else plan
+    work = Work(cache, workers or available_cores(), chosen_device(device), plan.seed, watcher.on_feature)
+    if not isinstance(corpus, Corpus):
+        corpus = open_corpus(str(corpus), cache)
+    RunFolder(Path(out)).claim(_identity(corpus, plan))
+    return _Running(corpus, plan, Path(out), work, command, watcher).run()
 
 
 @dataclass
@@ -83,12 +109,12 @@ class _Running:
     corpus: Corpus
     plan: StudyPlan
     out: Path
-    cache_dir: Path
-    workers: int
+    work: Work
+    """``threads`` of it are fits at once, each with one."""
     command: str
     watcher: StudyWatcher
     started: float = field(default_factory=time.perf_counter)
-    pictures_wall_s: float = 0.0
+    features_wall_s: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
     """Reason by cell key."""
     outcomes: dict[str, RowOutcome] = field(default_factory=dict)
@@ -110,7 +136,7 @@ class _Running:
         rows = []
         for row in self.plan.rows:
             try:
-                rows.append(row_cells(self.corpus, row, self.plan.seed))
+                rows.append(row_cells(self.corpus, row, self.work.device))
             except ThymosError as error:
                 self._fail(row, str(error))
         return rows
@@ -132,21 +158,19 @@ class _Running:
             for row, keys in reversed(waiting.items())
             for key in keys & missing.keys()
         }
-        tasks, works = [], {}
-        for cell, pictures in self._with_pictures(list(missing.values())):
+        tasks: list[CellTask] = []
+        works: dict[str, float] = {}
+        each = replace(self.work, threads=1)
+        for cell, features in self._with_features(list(missing.values())):
             try:
-                tasks.append(
-                    CellTask(
-                        cell.key, *fold_tasks(cell.corpus, cell.recipe, [cell.fold], pictures, cell.seed, cell.watched)
-                    )
-                )
+                tasks.append(cell.task(features, each))
                 works[cell.key] = cell.work
             except ThymosError as error:
                 self._cell_failed(cell.key, names[cell.key], str(error))
         done = {key for keys in waiting.values() for key in keys} - missing.keys()
         if not tasks:
             return
-        for task, result in in_workers(run_cell, tasks, self.workers, THREADS, on_death=_killed):
+        for task, result in in_workers(run_cell, tasks, self._workers, on_death=_killed):
             if isinstance(result, CellFailure):
                 self._cell_failed(task.key, names[task.key], result.reason)
             else:
@@ -158,49 +182,43 @@ class _Running:
                 if ready and row.row.name not in self.outcomes:
                     self._finish(row)
 
-    def _with_pictures(self, cells: list[Cell]) -> Iterable[tuple[Cell, Pictures]]:
-        """Yield ``cells`` with their pictures, each kind of which is made once."""
+    @property
+    def _workers(self) -> int:
+        return self.work.threads if self.work.device == "cpu" else 1
+
+    def _with_features(self, cells: list[Cell]) -> Iterable[tuple[Cell, Any]]:
+        """Yield ``cells`` with their features; those that several share are made once."""
         by_kind: dict[str, list[Cell]] = {}
         for cell in cells:
-            by_kind.setdefault(_kind_of_pictures(cell), []).append(cell)
-        made_of = [group[0] for group in by_kind.values()]
-        self.watcher.on_pictures(sum(len(cell.corpus.clips) * _sources(cell.recipe) for cell in made_of))
+            by_kind.setdefault(_kind_of_features(cell), []).append(cell)
+        firsts = [group[0] for group in by_kind.values()]
+        self.watcher.on_features(sum(cell.experiment.steps(cell.corpus) for cell in firsts))
         started = time.perf_counter()
-        made: dict[str, Pictures] = {}
+        made: dict[str, Any] = {}
         for kind, group in by_kind.items():
+            first = group[0]
             try:
-                made[kind] = self._pictures(group[0])
-            except Exception as error:  # one recipe's pictures; the other rows go on
+                made[kind] = first.experiment.features(first.corpus, replace(self.work, seed=first.seed))
+            except Exception as error:  # one recipe's features; the other rows go on
                 for cell in group:
-                    self._cell_failed(cell.key, f"pictures of {cell.recipe.name}", f"{type(error).__name__}: {error}")
-        self.pictures_wall_s += time.perf_counter() - started
+                    self._cell_failed(
+                        cell.key, f"features of {cell.experiment.name}", f"{type(error).__name__}: {error}"
+                    )
+        self.features_wall_s += time.perf_counter() - started
         # In the rows' order, so that the table fills from the top.
-        return [(cell, made[kind]) for cell in cells if (kind := _kind_of_pictures(cell)) in made]
-
-    def _pictures(self, cell: Cell) -> Pictures:
-        recipe = cell.recipe
-        return make_pictures(
-            cell.corpus,
-            recipe.sound,
-            recipe.features,
-            self.cache_dir,
-            self.watcher.on_picture,
-            self.workers,
-            recipe.augmentation.copies,
-        )
+        return [(cell, made[kind]) for cell in cells if (kind := _kind_of_features(cell)) in made]
 
     def _chosen(self, row: RowCells) -> RowCells:
         """Choose for each fold of a row that chooses: the best on the inner splits; ties go to the first named."""
         if not row.inner or any(cell.key in self.failures for cell in row.needed()):
             return row
-        outer = []
-        for fold, candidates in zip(row.protocol.folds, row.inner, strict=True):
+        chosen = []
+        for candidates in row.inner:
             scores = [
                 recording_hits([self.store.load(cell) for cell in cells], row.corpus.emotions) for cells in candidates
             ]
-            _, recipe = row.row.candidates[scores.index(max(scores))]
-            outer.append(Cell(row.corpus, recipe, fold, self.plan.seed, THREADS))
-        return replace(row, outer=tuple(outer))
+            chosen.append(scores.index(max(scores)))
+        return row.with_choice(chosen)
 
     def _finish(self, cells: RowCells) -> None:
         """Write a row's results, or note why it has none."""
@@ -238,21 +256,28 @@ class _Running:
         self, cells: RowCells, fold_results: list[FoldResult], chosen: tuple[str, ...], wall_s: float
     ) -> FinishedRun:
         facts = {
-            "shuffled_labels": False,
-            "threads": THREADS,
+            "shuffled_labels": cells.row.shuffle,
+            "threads": 1,
+            "device": self.work.device,
             "command": self.command,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "wall_s": wall_s,
             "features_wall_s": None,
             "study": self.plan.name,
             "row": cells.row.name,
-            "candidates": [
-                {"name": name, "recipe": recipe.model_dump(mode="json")} for name, recipe in cells.row.candidates
-            ],
+            "candidates": [{"name": name, "recipe": candidate.settings()} for name, candidate in cells.row.candidates],
             "chosen": list(chosen),
         }
-        recipe = cells.row.recipe
-        results = make_results(cells.corpus, recipe, cells.protocol, fold_results, self.plan.seed, facts)
+        experiment = cells.row.experiment
+        results = make_results(
+            cells.corpus,
+            experiment.settings(),
+            experiment.transductive,
+            cells.protocol,
+            fold_results,
+            cells.row.seed,
+            facts,
+        )
         predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
         folder = self.out / "rows" / cells.row.slug
         write_predictions(folder / "predictions.csv", predictions)
@@ -275,7 +300,8 @@ class _Running:
             "description": self.plan.description,
             "quick": self.plan.quick,
             "seed": self.plan.seed,
-            "threads": THREADS,
+            "threads": 1,
+            "device": self.work.device,
             "command": self.command,
             "corpus": describe_corpus(self.corpus),
             "excluded": [vars(left_out) for left_out in self.corpus.excluded],
@@ -284,9 +310,9 @@ class _Running:
             "timing": {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "wall_s": round(time.perf_counter() - self.started, 3),
-                "pictures_wall_s": round(self.pictures_wall_s, 3),
+                "features_wall_s": round(self.features_wall_s, 3),
                 "cells_wall_s": round(sum(outcome.wall_s for outcome in outcomes), 3),
-                "workers": self.workers,
+                "workers": self._workers,
             },
         }
         write_csv(self.out / "study.csv", [csv_row(row) for row in rows])
@@ -302,16 +328,9 @@ def _killed(task: CellTask) -> CellFailure:
     return CellFailure("its worker process was killed, perhaps for want of memory")
 
 
-def _sources(recipe: Recipe) -> int:
-    """How many times each clip is turned into pictures: as it is, and once for each copy."""
-    return 1 + len(recipe.augmentation.copies)
-
-
-def _kind_of_pictures(cell: Cell) -> str:
-    """Name the pictures of a cell and of its copies: cells of one kind share them."""
-    recipe = cell.recipe
-    keys = [cache_key(cell.corpus, recipe.sound, recipe.features, copy) for copy in recipe.augmentation.copies]
-    return " ".join([cache_key(cell.corpus, recipe.sound, recipe.features), *keys])
+def _kind_of_features(cell: Cell) -> str:
+    """Name the features of a cell: cells of one kind share them. Labels do not shape them, so controls do, too."""
+    return f"{cell.experiment.features_key(cell.corpus)} {cell.seed} {len(cell.corpus.clips)}"
 
 
 def _identity(corpus: Corpus, plan: StudyPlan) -> dict[str, Any]:
@@ -325,6 +344,6 @@ def _identity(corpus: Corpus, plan: StudyPlan) -> dict[str, Any]:
         "study": plan.name,
         "quick": plan.quick,
         "choice of rows": None if plan.selected is None else list(plan.selected),
-        "versions": {package: now[package] for package in ("thymos", "torch", "numpy")},
+        "versions": {package: now.get(package) for package in ("thymos", "torch", "numpy")},
         "corpus": {clip.path: f"{clip.emotion} {clip.sound.sha256}" for clip in corpus.clips},
     }

@@ -3,70 +3,97 @@
     DIR/cells/<key>.csv   its predictions
     DIR/cells/<key>.json  sizes, times and learning curve; written last, so a cell that has it is whole
 
-Rows that need the same fit share its cell, and a study that was cut short fits only what is missing.
+Rows that need the same fit share its cell, and a study that was cut short fits only what is missing. A row needs one
+cell for each fold, those to choose by, and one for the learning curve.
 """
 
 import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thymos.cnn.experiment import FoldTask, run_fold
-from thymos.corpora.folds import Fold
+from thymos.corpora.folds import Fold, Protocol
+from thymos.corpora.protocols import apply_protocol, shuffle_labels
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
-from thymos.errors import RunError
-from thymos.evaluation.run import FoldResult
+from thymos.errors import ProtocolError, RunError
+from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold
+from thymos.evaluation.inner import inner_splits
+from thymos.evaluation.study_plan import PlannedRow
+from thymos.experiment import Experiment, Work, without_silent
 from thymos.files import write_json
-from thymos.recipes import Recipe
-from thymos.scoring.predictions import read_predictions, scored_recordings, write_predictions
+from thymos.scoring.predictions import FoldResult, read_predictions, scored_recordings, write_predictions
 
-_CELLS_VERSION = 1
+_CELLS_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One fit: a recipe, fitted on the training part of a fold and scored on its test part."""
+    """One fit: an experiment, fitted to the training part of a fold and scored on its test part."""
 
     corpus: Corpus
-    """Without the clips that the recipe's rules leave out."""
-    recipe: Recipe
-    fold: Fold
+    """Without the clips that the experiment's rules leave out."""
+    experiment: Experiment[Any]
+    protocol: Protocol
+    """With this fold alone; its rule divides inner splits."""
     seed: int
-    """Of the study; the fit's own is drawn from it and the fold's number."""
-    threads: int
+    """Of the row; the fit's own is drawn from it and the fold's number."""
+    device: str
     watched: bool = False
     """Whether the learning curve holds the scored part too: only where that is an inner validation part."""
 
+    @property
+    def fold(self) -> Fold:
+        """What it is fitted to and scored on."""
+        return self.protocol.folds[0]
+
     @cached_property
     def key(self) -> str:
-        """The hash of all that decides the cell's numbers. Names of recipes and folds do not; all are of one kind."""
+        """The hash of all that decides the cell's numbers. Names of recipes and folds do not."""
         clips = {
             clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}"
             for clip in sorted(self.corpus.clips, key=lambda clip: clip.path)
         }
+        settings = {
+            name: value for name, value in self.experiment.settings().items() if name not in ("name", "description")
+        }
         deciding = {
             "version": _CELLS_VERSION,
-            "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description", "kind"}),
+            "settings": settings,
+            "versions": self.experiment.versions(),
             "corpus": clips,
             "train": sorted(self.fold.train),
             "test": sorted(self.fold.test),
+            "divided by": list(self.protocol.must_not_cross) if self._needs_inner_splits else [],
             "seed": [self.seed, self.fold.repeat, self.fold.index],
-            "threads": self.threads,
+            "device": self.device,
             "watched": self.watched,
         }
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
+    def _needs_inner_splits(self) -> bool:
+        return self.experiment.calibrated or self.experiment.inner_splits > 0
+
+    @property
     def work(self) -> float:
-        """A rough measure of how long it takes: epochs × training clips and their copies."""
-        return float(self.recipe.training.epochs * len(self.fold.train) * (1 + len(self.recipe.augmentation.copies)))
+        """A rough measure of how long it takes."""
+        return self.experiment.work_of(len(self.fold.train))
+
+    def task(self, features: Any, work: Work) -> "CellTask":
+        """Return it ready for a worker process.
+
+        Raises:
+            ProtocolError: the fold does not suit what is fitted.
+        """
+        (task,) = fold_tasks(self.corpus, self.experiment, self.protocol, features, self.seed, work, self.watched)
+        return CellTask(self.key, task)
 
 
 @dataclass(frozen=True)
@@ -127,6 +154,85 @@ class CellStore:
 
     def _file(self, key: str, suffix: str) -> Path:
         return self.path / f"{key}{suffix}"
+
+
+@dataclass(frozen=True)
+class RowCells:
+    """The cells of one row."""
+
+    row: PlannedRow
+    corpus: Corpus
+    protocol: Protocol
+    outer: tuple[Cell, ...]
+    """One a fold; empty for a row that chooses, until it has chosen."""
+    inner: tuple[tuple[tuple[Cell, ...], ...], ...]
+    """For each fold and candidate, one cell for each inner split; empty for a row that does not choose."""
+    curve: Cell | None
+    """A fit on an inner split of the first fold; what it shows decides nothing. None where there are no epochs."""
+
+    def needed(self) -> list[Cell]:
+        """Return the cells that do not depend on a choice."""
+        inner = [cell for fold in self.inner for candidate in fold for cell in candidate]
+        return [*self.outer, *([self.curve] if self.curve else []), *inner]
+
+    def with_choice(self, chosen: Sequence[int]) -> "RowCells":
+        """Return the row with an outer cell for each fold, of the candidate of that number."""
+        outer = [
+            replace(
+                self.inner[0][0][0],
+                experiment=self.row.candidates[number][1],
+                protocol=replace(self.protocol, folds=(fold,)),
+                watched=False,
+            )
+            for fold, number in zip(self.protocol.folds, chosen, strict=True)
+        ]
+        return replace(self, outer=tuple(outer))
+
+
+def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
+    """Divide ``corpus`` by the row's protocol and return its cells. Inner splits never hold a clip of the test part.
+
+    Raises:
+        ThymosError: the protocol does not fit the corpus, its folds leak, the experiment leaves out too much or cannot
+            be fitted to such a corpus, or needs a library that is not installed.
+    """
+    if "$" in row.protocol:
+        raise ProtocolError(
+            f"protocol {row.protocol}: that variable of the environment is to name the folder or file of the folds"
+        )
+    usable = without_silent(corpus, row.experiment)
+    if row.shuffle:
+        usable = shuffle_labels(usable, row.seed)
+    protocol = apply_protocol(usable, row.protocol, row.folds, row.repeats, row.seed)
+    protocol = replace(protocol, folds=protocol.folds[: row.most_folds])
+    for experiment in (row.experiment, *(candidate for _, candidate in row.candidates)):
+        experiment.check(usable)
+
+    def cell(experiment: Experiment[Any], fold: Fold, watched: bool = False) -> Cell:
+        return Cell(usable, experiment, replace(protocol, folds=(fold,)), row.seed, device, watched)
+
+    if not row.candidates:
+        outer = tuple(cell(row.experiment, fold) for fold in protocol.folds)
+        curve = None
+        if row.experiment.epochs:
+            split = inner_splits(usable, protocol, protocol.folds[0], 1, row.seed)[0]
+            curve = cell(row.experiment, split, watched=True)
+        return RowCells(row, usable, protocol, outer, (), curve)
+    inner = []
+    for fold in protocol.folds:
+        splits = inner_splits(usable, protocol, fold, row.inner_folds, row.seed)
+        inner.append(
+            tuple(tuple(cell(candidate, split, watched=True) for split in splits) for _, candidate in row.candidates)
+        )
+    return RowCells(row, usable, protocol, (), tuple(inner), None)
+
+
+def names_of_chosen(cells: RowCells) -> tuple[str, ...]:
+    """Return the name of the candidate chosen for each fold; none where nothing was chosen among."""
+    if not cells.inner:
+        return ()
+    candidates = cells.row.candidates
+    return tuple(next(name for name, each in candidates if each is cell.experiment) for cell in cells.outer)
 
 
 def recording_hits(results: Sequence[FoldResult], labels: tuple[str, ...]) -> float:

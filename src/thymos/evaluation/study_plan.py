@@ -10,6 +10,7 @@ rows:
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +19,12 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from thymos.config import Settings
+from thymos.config import Settings, first_complaint, nearest, read_yaml
 from thymos.corpora.protocols import NAMES
 from thymos.errors import RecipeError
 from thymos.evaluation.inner import INNER_FOLDS
-from thymos.recipes import Recipe, first_complaint, load_recipe, nearest, read_yaml, shipped_studies
+from thymos.experiment import Experiment
+from thymos.recipes import load_experiment, load_recipe, shipped_studies
 
 QUICK_FOLDS = 2
 QUICK_EPOCHS = 5
@@ -39,7 +41,7 @@ class Base(Settings):
 
     recipe: Text = "model3"
     set: Changes = Field(default_factory=dict)
-    """Changes to the recipe of every row."""
+    """Changes to the recipe of every row that is of the same kind."""
     protocol: Text = "recording"
     folds: Folds = 5
     repeats: PositiveInt = 1
@@ -87,6 +89,9 @@ class Row(Settings):
     protocol: Text | None = None
     folds: Folds | None = None
     repeats: PositiveInt | None = None
+    seed: int | None = Field(None, ge=0)
+    shuffle: bool = False
+    """A control: labels are dealt out at random, so it must score at chance."""
     compare_to: str | None = None
     """Name of another row; left out, the base row's; null compares with none."""
     published: Published | None = None
@@ -95,7 +100,8 @@ class Row(Settings):
     @property
     def is_base(self) -> bool:
         """Whether it changes nothing."""
-        return not self.set and self.choose is None and {self.recipe, self.protocol, self.folds, self.repeats} == {None}
+        said = {self.recipe, self.protocol, self.folds, self.repeats, self.seed}
+        return not (self.set or self.choose or self.shuffle) and said == {None}
 
 
 class Declaration(Settings):
@@ -116,14 +122,16 @@ class PlannedRow:
     """Its name as a folder's."""
     group: str
     note: str
-    recipe: Recipe
+    experiment: Experiment[Any]
     protocol: str
     folds: int
     repeats: int
+    seed: int
+    shuffle: bool
     compare_to: str | None
     published: Published | None
-    candidates: tuple[tuple[str, Recipe], ...] = ()
-    """Name and recipe of what is chosen among; empty where nothing is."""
+    candidates: tuple[tuple[str, Experiment[Any]], ...] = ()
+    """Name and experiment of what is chosen among; empty where nothing is."""
     inner_folds: int = 1
     most_folds: int | None = None
     """Only so many of the protocol's folds are run; None: all."""
@@ -200,47 +208,51 @@ class _Resolver:
 
     def _row(self, row: Row, slug: str, base_row: str | None) -> PlannedRow:
         where = f"{self.where}, row {row.name!r}"
-        protocol = row.protocol or self.base.protocol
-        _check_protocol(protocol, where)
-        recipe = self._recipe(row.recipe, [row.set], where)
+        protocol = _checked_protocol(row.protocol or self.base.protocol, where)
+        experiment = self._experiment(row.recipe, [row.set], where)
         return PlannedRow(
             name=row.name,
             slug=slug,
             group=row.group,
             note=row.note,
-            recipe=recipe,
+            experiment=experiment,
             protocol=protocol,
             folds=row.folds or self.base.folds,
             repeats=row.repeats or self.base.repeats,
+            seed=self.base.seed if row.seed is None else row.seed,
+            shuffle=row.shuffle,
             compare_to=self._compared_to(row, base_row, where),
             published=row.published,
-            candidates=tuple(self._candidates(row, recipe, where)),
+            candidates=tuple(self._candidates(row, experiment, where)),
             inner_folds=row.choose.inner_folds if row.choose else 1,
         )
 
-    def _candidates(self, row: Row, recipe: Recipe, where: str) -> Iterable[tuple[str, Recipe]]:
+    def _candidates(self, row: Row, experiment: Experiment[Any], where: str) -> Iterable[tuple[str, Experiment[Any]]]:
         if row.choose is None:
             return
         _check_names([candidate.name for candidate in row.choose.candidates], where)
         for candidate in row.choose.candidates:
             inside = f"{where}, candidate {candidate.name!r}"
-            chosen_from = self._recipe(candidate.recipe or row.recipe, [row.set, candidate.set], inside)
-            if chosen_from.sound.max_silence_s != recipe.sound.max_silence_s:
-                raise RecipeError(
-                    f"{inside}: sound.max_silence_s is not the row's: all candidates need the same recordings"
-                )
+            chosen_from = self._experiment(candidate.recipe or row.recipe, [row.set, candidate.set], inside)
+            if chosen_from.max_silence_s != experiment.max_silence_s:
+                raise RecipeError(f"{inside}: max_silence_s is not the row's: all candidates need the same recordings")
             yield candidate.name, chosen_from
 
-    def _recipe(self, name: str | None, changes: Iterable[Changes], where: str) -> Recipe:
+    def _experiment(self, name: str | None, changes: Iterable[Changes], where: str) -> Experiment[Any]:
         name = name or self.base.recipe
         beside = self.folder / name if self.folder and name.endswith((".yaml", ".yml")) else None
-        written = [
-            f"{key}={json.dumps(value)}" for change in (self.base.set, *changes) for key, value in change.items()
-        ]
+        found = beside if beside and beside.is_file() else name
         try:
-            return load_recipe(beside if beside and beside.is_file() else name, written, only="pictures")
+            # Keys of one kind of recipe say nothing to a recipe of another.
+            same_kind = name == self.base.recipe or self._kind(found) == self._kind(self.base.recipe)
+            of_base = self.base.set if same_kind else {}
+            written = [f"{key}={json.dumps(value)}" for change in (of_base, *changes) for key, value in change.items()]
+            return load_experiment(found, written)
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
+
+    def _kind(self, name: str | Path) -> str:
+        return str(load_recipe(name).kind)
 
     def _compared_to(self, row: Row, base_row: str | None, where: str) -> str | None:
         if "compare_to" not in row.model_fields_set:
@@ -256,14 +268,10 @@ class _Resolver:
 
 
 def _quick(row: PlannedRow) -> PlannedRow:
-    def shorter(recipe: Recipe) -> Recipe:
-        epochs = min(recipe.training.epochs, QUICK_EPOCHS)
-        return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
-
     return replace(
         row,
-        recipe=shorter(row.recipe),
-        candidates=tuple((name, shorter(recipe)) for name, recipe in row.candidates),
+        experiment=row.experiment.quick(QUICK_EPOCHS),
+        candidates=tuple((name, experiment.quick(QUICK_EPOCHS)) for name, experiment in row.candidates),
         folds=min(row.folds, QUICK_FOLDS),
         repeats=1,
         inner_folds=1,
@@ -288,13 +296,23 @@ def _check_names(names: list[str], where: str) -> None:
         raise RecipeError(f"{where}: the name {twice[0]!r} is given more than once")
 
 
-def _check_protocol(name: str, where: str) -> None:
+def _checked_protocol(name: str, where: str) -> str:
+    """Return the protocol's name, variables of the environment filled in where they are set.
+
+    Raises:
+        RecipeError: there is no such protocol or file.
+    """
     if name.startswith("file:"):
-        path = Path(name.removeprefix("file:")).expanduser()
+        filled = os.path.expandvars(name)
+        if "$" in filled:  # the row will fail, and others may be all that is wanted
+            return name
+        path = Path(filled.removeprefix("file:")).expanduser()
         if not path.exists():
             raise RecipeError(f"{where}: protocol {name}: {path} does not exist")
+        return filled
     elif name not in NAMES:
         raise RecipeError(f"{where}: there is no protocol {name!r}{nearest(name, list(NAMES))}")
+    return name
 
 
 def _slugs(names: Iterable[str]) -> list[str]:

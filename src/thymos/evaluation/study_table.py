@@ -70,7 +70,7 @@ def _table_row(outcome: RowOutcome, compared: Comparison | str | None) -> dict[s
         "slug": row.slug,
         "group": row.group,
         "note": row.note,
-        "recipe": row.recipe.name,
+        "recipe": row.experiment.name,
         "protocol": row.protocol,
         "failed": outcome.failure,
         "published": row.published.model_dump() if row.published else None,

@@ -1,153 +1,241 @@
-"""A recogniser from a whole corpus: a network fitted to all of it, and what inner splits tell about its answers."""
+"""A model from a whole corpus: fitted to all of it, calibrated on what inner splits tell, and written as a bundle."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from thymos.cnn.fit import Epoch
+from thymos.cache import default_cache_dir
+from thymos.corpora import open_corpus
 from thymos.corpora.folds import Protocol
+from thymos.corpora.protocols import apply_protocol
 from thymos.corpora.table import Corpus
-from thymos.encoder import experiment as whole_folds
-from thymos.encoder.attentive import EmotionNetwork
-from thymos.encoder.bundle_writer import Recogniser
-from thymos.encoder.descriptions import decide, voice_network
-from thymos.encoder.encoder_file import WEIGHTS, Pretrained, resolved
-from thymos.encoder.fine_tune import fine_tune
-from thymos.encoder.level_spectrograms import Recordings
-from thymos.encoder.recipe import WholeRecipe
-from thymos.encoder.voice_network import VoiceNetwork
-from thymos.errors import LeakageError
-from thymos.evaluation.calibrated_fit import (
-    ACCEPTANCE,
-    Calibration,
-    Heard,
-    fit_calibration,
-    fit_familiarity,
-    hear,
-    held_out_parts,
-)
+from thymos.engine.threads import chosen_device, one_thread
+from thymos.errors import LeakageError, ProtocolError, RecipeError
+from thymos.evaluation.fitting import calibration_of
+from thymos.evaluation.inner import INNER_FOLDS
+from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, without_silent
+from thymos.export import check_folder, write_bundle
+from thymos.machine import available_cores
+from thymos.recipes import load_experiment
 from thymos.runtime.bundle import FamiliarityAbout
+from thymos.runtime.out_of_distribution import Familiarity, fit_gaussian
 from thymos.scoring.metrics import confusion, scores
 from thymos.scoring.results import describe_corpus, versions
 
-Network = EmotionNetwork | VoiceNetwork
+ACCEPTANCE = 0.95
+"""Share of held-out recordings of the training corpus that shall not be called out-of-distribution."""
+DIRECTIONS = 32
+"""Principal directions of embeddings that get a variance of their own."""
+LEAST_HELD_OUT = 20
+"""With fewer, a 95th percentile is no more than the largest of a handful."""
+LEAST_SPEAKERS = 3
+"""With fewer, leaving one out would leave hardly any variety to train on."""
+NO_LICENCE = "not stated: those of the recordings that it was trained on apply"
+FIRST_VERSION = "1"
 
 
 @dataclass(frozen=True)
-class Made:
-    """A recogniser, and what its bundle says of it."""
+class TrainWatcher:
+    """Who is told how far it is; every part may be left out."""
 
-    recogniser: Recogniser
+    on_features: Callable[[int], None] = lambda total: None
+    on_feature: Callable[[], None] = lambda: None
+    on_fits: Callable[[int, int], None] = lambda fits, epochs: None
+    """How many fits there are, and how many epochs each reports."""
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_fit: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that was written: ``thymos.load(model.folder)`` hears with it."""
+
+    folder: Path
     about: dict[str, Any]
+    """What ``model.json`` says of it: corpora, recipe, calibration, scores of held-out recordings."""
+    recordings: int
+    """How many it was fitted to."""
+    curve: tuple[Epoch, ...]
 
 
-def make_recogniser(
-    corpus: Corpus,
-    recipe: WholeRecipe,
-    cache_dir: Path,
-    seed: int,
-    on_recording: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    threads: int = 2,
-) -> Made:
-    """Fit ``recipe`` to all recordings of ``corpus``, and calibrate it on the recipe's ``calibration_splits``.
+def train(
+    corpus: Corpus | str | Path,
+    experiment: Experiment[Any] | str,
+    out: str | Path,
+    *,
+    changes: Sequence[str] = (),
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    watcher: TrainWatcher = TrainWatcher(),
+) -> TrainedModel:
+    """Fit an experiment to all recordings of a corpus and write a bundle that ``thymos.load`` takes.
+
+    Where the experiment is to be calibrated, it is fitted once more on each of several splits, which hold speakers out
+    where there are enough of them: what those fits say of the rest gives temperature, prediction sets, the distance
+    from which input is out-of-distribution, and the scores that the bundle tells.
 
     Args:
-        corpus: without what the recipe leaves out.
-        recipe: how; with no calibration splits, the bundle has neither temperature nor sets nor a familiar distance.
-        cache_dir: where pictures are kept.
+        corpus: opened, or what ``open_corpus`` takes.
+        experiment: a recipe's name, a recipe file, or an ``Experiment`` of your own that can be exported.
+        out: folder of the bundle; new, empty, or an earlier bundle's.
+        changes: of a recipe, such as ``training.epochs=5``.
         seed: of all draws.
-        on_recording: called after each recording is read.
-        on_epoch: called after each epoch of each fit; ``whole_folds.epochs`` says how many there are.
-        threads: recordings read at once.
+        cache_dir: where features are kept; None: the user's cache folder.
+        threads: cores to keep busy; None: all that this process may use.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        watcher: told how far it is.
 
     Raises:
-        RecipeError: the encoder that it starts from cannot be used.
-        LeakageError: that encoder was pretrained on these recordings, so calibrating on them would promise too much.
+        CorpusError: the corpus cannot be opened, or has fewer than two emotions.
+        RecipeError: there is no such recipe, it cannot be built, or its models cannot be exported.
+        LeakageError: the encoder was pretrained on these recordings, so calibrating on them would promise too much.
         ProtocolError: the corpus is too small to be calibrated on.
+        MissingExtraError: a library is not installed.
         TrainingError: the loss stopped being a number.
+        RunError: ``out`` holds something else, or there is no such device.
     """
+    folder, cache = Path(out), Path(cache_dir) if cache_dir else default_cache_dir()
+    if isinstance(experiment, str):
+        experiment = load_experiment(experiment, changes)
+    if experiment.transductive:
+        raise RecipeError(f"{experiment.name} judges a speaker's recordings together: it is for evaluation only")
+    experiment.check_exportable()
+    check_folder(folder)
+    work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature, watcher.on_epoch)
+    if not isinstance(corpus, Corpus):
+        corpus = open_corpus(str(corpus), cache)
+    corpus = without_silent(corpus, experiment)
     try:
-        whole_folds.check(corpus, recipe)
+        experiment.check(corpus)
     except LeakageError:
-        if recipe.calibration_splits:
+        if experiment.calibrated:
             raise
-    settings, pretrained = resolved(recipe)
-    protocol = held_out_parts(corpus, recipe.calibration_splits, seed) if recipe.calibration_splits else None
-    material = whole_folds.prepare(corpus, recipe, cache_dir, on_recording, threads, seed)
-    recordings = material.recordings
-    labels = corpus.emotions
-    targets = np.array([labels.index(clip.emotion) for clip in corpus.clips], np.int64)
-    epochs = 0
-
-    def note(epoch: Epoch) -> None:
-        nonlocal epochs
-        epochs += 1
-        on_epoch(Epoch(epochs, epoch.loss, epoch.accuracy))
-
-    def fit(rows: list[int]) -> Network:
-        if settings.discriminant is not None and material.descriptions_file is not None:
-            fitted = decide(settings, pretrained, material.descriptions_file, targets, rows, labels)
-            return voice_network(pretrained, fitted)
-        return fine_tune(settings, pretrained, recordings, targets, rows, labels, seed, note)
-
-    network = fit(list(range(len(targets))))
-    about = _about(corpus, recipe, pretrained, seed)
-    scored = settings.discriminant.scored_speeds if settings.discriminant else 1
-    recogniser = Recogniser(network, settings.features, settings.model, labels, None, settings.speeds[:scored])
-    if protocol is None:
-        return Made(recogniser, about)
-    return _calibrated(recogniser, about, fit, protocol, corpus, recordings, targets)
+    splits = held_out_parts(corpus, seed) if experiment.calibrated else None
+    watcher.on_features(experiment.steps(corpus))
+    features = experiment.features(corpus, work)
+    watcher.on_fits(1 + (len(splits.folds) if splits else 0), experiment.epochs)
+    every = tuple(range(len(corpus.clips)))
+    with one_thread():
+        fitted = experiment.fit(features, TrainingPart(corpus.emotions, every, corpus.targets, seed), work)
+        watcher.on_fit()
+        about = _about(corpus, experiment, seed)
+        familiarity = None
+        if splits is not None:
+            calibrated, familiarity = _calibrated(experiment, fitted, features, corpus, splits, seed, work, watcher)
+            about |= calibrated
+        exported = experiment.export(fitted)
+    write_bundle(folder, exported, {"version": FIRST_VERSION, "licence": NO_LICENCE, **about}, familiarity)
+    return TrainedModel(folder, about, len(every), fitted.curve)
 
 
-def _about(corpus: Corpus, recipe: WholeRecipe, pretrained: Pretrained | None, seed: int) -> dict[str, Any]:
-    trained_on = [describe_corpus(corpus) | {"stage": "training"}]
-    about: dict[str, Any] = {"kind": recipe.kind, "name": recipe.name, "recipe": recipe.model_dump(mode="json")}
-    if pretrained is not None:
-        trained_on += [row | {"stage": "pretraining"} for row in pretrained.about.get("trained_on", [])]
-        about["start_from"] = {"sha256": pretrained.about["sha256"][WEIGHTS]}
-    return about | {"trained_on": trained_on, "seed": seed, "versions": versions()}
+def _about(corpus: Corpus, experiment: Experiment[Any], seed: int) -> dict[str, Any]:
+    settings = experiment.settings()
+    started_from = experiment.provenance()
+    trained_on = [describe_corpus(corpus) | {"stage": "training"}, *started_from.pop("trained_on", [])]
+    return {
+        "kind": settings.get("kind"),
+        "name": experiment.name,
+        "recipe": settings,
+        **started_from,
+        "trained_on": trained_on,
+        "seed": seed,
+        "versions": versions(),
+    }
 
 
 def _calibrated(
-    recogniser: Recogniser,
-    about: dict[str, Any],
-    fit: Callable[[list[int]], Network],
-    protocol: Protocol,
+    experiment: Experiment[Any],
+    final: Fitted[Any],
+    features: Any,
     corpus: Corpus,
-    recordings: Recordings,
-    targets: np.ndarray[tuple[int], np.dtype[np.int64]],
-) -> Made:
-    """Fit once more on each split, and add what its network says of what it was not fitted to."""
-    features, classes, speeds = recogniser.features, len(recogniser.labels), len(recogniser.speeds)
+    splits: Protocol,
+    seed: int,
+    work: Work,
+    watcher: TrainWatcher,
+) -> tuple[dict[str, Any], tuple[Familiarity, FamiliarityAbout]]:
+    """Fit once more on each split, and return what its model says of what it was not fitted to."""
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
-    known: list[Heard] = []
-    others: list[Heard] = []
+    targets, labels = corpus.targets, corpus.emotions
+    known: list[NDArray[np.float32]] = []
+    others: list[NDArray[np.float32]] = []
+    said: list[NDArray[np.float64]] = []
     rows: list[int] = []
-    for split in protocol.folds:
-        train, held_out = ([place[path] for path in paths] for paths in (split.train, split.test))
-        network = fit(train)
-        known.append(hear(network, recordings, train, features, speeds))
-        others.append(hear(network, recordings, held_out, features, speeds))
+    for split in splits.folds:
+        train_rows, held_out = (tuple(place[path] for path in paths) for paths in (split.train, split.test))
+        part = TrainingPart(labels, train_rows, targets[list(train_rows)], seed)
+        fitted = experiment.fit(features, part, work)
+        known.append(fitted.embed(features, train_rows))
+        others.append(fitted.embed(features, held_out))
+        said.append(fitted.predict(features, held_out).probabilities)
         rows += held_out
-    logits, truth = np.concatenate([heard.logits for heard in others]), targets[rows]
-    calibration: Calibration = fit_calibration(logits, truth)
-    final = hear(recogniser.network, recordings, range(len(targets)), features).embeddings
-    gaussian = fit_familiarity([heard.embeddings for heard in known], [heard.embeddings for heard in others], final)
-    description = FamiliarityAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows))
-    held_out_scores = scores(confusion(truth, logits.argmax(1), classes))
-    about = about | calibration.as_json()
+        watcher.on_fit()
+    probabilities, truth = np.concatenate(said), targets[rows]
+    every: Rows = tuple(range(len(targets)))
+    gaussian = fit_familiarity(known, others, final.embed(features, every))
+    about = calibration_of(probabilities, truth).as_json()
     about["scores"] = [
         {
             "corpus": corpus.root.name,
-            "protocol": protocol.name,
-            "of": "networks fitted like this one to the training parts of the calibration splits",
-            "splits": len(protocol.folds),
+            "protocol": splits.name,
+            "of": "models fitted like this one to the training parts of the calibration splits",
+            "splits": len(splits.folds),
             "recordings": len(rows),
-            **held_out_scores,
+            **scores(confusion(truth, probabilities.argmax(1), len(labels))),
         }
     ]
-    return Made(replace(recogniser, familiarity=(gaussian, description)), about)
+    return about, (gaussian, FamiliarityAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows)))
+
+
+def fit_familiarity(
+    known: Sequence[NDArray[np.float32]], held_out: Sequence[NDArray[np.float32]], final: NDArray[np.float32]
+) -> Familiarity:
+    """Return what is familiar to a final network.
+
+    Distances are counted in standard deviations, so the threshold that lets ``ACCEPTANCE`` of the held-out recordings
+    pass is carried over from the networks of the inner splits to the final one, which has no held-out recordings.
+
+    Args:
+        known: of each inner split's network, embeddings of the recordings that it was fitted to.
+        held_out: of each, those of the recordings that it was not fitted to.
+        final: of the final network, embeddings of the recordings that it was fitted to.
+    """
+    distances = np.sort(
+        np.concatenate(
+            [
+                Familiarity(fit_gaussian(own, DIRECTIONS), np.inf).distances(others)
+                for own, others in zip(known, held_out, strict=True)
+            ]
+        )
+    )
+    # The rank that promises the share to one more recording like these, as in split-conformal prediction.
+    rank = min(int(np.ceil(round((len(distances) + 1) * ACCEPTANCE, 9))), len(distances))
+    return Familiarity(fit_gaussian(final, DIRECTIONS), float(distances[rank - 1]))
+
+
+def held_out_parts(corpus: Corpus, seed: int) -> Protocol:
+    """Divide a whole corpus for calibration.
+
+    Speakers are held out where there are enough of them, since those that a model meets in use are new to it; else
+    recordings are.
+
+    Raises:
+        ProtocolError: the corpus is too small to be divided, or to be calibrated on.
+    """
+    speakers = {clip.speaker for clip in corpus.clips}
+    by_speaker = len(speakers) >= LEAST_SPEAKERS and "" not in speakers
+    protocol = apply_protocol(corpus, "speaker" if by_speaker else "recording", INNER_FOLDS, 1, seed)
+    emotion = {clip.path: clip.emotion for clip in corpus.clips}
+    for fold in protocol.folds:
+        lacking = set(corpus.emotions) - {emotion[path] for path in fold.train}
+        if lacking:
+            raise ProtocolError(f"calibration leaves no recording of {', '.join(sorted(lacking))} to train on")
+    held_out = sum(len(fold.test) for fold in protocol.folds)
+    if held_out < LEAST_HELD_OUT:
+        raise ProtocolError(f"{held_out} held-out recordings are too few to calibrate on; {LEAST_HELD_OUT} are needed")
+    return protocol

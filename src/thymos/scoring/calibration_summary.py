@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from thymos.evaluation.run import FoldResult
 from thymos.scoring.calibration import apply_temperature, expected_calibration_error, log_probabilities
 from thymos.scoring.conformal import Conformal, set_quality, set_quality_by_group
-from thymos.scoring.predictions import scored_recordings
+from thymos.scoring.predictions import FoldResult, scored_recordings
 
 
 def calibration_summary(fold_results: Sequence[FoldResult], labels: tuple[str, ...]) -> dict[str, Any] | None:

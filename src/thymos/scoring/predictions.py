@@ -3,6 +3,7 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from thymos.errors import RunError
 from thymos.files import whole_file
+
+FoldResult = tuple[dict[str, Any], pd.DataFrame]
+"""A fold's facts and its predictions (see ``predictions_frame``)."""
 
 _FIXED = ("clip", "start_s", "end_s", "repeat", "fold", "speaker", "truth")
 

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -11,8 +11,6 @@ import pandas as pd
 
 from thymos.corpora.folds import Protocol
 from thymos.corpora.table import Corpus
-from thymos.evaluation.run import FoldResult
-from thymos.recipes import EvaluableRecipe
 from thymos.scoring.calibration_summary import calibration_summary
 from thymos.scoring.metrics import (
     METRICS,
@@ -23,7 +21,7 @@ from thymos.scoring.metrics import (
     per_class,
     scores,
 )
-from thymos.scoring.predictions import Scored, scored_recordings, scored_segments
+from thymos.scoring.predictions import FoldResult, Scored, scored_recordings, scored_segments
 
 FORMAT = 1
 LEVELS = ("segment", "recording")
@@ -31,7 +29,8 @@ LEVELS = ("segment", "recording")
 
 def make_results(
     corpus: Corpus,
-    recipe: EvaluableRecipe,
+    recipe: Mapping[str, Any],
+    transductive: bool,
     protocol: Protocol,
     fold_results: Sequence[FoldResult],
     seed: int,
@@ -41,7 +40,8 @@ def make_results(
 
     Args:
         corpus: what was evaluated, exclusions kept.
-        recipe: what was fitted.
+        recipe: settings of what was fitted, with its ``name``.
+        transductive: whether predictions hinge on other recordings that are tested.
         protocol: how it was divided.
         fold_results: facts and predictions of each fold.
         seed: of the run.
@@ -58,8 +58,8 @@ def make_results(
     return {
         "format": FORMAT,
         "corpus": describe_corpus(corpus),
-        "recipe": recipe.model_dump(mode="json"),
-        "transductive": recipe.transductive,
+        "recipe": dict(recipe),
+        "transductive": transductive,
         "protocol": {
             "name": protocol.name,
             "folds": len(protocol.folds),
@@ -103,11 +103,18 @@ def versions() -> dict[str, str]:
     packages = ("thymos", "torch", "numpy", "scipy", "soundfile", "soxr", "scikit-learn")
     return {
         "python": platform.python_version(),
-        **{package: metadata.version(package) for package in packages},
+        **{package: version for package in packages if (version := _version(package))},
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": str(os.cpu_count()),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

@@ -1,0 +1,202 @@
+"""One fold, whatever is fitted: the training part goes to the experiment, the test part is scored, and rows come out.
+
+Every loop goes through here: evaluations, the cells of studies, robustness, and the models that ``thymos train`` makes.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.corpora.table import Corpus
+from thymos.engine.workers import Report
+from thymos.evaluation.inner import INNER_FOLDS, inner_splits
+from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
+from thymos.scoring.calibration import apply_temperature, fit_temperature, log_probabilities
+from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.predictions import FoldResult, predictions_frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldTask:
+    """All that a worker process needs to fit and score one fold."""
+
+    experiment: Experiment[Any]
+    features: Any
+    fold: Fold
+    part: TrainingPart
+    test: Rows
+    test_clips: tuple[str, ...]
+    test_speakers: tuple[str, ...]
+    test_durations_s: tuple[float, ...]
+    test_emotions: tuple[str, ...]
+    cache_dir: Path
+    threads: int = 1
+    device: str = "cpu"
+
+
+def fold_tasks(
+    corpus: Corpus,
+    experiment: Experiment[Any],
+    protocol: Protocol,
+    features: Any,
+    seed: int,
+    work: Work,
+    watched: bool = False,
+) -> list[FoldTask]:
+    """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
+
+    Args:
+        corpus: whose clips the folds name.
+        experiment: what is fitted.
+        protocol: divides inner splits, too, by its own rule.
+        features: of ``corpus``, made by ``experiment``.
+        seed: of the run.
+        work: how it is done.
+        watched: whether test parts are scored after each epoch: only where they are inner validation parts.
+
+    Raises:
+        ProtocolError: the training part of a fold, or of an inner split of it, lacks an emotion of the corpus, or it
+            cannot be divided further.
+    """
+    targets = corpus.targets
+    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
+    most = INNER_FOLDS if experiment.calibrated else experiment.inner_splits
+
+    def rows(paths: Sequence[str]) -> Rows:
+        return tuple(sorted(place[path] for path in paths))
+
+    def part(fold: Fold, own_seed: int) -> TrainingPart:
+        train = rows(fold.train)
+        if experiment.learns:
+            check_all_emotions(corpus, fold)
+        return TrainingPart(corpus.emotions, train, targets[list(train)], own_seed)
+
+    def held_out(split: Fold, own_seed: int) -> InnerSplit:
+        scored = rows(split.test)
+        return InnerSplit(part(split, own_seed), scored, targets[list(scored)])
+
+    tasks = []
+    for fold in protocol.folds:
+        own_seed = int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0])
+        splits = inner_splits(corpus, protocol, fold, most, seed) if most else []
+        test = rows(fold.test)
+        tested = [corpus.clips[i] for i in test]
+        tasks.append(
+            FoldTask(
+                experiment=experiment,
+                features=features,
+                fold=fold,
+                part=replace(
+                    part(fold, own_seed),
+                    inner=tuple(held_out(split, own_seed) for split in splits),
+                    watched=held_out(fold, own_seed) if watched else None,
+                ),
+                test=test,
+                test_clips=tuple(clip.path for clip in tested),
+                test_speakers=tuple(clip.speaker for clip in tested),
+                test_durations_s=tuple(clip.sound.duration_s for clip in tested),
+                test_emotions=tuple(clip.emotion for clip in tested),
+                cache_dir=work.cache_dir,
+                threads=work.threads,
+                device=work.device,
+            )
+        )
+    return tasks
+
+
+def epochs_reported(experiment: Experiment[Any], protocol: Protocol) -> int:
+    """Return how many epochs a fold of ``protocol`` reports, inner fits counted, at most; 0: it has none."""
+    return experiment.epochs * (1 + (INNER_FOLDS if experiment.calibrated else 0))
+
+
+def run_fold(task: FoldTask, report: Report) -> FoldResult:
+    """Fit one fold and score its test part; ``report`` gets ``(fold name, epochs done)`` after each epoch."""
+    started = time.perf_counter()
+    done = 0
+
+    def on_epoch(epoch: Epoch) -> None:
+        nonlocal done
+        done += 1
+        report((task.fold.name, done))
+
+    work = Work(task.cache_dir, task.threads, task.device, on_epoch=on_epoch)
+    fitted, calibration = fit_calibrated(task.experiment, task.features, task.part, work)
+    scores = tempered(fitted.predict(task.features, task.test), calibration, fitted)
+    place = {row: i for i, row in enumerate(task.test)}
+    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
+    ends_s = np.array(task.test_durations_s)
+    times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
+    frame = predictions_frame(
+        [task.test_clips[i] for i in of],
+        times_s,
+        (task.fold.repeat, task.fold.index),
+        [task.test_speakers[i] for i in of],
+        [task.test_emotions[i] for i in of],
+        task.part.labels,
+        scores.probabilities,
+    )
+    facts: dict[str, Any] = {
+        "repeat": task.fold.repeat,
+        "fold": task.fold.index,
+        "name": task.fold.name,
+        "train_clips": len(task.part.rows),
+        "test_clips": len(task.test),
+        "train_segments": len(task.part.rows),
+        "test_segments": len(frame),
+        "parameters": fitted.parameters,
+        "wall_s": round(time.perf_counter() - started, 3),
+        "curve": [told(epoch) for epoch in fitted.curve],
+        **fitted.facts,
+    }
+    if calibration:
+        facts["calibration"] = calibration.as_json()
+    return facts, frame
+
+
+def told(epoch: Epoch) -> dict[str, float]:
+    """Return an epoch as JSON has it; what was not watched is left out."""
+    return {name: value for name, value in asdict(epoch).items() if value is not None}
+
+
+def fit_calibrated(
+    experiment: Experiment[Any], features: Any, part: TrainingPart, work: Work
+) -> tuple[Fitted[Any], Calibration | None]:
+    """Fit ``experiment`` to ``part``; where it is to be calibrated, once more on each of its inner splits.
+
+    Returns:
+        The model, and what goes with its probabilities: its own calibration, or that of the inner splits.
+    """
+    fitted = experiment.fit(features, part, work)
+    if not experiment.calibrated or not part.inner:
+        return fitted, fitted.calibration
+    held_out = [
+        experiment.fit(features, split.train, work).predict(features, split.rows).probabilities for split in part.inner
+    ]
+    truth = np.concatenate([split.targets for split in part.inner])
+    return fitted, calibration_of(np.concatenate(held_out), truth)
+
+
+def calibration_of(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:
+    """Return the calibration that fits what models say of recordings that they were not fitted to.
+
+    Args:
+        probabilities: shape ``(rows, labels)``, one row a recording.
+        truth: class of each, shape ``(rows,)``.
+    """
+    logits = log_probabilities(probabilities)
+    temperature = fit_temperature(logits, truth)
+    return Calibration(temperature, fit_conformal(apply_temperature(logits, temperature), truth))
+
+
+def tempered(scores: Scores, calibration: Calibration | None, fitted: Fitted[Any]) -> Scores:
+    """Return ``scores`` at the temperature of ``calibration``, unless the model has applied it itself."""
+    if calibration is None or calibration is fitted.calibration:
+        return scores
+    logits = log_probabilities(scores.probabilities)
+    return replace(scores, probabilities=apply_temperature(logits, calibration.temperature))
