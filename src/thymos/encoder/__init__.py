@@ -1,1 +1,1 @@
-"""The shipped recogniser, end to end: recipe, pretraining, description of recordings, decision, export."""
+"""The shipped recogniser, end to end: Whisper's first layers, fine-tuned, describe recordings; a linear head decides."""

@@ -1,0 +1,117 @@
+"""The descriptions of a corpus: every recording described once, at every speed, and kept on disk, clip by clip.
+
+A file is named by the clip's sound and lies in a folder named by all else that shapes it, so corpora, protocols and
+heads share it, and a run that was cut short loses none.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thymos.audio import Samples, Waveform, played, read_waveform
+from thymos.corpora.table import Clip, Corpus
+from thymos.encoder.augment import Augmenter, AugmentSettings
+from thymos.encoder.describe import Describer, describe
+from thymos.encoder.log_mel import RATE_HZ
+from thymos.encoder.recipe import EncoderRecipe
+from thymos.encoder.start import Start
+from thymos.engine.threads import one_thread
+from thymos.errors import AudioError
+from thymos.experiment import Work
+from thymos.files import whole_file
+
+_VERSION = 1
+_STREAM = 5
+"""Keeps the draws of distorted copies apart from others."""
+_COPIES = AugmentSettings(crop_s=30, speed=(1.0, 1.0), room=0.4, tilt=0.3, band=0.4, noise=0.6, babble=0.0)
+"""How copies are distorted; babble would need other people's voices."""
+
+Descriptions = NDArray[np.float32]
+"""Shape ``(versions, recordings, descriptors)``."""
+
+
+@dataclass(frozen=True)
+class DescribedCorpus:
+    """Where the descriptions of a corpus lie.
+
+    Attributes:
+        files: one a recording, in the order of the corpus's clips: float32, shape ``(versions, descriptors)``.
+        speakers: of each recording; "" where it is not known.
+        digest: of the encoder.
+    """
+
+    files: tuple[Path, ...]
+    speakers: tuple[str, ...]
+    digest: str
+
+    def read(self, rows: Sequence[int], versions: int | None = None) -> Descriptions:
+        """Return the descriptions of some recordings, all of their versions or the first so many."""
+        each = [np.load(self.files[row], mmap_mode="r")[:versions] for row in rows]
+        return np.stack(each, axis=1) if each else np.zeros((versions or 0, 0, 0), np.float32)
+
+
+def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: Work) -> DescribedCorpus:
+    """Describe every recording of ``corpus`` that is not described yet.
+
+    Raises:
+        AudioError: a file can no longer be read.
+    """
+    shaping = {
+        "version": _VERSION,
+        "encoder": start.digest,
+        "layers": recipe.layers,
+        "speeds": recipe.speeds,
+        "copies": [recipe.distorted_copies, _COPIES.model_dump(), work.seed] if recipe.distorted_copies else [],
+        "half": recipe.half,
+        "device": work.device,
+    }
+    key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
+    folder = work.cache_dir / "descriptions" / key
+    describer = start.describer.to(work.device)
+    augmenter = Augmenter(_COPIES, [np.ones(RATE_HZ, np.float32)], np.random.default_rng([work.seed, _STREAM]))
+
+    def described(clip: Clip) -> Path:
+        path = folder / f"{clip.sound.sha256}.npy"
+        if not path.is_file():
+            try:
+                waveform = read_waveform(corpus.root / clip.path)
+            except AudioError as error:
+                raise AudioError(f"{clip.path} {error}") from None
+            rows = _versions(waveform, clip, recipe, describer, augmenter, work.seed)
+            with whole_file(path) as temporary, temporary.open("wb") as file:
+                np.save(file, rows)
+        work.advance()
+        return path
+
+    with one_thread(), torch.inference_mode(), ThreadPoolExecutor(work.threads) as pool:
+        files = tuple(pool.map(described, corpus.clips))
+    return DescribedCorpus(files, tuple(clip.speaker for clip in corpus.clips), start.digest)
+
+
+def _versions(
+    waveform: Waveform, clip: Clip, recipe: EncoderRecipe, describer: Describer, augmenter: Augmenter, seed: int
+) -> NDArray[np.float32]:
+    """Return the descriptions of one recording: as recorded in float32, then at other speeds, then distorted."""
+    recorded = describe(describer, [waveform], recipe.speeds[:1], batch=1)
+    others = describe(describer, [waveform], recipe.speeds[1:], batch=1, half=recipe.half)
+    copies = [Waveform(sound, RATE_HZ) for sound in _distorted(waveform, clip, recipe, augmenter, seed)]
+    parts = [recorded[:, 0], *([others[:, 0]] if len(recipe.speeds) > 1 else [])]
+    if copies:
+        parts.append(describe(describer, copies, batch=1, half=recipe.half)[0])
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _distorted(waveform: Waveform, clip: Clip, recipe: EncoderRecipe, augmenter: Augmenter, seed: int) -> list[Samples]:
+    random = np.random.default_rng([seed, _STREAM, int(clip.sound.sha256[:12], 16)])
+    copies = []
+    for _ in range(recipe.distorted_copies):
+        speed = float(random.choice(recipe.speeds))
+        copies.append(augmenter.vary(played(waveform, speed, RATE_HZ), random))
+    return copies
