@@ -1,1 +1,1 @@
-"""The shipped recogniser, end to end: Whisper's first layers, fine-tuned, describe recordings; a linear head decides."""
+"""The shipped recogniser: Whisper's first layers, fine-tuned, describe recordings; a linear head decides."""

@@ -17,8 +17,8 @@ class EncoderRecipe(Settings):
     name: str = Field(min_length=1)
     description: str = ""
     start_from: str = SHIPPED
-    """``shipped``: the encoder that comes with Thymos; else the folder of one that ``thymos pretrain`` made, or the file
-    of a Whisper checkpoint, whose first layers then describe as they were published."""
+    """``shipped``: the encoder that comes with Thymos; else the folder of one that ``thymos pretrain`` made, or the
+    file of a Whisper checkpoint, whose first layers then describe as they were published."""
     layers: tuple[PositiveInt, ...] = Field((2, 3), min_length=1)
     """Whose states describe a recording, by their mean and standard deviation over time; the first is 1."""
     speeds: tuple[PositiveFloat, ...] = Field((1.0, 0.8, 0.85, 0.9, 0.95, 1.05, 1.1, 1.15, 1.2), min_length=1)
@@ -60,4 +60,4 @@ class EncoderRecipe(Settings):
         distorted = self.distorted_share if copies else 0.0
         recorded = self.recorded_share if others else 1 - distorted
         rest = (1 - recorded - distorted) / others if others else 0.0
-        return (recorded, *[rest] * others, *[distorted / copies] * copies)
+        return (recorded, *[rest] * others, *[distorted / max(1, copies)] * copies)
