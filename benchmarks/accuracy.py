@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from thymos.cli.console import cores, default_cache_dir
+from thymos.cache import default_cache_dir
+from thymos.cli.console import cores
 from thymos.corpora import open_corpus
 from thymos.engine.process import set_up_process
 from thymos.errors import MissingExtraError
@@ -64,7 +65,7 @@ ROWS = (
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     cache_dir = args.cache_dir or default_cache_dir()
-    corpus = open_corpus(args.corpus, cache_dir)
+    corpus = open_corpus(args.corpus, cache_dir=cache_dir)
     found = []
     for row in ROWS:
         if args.rows and row.name not in args.rows:

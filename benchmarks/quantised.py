@@ -23,7 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from thymos.audio import Samples, played, read_waveform
 from thymos.bench.machine import this_machine
-from thymos.cli.console import default_cache_dir
+from thymos.cache import default_cache_dir
 from thymos.corpora import Corpus, open_corpus
 from thymos.errors import ThymosError
 from thymos.files import write_json, write_text
@@ -128,7 +128,7 @@ def measure(spec: str, count: int, cache_dir: Path) -> dict[str, Any]:
     machine = this_machine()
     bundle = read_bundle(find_bundle(None))
     about = bundle.about
-    clips = chosen(open_corpus(spec, cache_dir), count + CALIBRATED_ON)
+    clips = chosen(open_corpus(spec, cache_dir=cache_dir), count + CALIBRATED_ON)
     sounds = [
         [played(waveform, speed, about.rate_hz) for speed in about.speeds]
         for waveform in (read_waveform(file) for file, _ in clips)

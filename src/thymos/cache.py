@@ -1,4 +1,4 @@
-"""Folders of the feature cache: written whole or not at all, cleaned of what killed processes left behind."""
+"""The cache: where it is, and folders in it that are written whole or not at all, cleaned of what kills left behind."""
 
 import os
 import platform
@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
+
+
+def default_cache_dir() -> Path:
+    """Return where what is made of sound is kept: ``THYMOS_CACHE``, or the user's cache folder."""
+    given = os.environ.get("THYMOS_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thymos"
 
 
 def raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...], dtype: str = "<f4") -> None:
@@ -53,6 +60,8 @@ def _remove_left_behind(folder: Path) -> None:
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Let torch use one thread inside the block: pictures are small, and clips are worked on side by side."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -13,7 +13,7 @@ from thymos.cnn import experiment as picture_folds
 from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
 from thymos.cnn.spectrograms import Pictures, make_pictures
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.engine.workers import torch_threads
 from thymos.errors import ProtocolError
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
@@ -48,7 +48,7 @@ def one_thread() -> Iterator[None]:
 
 
 def first_task(corpus: Corpus, recipe: Recipe, cache: Path, watched: bool = False) -> FoldTask:
-    folds = apply_protocol(corpus, "recording", 2).folds
+    folds = protocol_named("recording", 2).split(corpus).folds
     return fold_tasks(corpus, recipe, folds[:1], pictures_of(corpus, recipe, cache), 0, watched)[0]
 
 
@@ -90,7 +90,7 @@ def test_pictures_without_the_recipes_copies_are_refused(corpus: Corpus, cache: 
     recipe = load_recipe("model1", [*SMALLER, COPIES])
     plain = make_pictures(corpus, recipe.sound, recipe.features, cache)
     with pytest.raises(ValueError, match="without the recipe's"):
-        fold_tasks(corpus, recipe, apply_protocol(corpus, "recording", 2).folds, plain, 0)
+        fold_tasks(corpus, recipe, protocol_named("recording", 2).split(corpus).folds, plain, 0)
 
 
 def test_only_a_watched_test_part_is_in_the_curve(corpus: Corpus, cache: Path) -> None:

@@ -153,7 +153,7 @@ def clip(
     seconds: float = 2.0,
 ) -> Clip:
     sound = Sound(RATE_HZ, 1, round(seconds * RATE_HZ), "WAV PCM_16", 0.5, 0, 0.2, f"{path}{emotion}{speaker}")
-    return Clip(path, emotion, sound, speaker, sentence, take)
+    return Clip(path, emotion, speaker, sentence, take, sound=sound)
 
 
 def corpus(*clips: Clip) -> Corpus:

@@ -115,13 +115,13 @@ def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, wr
     table = tmp_path / "clips.csv"
     table.write_text("file,emotion,take,corpus\na.wav,angry,7, emovo \nb.wav,sad\n")
     for _ in range(2):  # measured, then from the cache, which knows the sound alone
-        corpus = open_corpus(table, tmp_path / "cache")
+        corpus = open_corpus(table, cache_dir=tmp_path / "cache")
         assert [(clip.path, clip.take, clip.corpus) for clip in corpus.clips] == [
             ("a.wav", "7", "emovo"),
             ("b.wav", "", ""),
         ]
     table.write_text("file,emotion,take,corpus\na.wav,angry,7,tess\nb.wav,sad,,tess\n")
-    assert {clip.corpus for clip in open_corpus(table, tmp_path / "cache").clips} == {"tess"}
+    assert {clip.corpus for clip in open_corpus(table, cache_dir=tmp_path / "cache").clips} == {"tess"}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,13 @@ def test_progress_and_cache(tmp_path: Path, write_sound: WriteSound) -> None:
     totals: list[int] = []
     steps: list[None] = []
     opened = [
-        open_corpus(tmp_path / "corpus", tmp_path / "cache", totals.append, lambda: steps.append(None)) for _ in "12"
+        open_corpus(
+            tmp_path / "corpus",
+            cache_dir=tmp_path / "cache",
+            started=totals.append,
+            advance=lambda: steps.append(None),
+        )
+        for _ in "12"
     ]
     assert opened[0] == opened[1]
     assert totals == [2, 2]

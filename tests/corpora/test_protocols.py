@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from thymos.corpora import Clip, Corpus, Sound, open_corpus
 from thymos.corpora.folds import GROUPS, Fold, Protocol, check_leakage
-from thymos.corpora.protocols import apply_protocol, shuffle_labels
+from thymos.corpora.protocols import protocol_named, shuffle_labels
 from thymos.errors import LeakageError, ProtocolError
 from thymos.labels import AESDD_EMOTIONS
 
@@ -62,7 +62,7 @@ def crossing(corpus: Corpus, protocol: Protocol, what: str) -> set[tuple[str, ..
 @pytest.mark.parametrize("name", ["recording", "take", "sentence"])
 def test_drawn_folds_test_every_clip_once_and_keep_groups_whole(name: str) -> None:
     corpus = like_aesdd()
-    protocol = apply_protocol(corpus, name, folds=5, repeats=2, seed=3)
+    protocol = protocol_named(name, folds=5, repeats=2).split(corpus, seed=3)
     assert len(protocol.folds) == 10
     assert [(fold.repeat, fold.index) for fold in protocol.folds] == [(r, i) for r in range(2) for i in range(5)]
     assert len({fold.name for fold in protocol.folds}) == 10
@@ -75,7 +75,7 @@ def test_drawn_folds_test_every_clip_once_and_keep_groups_whole(name: str) -> No
 def test_folds_by_recording_are_balanced_by_emotion() -> None:
     corpus = like_aesdd()
     emotion = {clip.path: clip.emotion for clip in corpus.clips}
-    for fold in apply_protocol(corpus, "recording").folds:
+    for fold in protocol_named("recording").split(corpus).folds:
         counts = Counter(emotion[path] for path in fold.test)
         assert len(counts) == 5
         assert max(counts.values()) - min(counts.values()) <= 1
@@ -83,19 +83,19 @@ def test_folds_by_recording_are_balanced_by_emotion() -> None:
 
 def test_what_each_protocol_lets_cross_tells_them_apart() -> None:
     corpus = like_aesdd()
-    assert crossing(corpus, apply_protocol(corpus, "recording"), "take")
-    assert crossing(corpus, apply_protocol(corpus, "take"), "sentence")
-    assert crossing(corpus, apply_protocol(corpus, "sentence"), "speaker")
-    assert crossing(corpus, apply_protocol(corpus, "speaker"), "sentence")
+    assert crossing(corpus, protocol_named("recording").split(corpus), "take")
+    assert crossing(corpus, protocol_named("take").split(corpus), "sentence")
+    assert crossing(corpus, protocol_named("sentence").split(corpus), "speaker")
+    assert crossing(corpus, protocol_named("speaker").split(corpus), "sentence")
 
 
 @pytest.mark.parametrize("name", ["recording", "take", "sentence"])
 def test_the_same_seed_draws_the_same_folds_and_another_seed_others(name: str) -> None:
     corpus = like_aesdd()
-    assert apply_protocol(corpus, name, seed=1) == apply_protocol(corpus, name, seed=1)
-    assert apply_protocol(corpus, name, seed=1).folds != apply_protocol(corpus, name, seed=2).folds
+    assert protocol_named(name).split(corpus, seed=1) == protocol_named(name).split(corpus, seed=1)
+    assert protocol_named(name).split(corpus, seed=1).folds != protocol_named(name).split(corpus, seed=2).folds
     first, second = (
-        [fold.test for fold in apply_protocol(corpus, name, repeats=2).folds if fold.repeat == repeat]
+        [fold.test for fold in protocol_named(name, repeats=2).split(corpus).folds if fold.repeat == repeat]
         for repeat in (0, 1)
     )
     assert first != second
@@ -105,7 +105,7 @@ def test_exact_copies_of_a_recording_stay_together() -> None:
     twins = [clip(f"{i}{half}.wav", AESDD_EMOTIONS[i % 5], sound=f"{i}") for i in range(25) for half in "ab"]
     corpus = table(*twins)
     for seed in range(5):
-        protocol = apply_protocol(corpus, "recording", seed=seed)
+        protocol = protocol_named("recording").split(corpus, seed=seed)
         for fold in protocol.folds:
             assert {path[:-5] + "b.wav" for path in fold.test} == {path for path in fold.test if "b" in path}
 
@@ -115,7 +115,7 @@ def test_groups_joined_through_a_third_clip_stay_together() -> None:
     clips = [clip(f"{s}{i}.wav", AESDD_EMOTIONS[i], "1", f"{s}") for s in range(8) for i in range(5)]
     clips.append(clip("copy.wav", "anger", "1", "1", sound="sound of 00.wav"))
     corpus = table(*clips)
-    for fold in apply_protocol(corpus, "sentence", folds=4).folds:
+    for fold in protocol_named("sentence", folds=4).split(corpus).folds:
         sentences = {path[0] for path in fold.test}
         assert ("0" in sentences) == ("1" in sentences) == ("c" in sentences)
 
@@ -132,7 +132,7 @@ def test_no_group_ever_crosses(rows: list[tuple[str, str, str, int]], name: str,
     clips = [clip(f"{i}.wav", emotion, who, what, "", f"{s}") for i, (emotion, who, what, s) in enumerate(rows)]
     corpus = table(*clips)
     try:
-        protocol = apply_protocol(corpus, name, folds, seed=seed)
+        protocol = protocol_named(name, folds).split(corpus, seed=seed)
     except ProtocolError:
         return  # too few groups, or, by speaker, one sound under two speakers
     assert_each_clip_is_tested_once_a_repeat(corpus, protocol)
@@ -145,7 +145,7 @@ def test_no_group_ever_crosses(rows: list[tuple[str, str, str, int]], name: str,
 
 def test_speaker_leaves_each_one_out_in_natural_order() -> None:
     corpus = table(*(clip(f"{s}{e}.wav", e, s, "01") for s in ("10", "2", "ann", "1") for e in AESDD_EMOTIONS))
-    protocol = apply_protocol(corpus, "speaker")
+    protocol = protocol_named("speaker").split(corpus)
     assert [fold.name for fold in protocol.folds] == ["speaker 1", "speaker 2", "speaker 10", "speaker ann"]
     assert_each_clip_is_tested_once_a_repeat(corpus, protocol)
     assert not crossing(corpus, protocol, "speaker")
@@ -153,12 +153,12 @@ def test_speaker_leaves_each_one_out_in_natural_order() -> None:
 
 def test_serab_trains_on_2_3_6_validates_on_4_and_tests_on_1_5() -> None:
     corpus = like_aesdd()
-    (fold,) = apply_protocol(corpus, "serab").folds
+    (fold,) = protocol_named("serab").split(corpus).folds
     who = {clip.path: clip.speaker for clip in corpus.clips}
     sides = [{who[path] for path in side} for side in (fold.train, fold.validation, fold.test)]
     assert sides == [{"2", "3", "6"}, {"4"}, {"1", "5"}]
     assert len(fold.train) + len(fold.validation) + len(fold.test) == len(corpus.clips)
-    assert not crossing(corpus, apply_protocol(corpus, "serab"), "speaker")
+    assert not crossing(corpus, protocol_named("serab").split(corpus), "speaker")
 
 
 # --- what is refused ---
@@ -184,7 +184,7 @@ def test_one_sound_under_two_speakers_is_leakage_by_speaker() -> None:
     clips = [clip(f"{s}{e}.wav", e, s, "01") for s in "123" for e in AESDD_EMOTIONS]
     corpus = table(*clips, clip("thief.wav", "anger", "3", "02", sound="sound of 1anger.wav"))
     with pytest.raises(LeakageError, match=r"one recording is on both sides") as caught:
-        apply_protocol(corpus, "speaker")
+        protocol_named("speaker").split(corpus)
     assert "1anger.wav" in str(caught.value)
     assert "thief.wav" in str(caught.value)
 
@@ -202,7 +202,7 @@ def test_one_sound_under_two_speakers_is_leakage_by_speaker() -> None:
 )
 def test_what_cannot_be_is_refused(name: str, folds: int, repeats: int, words: str) -> None:
     with pytest.raises(ProtocolError, match=words):
-        apply_protocol(like_aesdd(), name, folds, repeats)
+        protocol_named(name, folds, repeats).split(like_aesdd())
 
 
 @pytest.mark.parametrize(
@@ -211,14 +211,14 @@ def test_what_cannot_be_is_refused(name: str, folds: int, repeats: int, words: s
 def test_protocols_say_which_clips_lack_what_they_need(name: str, missing: str) -> None:
     corpus = table(*(clip(f"{i}{e}.wav", e) for i in range(5) for e in AESDD_EMOTIONS))
     with pytest.raises(ProtocolError, match=f"needs every clip's {missing}, unknown for 0anger.wav, .* and 20 more"):
-        apply_protocol(corpus, name)
-    apply_protocol(corpus, "recording")
+        protocol_named(name).split(corpus)
+    protocol_named("recording").split(corpus)
 
 
 def test_serab_is_only_for_aesdds_speakers() -> None:
     corpus = table(*(clip(f"{s}.wav", "anger", s, "01") for s in "123457"))
     with pytest.raises(ProtocolError, match="exactly the speakers 1, 2, 3, 4, 5, 6"):
-        apply_protocol(corpus, "serab")
+        protocol_named("serab").split(corpus)
 
 
 def test_one_speaker_cannot_be_left_out() -> None:
@@ -250,7 +250,7 @@ def test_emobox_lists_are_matched_by_stem_and_the_absent_named(tmp_path: Path) -
     write_emobox(lists, "emobox_aesdd_valid_fold_10.jsonl", "a02 (1)")
     write_emobox(lists, "emobox_aesdd_test_fold_10.jsonl", "a01 (1)")
     (lists / "README.md").write_text("not a list")
-    protocol = apply_protocol(SMALL, f"file:{lists}")
+    protocol = protocol_named(f"file:{lists}").split(SMALL)
     a01, a02, f01 = (clip.path for clip in SMALL.clips)
     assert protocol.folds == (
         Fold(0, 0, "fold 2", (a01, a02), (f01,)),
@@ -266,7 +266,7 @@ def test_a_csv_of_folds(tmp_path: Path) -> None:
         "\ufefffold,file,split\n1,C:\\data\\a01 (1).wav,Train\n1,f01 (1).wav,test\n1,a02 (1),val\n1,gone.wav,train\n",
         encoding="utf-8",
     )
-    protocol = apply_protocol(SMALL, f"file:{splits}")
+    protocol = protocol_named(f"file:{splits}").split(SMALL)
     a01, a02, f01 = (clip.path for clip in SMALL.clips)
     assert protocol.folds == (Fold(0, 0, "fold 1", (a01,), (f01,), (a02,)),)
     assert protocol.absent == ("gone.wav",)
@@ -292,27 +292,27 @@ def test_a_csv_of_folds(tmp_path: Path) -> None:
 def test_bad_fold_files_are_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ProtocolError, match=words):
-        apply_protocol(SMALL, f"file:{tmp_path / name if name.endswith('.csv') else tmp_path}")
+        protocol_named(f"file:{tmp_path / name if name.endswith('.csv') else tmp_path}").split(SMALL)
 
 
 def test_a_file_on_both_sides_of_a_list_is_leakage(tmp_path: Path) -> None:
     write_emobox(tmp_path, "x_train_fold_1.jsonl", "a01 (1)", "a02 (1)")
     write_emobox(tmp_path, "x_test_fold_1.jsonl", "a01 (1)", "f01 (1)")
     with pytest.raises(LeakageError, match=r"anger/a01 \(1\).flac in train and anger/a01 \(1\).flac in test"):
-        apply_protocol(SMALL, f"file:{tmp_path}")
+        protocol_named(f"file:{tmp_path}").split(SMALL)
 
 
 def test_clips_that_share_a_stem_cannot_be_matched(tmp_path: Path) -> None:
     write_emobox(tmp_path, "x_train_fold_1.jsonl", "a")
     corpus = table(clip("anger/a.wav", "anger"), clip("fear/a.wav", "fear"))
     with pytest.raises(ProtocolError, match=r"anger/a.wav, fear/a.wav share theirs"):
-        apply_protocol(corpus, f"file:{tmp_path}")
+        protocol_named(f"file:{tmp_path}").split(corpus)
 
 
 @pytest.mark.real
 def test_emoboxs_own_lists_on_the_real_aesdd(aesdd: Path, protocols: Path) -> None:
     corpus = open_corpus(aesdd)
-    protocol = apply_protocol(corpus, f"file:{protocols}")
+    protocol = protocol_named(f"file:{protocols}").split(corpus)
     (fold,) = protocol.folds
     assert (len(fold.train), len(fold.test), fold.validation) == (454, 149, ())
     assert [Path(name).stem for name in protocol.absent] == ["a20 (5)"]
@@ -327,8 +327,8 @@ def test_emoboxs_own_lists_on_the_real_aesdd(aesdd: Path, protocols: Path) -> No
 def test_every_protocol_works_on_the_real_aesdd(
     aesdd: Path, name: str, folds: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    corpus = open_corpus(aesdd, tmp_path_factory.getbasetemp() / "aesdd-sounds")
-    protocol = apply_protocol(corpus, name)
+    corpus = open_corpus(aesdd, cache_dir=tmp_path_factory.getbasetemp() / "aesdd-sounds")
+    protocol = protocol_named(name).split(corpus)
     assert len(protocol.folds) == folds
     assert not any(crossing(corpus, protocol, what) for what in protocol.must_not_cross)
     if name != "serab":

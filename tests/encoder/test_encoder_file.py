@@ -33,7 +33,7 @@ LABELS = ("anger", "fear", "sadness", "neutral")
 
 def clip(digest: str) -> Clip:
     sound = Sound(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.1, digest)
-    return Clip("a.wav", "anger", sound)
+    return Clip("a.wav", "anger", sound=sound)
 
 
 SEEN = [clip(f"{number:064x}") for number in (7 << 200, 3 << 200, (1 << 256) - 1, 7 << 200)]

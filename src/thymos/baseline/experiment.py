@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from thymos.baseline.functionals import check_opensmile, make_functionals, opensmile_version, read_functionals
 from thymos.baseline.linear_svm import fit_svms
 from thymos.baseline.recipe import FunctionalsRecipe, Scaler
-from thymos.corpora.folds import Protocol
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
 from thymos.evaluation.recording_folds import RecordingTask, recording_parts, recording_result
@@ -72,9 +72,9 @@ def prepare(
 
 
 def tasks(
-    corpus: Corpus, recipe: FunctionalsRecipe, protocol: Protocol, files: list[Path], seed: int
+    corpus: Corpus, recipe: FunctionalsRecipe, split: Split, files: list[Path], seed: int
 ) -> list[FunctionalsTask]:
-    """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
+    """Turn the folds of ``split`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
 
     Raises:
         ProtocolError: the training part of a fold or of an inner split lacks an emotion of the corpus, or a training
@@ -83,7 +83,7 @@ def tasks(
     inner = recipe.model.inner_folds
     return [
         FunctionalsTask(**parts, recipe=recipe, files=tuple(files))
-        for parts in recording_parts(corpus, protocol, inner, seed)
+        for parts in recording_parts(corpus, split, inner, seed)
     ]
 
 

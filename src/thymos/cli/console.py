@@ -62,14 +62,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_cache_dir() -> Path:
-    """Return where measurements and pictures are kept: ``THYMOS_CACHE``, or the user's cache folder."""
-    given = os.environ.get("THYMOS_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thymos"
-
-
 def open_corpus_with_progress(spec: str, cache_dir: Path | None, quiet: bool) -> "Corpus":
     """Open the corpus at ``spec``, showing how far it is.
 
@@ -82,7 +74,7 @@ def open_corpus_with_progress(spec: str, cache_dir: Path | None, quiet: bool) ->
         task = bars.add_task("Reading the corpus", total=None)
         return open_corpus(
             spec,
-            cache_dir or default_cache_dir(),
+            cache_dir=cache_dir,
             started=lambda total: bars.update(task, total=total),
             advance=lambda: bars.advance(task),
         )

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress, progress
+from thymos.cache import default_cache_dir
+from thymos.cli.console import console, cores, notes, open_corpus_with_progress, progress
 from thymos.cli.options import (
     CacheOption,
     ChangesOption,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress, progress
+from thymos.cache import default_cache_dir
+from thymos.cli.console import console, cores, notes, open_corpus_with_progress, progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
 from thymos.errors import RecipeError, RunError

@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from thymos.cli.console import console, cores, default_cache_dir, notes, open_corpus_with_progress
+from thymos.cache import default_cache_dir
+from thymos.cli.console import console, cores, notes, open_corpus_with_progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import CacheOption, QuietOption
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, cores, default_cache_dir, open_corpus_with_progress, progress
+from thymos.cache import default_cache_dir
+from thymos.cli.console import console, cores, open_corpus_with_progress, progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import (
     CacheOption,

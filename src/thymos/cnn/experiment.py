@@ -11,7 +11,8 @@ from thymos.cnn.fit import Epoch, check_buildable, fit, predict_probabilities
 from thymos.cnn.normalise import speakers_of
 from thymos.cnn.parts import plain_part, training_part
 from thymos.cnn.spectrograms import Pictures, make_pictures, open_pictures
-from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.corpora.folds import Fold, check_all_emotions
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
 from thymos.evaluation.run import FoldResult
@@ -170,9 +171,9 @@ def prepare(
     return make_pictures(corpus, recipe.sound, recipe.features, cache_dir, advance, threads, copies)
 
 
-def tasks(corpus: Corpus, recipe: Recipe, protocol: Protocol, pictures: Pictures, seed: int) -> list[FoldTask]:
-    """Return a task for each fold of ``protocol``; see ``fold_tasks``."""
-    return fold_tasks(corpus, recipe, protocol.folds, pictures, seed)
+def tasks(corpus: Corpus, recipe: Recipe, split: Split, pictures: Pictures, seed: int) -> list[FoldTask]:
+    """Return a task for each fold of ``split``; see ``fold_tasks``."""
+    return fold_tasks(corpus, recipe, split.folds, pictures, seed)
 
 
 def epochs(recipe: Recipe) -> int:

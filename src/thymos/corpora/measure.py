@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,12 +51,14 @@ def measure_entries(
         finally:
             advance()
         measured[stamp] = asdict(sound)
-        return Clip(entry.path, entry.emotion, sound, entry.speaker, entry.sentence, entry.take, entry.corpus)
+        return Clip(**vars(entry), sound=sound)
 
     with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(measure, entries))
     if cache_file is not None and measured.keys() != known.keys():
-        write_json(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
+        # A cache that cannot be written, on a read-only home folder say, costs time alone.
+        with suppress(OSError):
+            write_json(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
     clips = [result for result in results if isinstance(result, Clip)]
     return clips, [result for result in results if isinstance(result, Exclusion)]
 

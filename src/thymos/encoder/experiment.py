@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.cnn.fit import Epoch
-from thymos.corpora.folds import Protocol
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus, clip_names
 from thymos.encoder.descriptions import decide, describe_recordings, layout, voice_network
 from thymos.encoder.encoder_file import WEIGHTS, encoder_folder, read_encoder, resolved
@@ -97,8 +97,8 @@ def prepare(
     return Material(recordings, describe_recordings(recordings, recipe, pretrained, cache_dir, advance, seed))
 
 
-def tasks(corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, material: Material, seed: int) -> list[WholeTask]:
-    """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
+def tasks(corpus: Corpus, recipe: WholeRecipe, split: Split, material: Material, seed: int) -> list[WholeTask]:
+    """Turn the folds of ``split`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
 
     Raises:
         ProtocolError: the training part of a fold, or of an inner split of it, lacks an emotion of the corpus, or it
@@ -111,7 +111,7 @@ def tasks(corpus: Corpus, recipe: WholeRecipe, protocol: Protocol, material: Mat
             recordings_folder=material.recordings.folder,
             descriptions_file=material.descriptions_file,
         )
-        for parts in recording_parts(corpus, protocol, recipe.calibration_splits, seed, recipe.learns)
+        for parts in recording_parts(corpus, split, recipe.calibration_splits, seed, recipe.learns)
     ]
 
 

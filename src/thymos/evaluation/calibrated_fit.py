@@ -14,15 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thymos.corpora.folds import Protocol
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import INNER_FOLDS, LeaveOneSpeakerOut, RecordingFolds, Split
 from thymos.corpora.table import Corpus
 from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
 from thymos.encoder.level_spectrograms import Recordings
 from thymos.encoder.voice_network import VoiceNetwork
 from thymos.errors import ProtocolError
-from thymos.evaluation.inner import INNER_FOLDS
 from thymos.runtime.out_of_distribution import Familiarity, fit_gaussian
 from thymos.scoring.calibration import apply_temperature, fit_temperature
 from thymos.scoring.conformal import Conformal, fit_conformal
@@ -124,7 +122,7 @@ def fit_familiarity(
     return Familiarity(fit_gaussian(final, DIRECTIONS), float(distances[rank - 1]))
 
 
-def held_out_parts(corpus: Corpus, most: int, seed: int) -> Protocol:
+def held_out_parts(corpus: Corpus, most: int, seed: int) -> Split:
     """Divide a whole corpus for calibration, into at most ``most`` splits.
 
     Speakers are held out where there are enough of them, since those that a model meets in use are new to it; else
@@ -135,14 +133,14 @@ def held_out_parts(corpus: Corpus, most: int, seed: int) -> Protocol:
     """
     speakers = {clip.speaker for clip in corpus.clips}
     by_speaker = len(speakers) >= LEAST_SPEAKERS and "" not in speakers
-    protocol = apply_protocol(corpus, "speaker" if by_speaker else "recording", INNER_FOLDS, 1, seed)
-    protocol = replace(protocol, folds=protocol.folds[:most])
+    split = (LeaveOneSpeakerOut() if by_speaker else RecordingFolds(INNER_FOLDS)).split(corpus, seed)
+    split = replace(split, folds=split.folds[:most])
     emotion = {clip.path: clip.emotion for clip in corpus.clips}
-    for fold in protocol.folds:
+    for fold in split.folds:
         lacking = set(corpus.emotions) - {emotion[path] for path in fold.train}
         if lacking:
             raise ProtocolError(f"calibration leaves no recording of {', '.join(sorted(lacking))} to train on")
-    held_out = sum(len(fold.test) for fold in protocol.folds)
+    held_out = sum(len(fold.test) for fold in split.folds)
     if held_out < LEAST_HELD_OUT:
         raise ProtocolError(f"{held_out} held-out recordings are too few to calibrate on; {LEAST_HELD_OUT} are needed")
-    return protocol
+    return split

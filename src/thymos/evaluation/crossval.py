@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from thymos.corpora.folds import Fold, Protocol
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report, in_workers
 from thymos.evaluation.methods import method_for
@@ -15,7 +16,7 @@ from thymos.recipes import EvaluableRecipe
 def cross_validate(
     corpus: Corpus,
     recipe: EvaluableRecipe,
-    protocol: Protocol,
+    split: Split,
     material: Any,
     run: RunFolder,
     seed: int,
@@ -24,12 +25,12 @@ def cross_validate(
     on_report: Report = lambda message: None,
     on_fold: Callable[[Fold], None] = lambda fold: None,
 ) -> list[FoldResult]:
-    """Fit and score every fold of ``protocol`` that ``run`` has no result of, and return all results in order.
+    """Fit and score every fold of ``split`` that ``run`` has no result of, and return all results in order.
 
     Args:
         corpus: whose clips the folds name.
         recipe: what is fitted.
-        protocol: its folds have passed the leakage guard.
+        split: its folds have passed the leakage guard.
         material: what the recipe's method prepared of ``corpus``.
         run: where finished folds are kept.
         seed: each fold's own is drawn from it and the fold's number.
@@ -43,14 +44,14 @@ def cross_validate(
         RecipeError: no method evaluates recipes of this kind.
     """
     method = method_for(recipe)
-    for fold in protocol.folds:
+    for fold in split.folds:
         if run.is_finished(fold):
             on_fold(fold)
-    missing = replace(protocol, folds=tuple(fold for fold in protocol.folds if not run.is_finished(fold)))
+    missing = replace(split, folds=tuple(fold for fold in split.folds if not run.is_finished(fold)))
     tasks = method.tasks(corpus, recipe, missing, material, seed)
     if tasks:
         for task, (facts, frame) in in_workers(method.run, tasks, min(workers, len(tasks)), threads, on_report):
             run.save(task.fold, facts, frame)
             on_fold(task.fold)
     # Read back, so that a run that was cut short and one that was not are made of the same digits.
-    return [run.load(fold) for fold in protocol.folds]
+    return [run.load(fold) for fold in split.folds]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from thymos.corpora.folds import Fold, Protocol
-from thymos.corpora.protocols import apply_protocol, shuffle_labels
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Clip, Corpus
 from thymos.engine.workers import Report
 from thymos.errors import CorpusError, ProtocolError
@@ -89,25 +89,25 @@ def evaluate(
     corpus = usable_for(corpus, plan.recipe)
     if plan.shuffled_labels:
         corpus = shuffle_labels(corpus, plan.seed)
-    protocol = apply_protocol(corpus, plan.protocol, plan.folds, plan.repeats, plan.seed)
+    split = protocol_named(plan.protocol, plan.folds, plan.repeats).split(corpus, plan.seed)
     if plan.only_fold is not None:
-        if not 0 <= plan.only_fold < len(protocol.folds):
-            raise ProtocolError(f"there is no fold {plan.only_fold}: they are 0 to {len(protocol.folds) - 1}")
-        protocol = replace(protocol, folds=(protocol.folds[plan.only_fold],))
+        if not 0 <= plan.only_fold < len(split.folds):
+            raise ProtocolError(f"there is no fold {plan.only_fold}: they are 0 to {len(split.folds) - 1}")
+        split = replace(split, folds=(split.folds[plan.only_fold],))
     method.check(corpus, plan.recipe)
     run = RunFolder(out)
-    run.claim(_identity(corpus, plan, protocol))
-    resumed = sum(map(run.is_finished, protocol.folds))
-    if resumed == len(protocol.folds) and (before := run.results()) is not None:
+    run.claim(_identity(corpus, plan, split))
+    resumed = sum(map(run.is_finished, split.folds))
+    if resumed == len(split.folds) and (before := run.results()) is not None:
         return before
     watcher.on_pictures(method.steps(corpus, plan.recipe))
     material = method.prepare(corpus, plan.recipe, cache_dir, watcher.on_picture, workers * plan.threads, plan.seed)
     features_wall_s = time.perf_counter() - started
-    watcher.on_folds(len(protocol.folds), method.epochs(plan.recipe))
+    watcher.on_folds(len(split.folds), method.epochs(plan.recipe))
     fold_results = cross_validate(
         corpus,
         plan.recipe,
-        protocol,
+        split,
         material,
         run,
         plan.seed,
@@ -126,7 +126,7 @@ def evaluate(
         "features_wall_s": round(features_wall_s, 3),
         **_beside_the_recipe(plan),
     }
-    results = make_results(corpus, plan.recipe, protocol, fold_results, plan.seed, facts)
+    results = make_results(corpus, plan.recipe, split, fold_results, plan.seed, facts)
     write_predictions(out / "predictions.csv", pd.concat([frame for _, frame in fold_results]))
     write_json(out / "results.json", results)
     return results
@@ -151,9 +151,9 @@ def usable_for(corpus: Corpus, recipe: EvaluableRecipe) -> Corpus:
     return usable
 
 
-def _identity(corpus: Corpus, plan: EvaluationPlan, protocol: Protocol) -> dict[str, Any]:
+def _identity(corpus: Corpus, plan: EvaluationPlan, split: Split) -> dict[str, Any]:
     """What a run folder belongs to: everything that decides its numbers."""
-    divided = [asdict(fold) for fold in protocol.folds]
+    divided = [asdict(fold) for fold in split.folds]
     return {
         "format": 1,
         "recipe": plan.recipe.model_dump(mode="json"),

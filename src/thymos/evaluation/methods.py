@@ -7,7 +7,7 @@ from typing import Any
 
 from thymos.baseline import experiment as functional_folds
 from thymos.cnn import experiment as picture_folds
-from thymos.corpora.folds import Protocol
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.encoder import experiment as whole_folds
 from thymos.engine.workers import Report
@@ -36,9 +36,9 @@ class Method:
     prepare: Callable[[Corpus, Any, Path, Callable[[], None], int, int], Any]
     """``(corpus, recipe, cache_dir, advance, threads, seed)``: the material that all folds share. Sees test parts too,
     so nothing in it may be fitted."""
-    tasks: Callable[[Corpus, Any, Protocol, Any, int], list[Any]]
-    """``(corpus, recipe, protocol, material, seed)``: one task for each fold of ``protocol``, in order: picklable, with
-    an attribute ``fold``. The protocol comes whole, since inner splits divide by its rule."""
+    tasks: Callable[[Corpus, Any, Split, Any, int], list[Any]]
+    """``(corpus, recipe, split, material, seed)``: one task for each fold of ``split``, in order: picklable, with
+    an attribute ``fold``. The split comes whole, since inner splits divide by its protocol's rule."""
     run: Callable[[Any, Report], FoldResult]
     """``(task, report)``: a function at the top level of a module, since worker processes import it. It gives
     ``report`` a message ``(fold name, Epoch)`` after each epoch, and returns the fold's facts and predictions."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.corpora.folds import Fold, check_all_emotions
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
-from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.run import FoldResult
 from thymos.scoring.predictions import predictions_frame
 
@@ -37,13 +37,13 @@ class RecordingTask:
 
 
 def recording_parts(
-    corpus: Corpus, protocol: Protocol, inner: int, seed: int, learns: bool = True
+    corpus: Corpus, split: Split, inner: int, seed: int, learns: bool = True
 ) -> Iterator[dict[str, Any]]:
-    """Yield for each fold of ``protocol`` the fields of its ``RecordingTask``.
+    """Yield for each fold of ``split`` the fields of its ``RecordingTask``.
 
     Args:
         corpus: whose clips the folds name.
-        protocol: which divides inner splits too, by its rule.
+        split: whose protocol divides inner splits too, by its rule.
         inner: splits of each training part.
         seed: each fold's own is drawn from it and the fold's number.
         learns: whether anything is fitted, so that every emotion must be there to learn.
@@ -59,10 +59,10 @@ def recording_parts(
     def rows(paths: Sequence[str]) -> Rows:
         return tuple(sorted(place[path] for path in paths))
 
-    for fold in protocol.folds:
-        splits = inner_splits(corpus, protocol, fold, inner, seed) if inner else []
+    for fold in split.folds:
+        inner_folds = split.protocol.inner(corpus, fold, inner, seed) if inner else ()
         if learns:
-            for part in (fold, *splits):
+            for part in (fold, *inner_folds):
                 check_all_emotions(corpus, part)
         tested = [corpus.clips[i] for i in rows(fold.test)]
         yield {
@@ -74,7 +74,7 @@ def recording_parts(
             "test_clips": tuple(clip.path for clip in tested),
             "test_speakers": tuple(clip.speaker for clip in tested),
             "test_durations_s": tuple(clip.sound.duration_s for clip in tested),
-            "inner": tuple((rows(split.train), rows(split.test)) for split in splits),
+            "inner": tuple((rows(part.train), rows(part.test)) for part in inner_folds),
             "seed": int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0]),
         }
 

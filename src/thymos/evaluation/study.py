@@ -194,7 +194,7 @@ class _Running:
         if not row.inner or any(cell.key in self.failures for cell in row.needed()):
             return row
         outer = []
-        for fold, candidates in zip(row.protocol.folds, row.inner, strict=True):
+        for fold, candidates in zip(row.split.folds, row.inner, strict=True):
             scores = [
                 recording_hits([self.store.load(cell) for cell in cells], row.corpus.emotions) for cells in candidates
             ]
@@ -252,7 +252,7 @@ class _Running:
             "chosen": list(chosen),
         }
         recipe = cells.row.recipe
-        results = make_results(cells.corpus, recipe, cells.protocol, fold_results, self.plan.seed, facts)
+        results = make_results(cells.corpus, recipe, cells.split, fold_results, self.plan.seed, facts)
         predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
         folder = self.out / "rows" / cells.row.slug
         write_predictions(folder / "predictions.csv", predictions)

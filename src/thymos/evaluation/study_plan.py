@@ -19,9 +19,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, PositiveInt, ValidationError
 
 from thymos.config import Settings
-from thymos.corpora.protocols import NAMES
+from thymos.corpora.protocols import INNER_FOLDS, NAMES
 from thymos.errors import RecipeError
-from thymos.evaluation.inner import INNER_FOLDS
 from thymos.recipes import Recipe, first_complaint, load_recipe, nearest, read_yaml, shipped_studies
 
 QUICK_FOLDS = 2

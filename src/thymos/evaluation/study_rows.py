@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from thymos.corpora.folds import Fold, Protocol
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import Split, protocol_named
 from thymos.corpora.table import Corpus
 from thymos.evaluation.evaluate import usable_for
-from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.study_cells import Cell
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.recipes import Recipe
@@ -21,7 +20,7 @@ class RowCells:
 
     row: PlannedRow
     corpus: Corpus
-    protocol: Protocol
+    split: Split
     outer: tuple[Cell, ...]
     """One a fold; empty for a row that chooses, until it has chosen."""
     inner: tuple[tuple[tuple[Cell, ...], ...], ...]
@@ -44,23 +43,26 @@ def row_cells(corpus: Corpus, row: PlannedRow, seed: int) -> RowCells:
         CorpusError: the recipe leaves out too much.
     """
     usable = usable_for(corpus, row.recipe)
-    protocol = apply_protocol(usable, row.protocol, row.folds, row.repeats, seed)
-    protocol = replace(protocol, folds=protocol.folds[: row.most_folds])
+    split = protocol_named(row.protocol, row.folds, row.repeats).split(usable, seed)
+    split = replace(split, folds=split.folds[: row.most_folds])
 
     def cell(recipe: Recipe, fold: Fold, watched: bool = False) -> Cell:
         return Cell(usable, recipe, fold, seed, THREADS, watched)
 
     if not row.candidates:
-        split = inner_splits(usable, protocol, protocol.folds[0], 1, seed)[0]
-        outer = tuple(cell(row.recipe, fold) for fold in protocol.folds)
-        return RowCells(row, usable, protocol, outer, (), cell(row.recipe, split, watched=True))
+        inner_fold = split.protocol.inner(usable, split.folds[0], 1, seed)[0]
+        outer = tuple(cell(row.recipe, fold) for fold in split.folds)
+        return RowCells(row, usable, split, outer, (), cell(row.recipe, inner_fold, watched=True))
     inner = []
-    for fold in protocol.folds:
-        splits = inner_splits(usable, protocol, fold, row.inner_folds, seed)
+    for fold in split.folds:
+        inner_folds = split.protocol.inner(usable, fold, row.inner_folds, seed)
         inner.append(
-            tuple(tuple(cell(recipe, split, watched=True) for split in splits) for _, recipe in row.candidates)
+            tuple(
+                tuple(cell(recipe, inner_fold, watched=True) for inner_fold in inner_folds)
+                for _, recipe in row.candidates
+            )
         )
-    return RowCells(row, usable, protocol, (), tuple(inner), None)
+    return RowCells(row, usable, split, (), tuple(inner), None)
 
 
 def names_of_chosen(cells: RowCells) -> tuple[str, ...]:

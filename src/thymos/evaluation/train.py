@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from thymos.cnn.fit import Epoch
-from thymos.corpora.folds import Protocol
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.encoder import experiment as whole_folds
 from thymos.encoder.attentive import EmotionNetwork
@@ -76,7 +76,7 @@ def make_recogniser(
         if recipe.calibration_splits:
             raise
     settings, pretrained = resolved(recipe)
-    protocol = held_out_parts(corpus, recipe.calibration_splits, seed) if recipe.calibration_splits else None
+    split = held_out_parts(corpus, recipe.calibration_splits, seed) if recipe.calibration_splits else None
     material = whole_folds.prepare(corpus, recipe, cache_dir, on_recording, threads, seed)
     recordings = material.recordings
     labels = corpus.emotions
@@ -98,9 +98,9 @@ def make_recogniser(
     about = _about(corpus, recipe, pretrained, seed)
     scored = settings.discriminant.scored_speeds if settings.discriminant else 1
     recogniser = Recogniser(network, settings.features, settings.model, labels, None, settings.speeds[:scored])
-    if protocol is None:
+    if split is None:
         return Made(recogniser, about)
-    return _calibrated(recogniser, about, fit, protocol, corpus, recordings, targets)
+    return _calibrated(recogniser, about, fit, split, corpus, recordings, targets)
 
 
 def _about(corpus: Corpus, recipe: WholeRecipe, pretrained: Pretrained | None, seed: int) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _calibrated(
     recogniser: Recogniser,
     about: dict[str, Any],
     fit: Callable[[list[int]], Network],
-    protocol: Protocol,
+    split: Split,
     corpus: Corpus,
     recordings: Recordings,
     targets: np.ndarray[tuple[int], np.dtype[np.int64]],
@@ -127,8 +127,8 @@ def _calibrated(
     known: list[Heard] = []
     others: list[Heard] = []
     rows: list[int] = []
-    for split in protocol.folds:
-        train, held_out = ([place[path] for path in paths] for paths in (split.train, split.test))
+    for fold in split.folds:
+        train, held_out = ([place[path] for path in paths] for paths in (fold.train, fold.test))
         network = fit(train)
         known.append(hear(network, recordings, train, features, speeds))
         others.append(hear(network, recordings, held_out, features, speeds))
@@ -143,9 +143,9 @@ def _calibrated(
     about["scores"] = [
         {
             "corpus": corpus.root.name,
-            "protocol": protocol.name,
+            "protocol": split.name,
             "of": "networks fitted like this one to the training parts of the calibration splits",
-            "splits": len(protocol.folds),
+            "splits": len(split.folds),
             "recordings": len(rows),
             **held_out_scores,
         }
