@@ -13,9 +13,8 @@ from thymos.audio import Samples
 from thymos.cli import app
 from thymos.cli.audit import print_audit
 from thymos.corpora import Clip, Corpus, Sound, open_corpus
-from thymos.corpora.audit import audit
 from thymos.corpora.findings import findings, printable
-from thymos.reports.audit_report import CLIP_COLUMNS, audit_page, clips_csv, counts_figure
+from thymos.reports.audit_report import CLIP_COLUMNS, audit, audit_page, clips_csv, counts_figure
 
 RATE_HZ = 16_000
 
@@ -160,20 +159,20 @@ def corpus(*clips: Clip) -> Corpus:
     return Corpus("csv", Path("somewhere"), clips)
 
 
-def test_takes_and_missing_cells_need_speaker_and_sentence() -> None:
+def test_takes_and_missing_need_speaker_and_sentence() -> None:
     grid = [clip(f"{s}{n}", speaker=s, sentence=n) for s in "123" for n in ("01", "02")]
     lacking = [c for c in grid if c.path != "202"]
     found = audit(corpus(*lacking, clip("again", speaker="1", sentence="01", take="b")))
-    assert [(m.emotion, m.speaker, m.sentence) for m in found.missing_cells] == [("anger", "2", "02")]
+    assert [(m.emotion, m.speaker, m.sentence) for m in found.missing] == [("anger", "2", "02")]
     (take,) = found.repeated_takes
     assert (take.speaker, take.sentence, len(take.clips)) == ("1", "01", 2)
 
     unknown = audit(corpus(clip("a"), clip("b")))
-    assert unknown.missing_cells == unknown.repeated_takes == ()
+    assert unknown.missing == unknown.repeated_takes == ()
 
 
 def test_sentences_of_their_own_are_not_missing_from_others() -> None:
-    assert audit(corpus(*(clip(s, speaker=s, sentence=s) for s in "12345"))).missing_cells == ()
+    assert audit(corpus(*(clip(s, speaker=s, sentence=s) for s in "12345"))).missing == ()
 
 
 def test_clips_cut_to_one_length_have_no_outliers() -> None:
@@ -238,7 +237,7 @@ def test_aesdd(aesdd: Path) -> None:
     assert found.longest[0].path == "sadness/s19 (6).flac"
     assert len(found.repeated_takes) == 8
     assert {take.speaker for take in found.repeated_takes} == {"5"}
-    assert [(cell.emotion, cell.speaker, cell.sentence) for cell in found.missing_cells] == [
+    assert [(cell.emotion, cell.speaker, cell.sentence) for cell in found.missing] == [
         ("anger", "5", "20"),
         ("disgust", "5", "18"),
         ("fear", "4", "02"),

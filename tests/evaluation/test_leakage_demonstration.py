@@ -14,7 +14,6 @@ import pytest
 from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
 from thymos.cnn.spectrograms import Pictures, make_pictures
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import protocol_named, shuffle_labels
 from thymos.engine.workers import torch_threads
 from thymos.errors import LeakageError

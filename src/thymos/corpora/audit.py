@@ -94,7 +94,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class MissingCell:
+class MissingRecording:
     """A sentence that a speaker lacks in an emotion in which most of the other speakers have it."""
 
     emotion: str
@@ -102,7 +102,7 @@ class MissingCell:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """What a corpus holds and what is odd about it. Lists of clips are ranked, the oddest first."""
 
@@ -132,9 +132,12 @@ class Audit:
     """With a peak below the fence, or digital silence, by peak."""
     duplicates: tuple[Duplicate, ...]
     repeated_takes: tuple[RepeatedTake, ...]
-    missing_cells: tuple[MissingCell, ...]
+    missing: tuple[MissingRecording, ...]
     near_empty: tuple[str, ...]
     """Emotions with too few clips to learn or to score."""
+
+    def __repr__(self) -> str:
+        return f"<Audit of {self.corpus!r}: {len(self.problems)} odd clips, {len(self.unusable)} unusable files>"
 
     @property
     def unusable(self) -> tuple[Exclusion, ...]:
@@ -181,7 +184,7 @@ class Audit:
         return dict(found)
 
 
-def audit(corpus: Corpus) -> Audit:
+def audit_corpus(corpus: Corpus) -> Audit:
     """Return what ``corpus``, which has at least one clip, holds and what is odd about it."""
     clips = corpus.clips
     counts = Counter((clip.emotion, clip.speaker) for clip in clips)
@@ -209,7 +212,7 @@ def audit(corpus: Corpus) -> Audit:
         quiet=_ranked(clips, peak_db, lambda clip: _is_quiet(clip, fences), up=True),
         duplicates=_duplicates(clips),
         repeated_takes=_repeated_takes(clips),
-        missing_cells=_missing_cells(clips),
+        missing=_missing(clips),
         near_empty=_near_empty(corpus),
     )
 
@@ -306,10 +309,10 @@ def _repeated_takes(clips: Sequence[Clip]) -> tuple[RepeatedTake, ...]:
     for clip in clips:
         if clip.speaker and clip.sentence:
             groups[clip.emotion, clip.speaker, clip.sentence].append(clip)
-    return tuple(RepeatedTake(*cell, tuple(group)) for cell, group in groups.items() if len(group) > 1)
+    return tuple(RepeatedTake(*take, tuple(group)) for take, group in groups.items() if len(group) > 1)
 
 
-def _missing_cells(clips: Sequence[Clip]) -> tuple[MissingCell, ...]:
+def _missing(clips: Sequence[Clip]) -> tuple[MissingRecording, ...]:
     """Return what most speakers have and a speaker lacks.
 
     Most, not all and not any: two speakers may lack the same sentence, and in a corpus where each speaker
@@ -320,13 +323,13 @@ def _missing_cells(clips: Sequence[Clip]) -> tuple[MissingCell, ...]:
     for clip in clips:
         if clip.speaker and clip.sentence:
             having[clip.emotion, clip.sentence].add(clip.speaker)
-    missing = [
-        MissingCell(emotion, speaker, sentence)
+    lacking = [
+        MissingRecording(emotion, speaker, sentence)
         for (emotion, sentence), have in having.items()
         if 2 * len(have) > len(speakers)
         for speaker in speakers - have
     ]
-    return tuple(sorted(missing, key=lambda m: (m.emotion, natural_key(m.speaker), natural_key(m.sentence))))
+    return tuple(sorted(lacking, key=lambda m: (m.emotion, natural_key(m.speaker), natural_key(m.sentence))))
 
 
 def _near_empty(corpus: Corpus) -> tuple[str, ...]:
