@@ -49,15 +49,15 @@ def test_only_png_is_written(tmp_path: Path) -> None:
         draw_sound(tmp_path / "a.wav", tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("rate_hz", [1_000, 8_000, 96_000])
-@pytest.mark.parametrize("samples", [1, 500, 20_000])
+@pytest.mark.parametrize(
+    ("rate_hz", "samples"), [(1_000, 20_000), (8_000, 1), (8_000, 500), (96_000, 1), (96_000, 20_000)]
+)
 def test_any_rate_and_length_is_drawn(rate_hz: int, samples: int) -> None:
-    figure = sound_figure(Waveform(noise(samples), rate_hz), "any")
-    figure.canvas.draw()
+    sound_figure(Waveform(noise(samples), rate_hz), "any").draw_without_rendering()
 
 
 def test_silence_is_drawn() -> None:
-    sound_figure(Waveform(np.zeros(4_000, np.float32), 8_000), "silence").canvas.draw()
+    sound_figure(Waveform(np.zeros(4_000, np.float32), 8_000), "silence").draw_without_rendering()
 
 
 def test_short_sound_shows_what_the_front_end_gives() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from thymos.corpora import open_corpus
 from thymos.errors import CorpusError
-from thymos.labels import EMOTIONS, to_emotion
+from thymos.labels import EMOTIONS, natural_key, to_emotion
 
 WriteSound = Callable[..., Path]
 
@@ -207,6 +207,22 @@ def test_progress_and_cache(tmp_path: Path, write_sound: WriteSound) -> None:
     assert totals == [2, 2]
     assert len(steps) == 4
     assert len(list((tmp_path / "cache" / "sounds").iterdir())) == 1
+
+
+def test_measurements_are_kept_in_the_users_cache_unless_told_otherwise(
+    tmp_path: Path, write_sound: WriteSound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THYMOS_CACHE", str(tmp_path / "mine"))
+    write_sound(tmp_path / "corpus" / "anger" / "a.wav")
+    opened = open_corpus(tmp_path / "corpus")
+    assert len(list((tmp_path / "mine" / "sounds").iterdir())) == 1
+    (tmp_path / "file").touch()
+    assert open_corpus(tmp_path / "corpus", cache_dir=tmp_path / "file") == opened
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = ["s10", "10", "", "s2", "2", "ann", "s2b", "01"]
+    assert sorted(names, key=natural_key) == ["", "01", "2", "10", "ann", "s2", "s2b", "s10"]
 
 
 def test_words_for_emotions() -> None:

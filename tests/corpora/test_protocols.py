@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thymos.corpora import Clip, Corpus, Fold, Protocol, Sound, Split, TakeFolds, open_corpus
+from thymos.corpora import Clip, Corpus, Fold, Measurements, Protocol, Split, TakeFolds, open_corpus
 from thymos.corpora.folds import GROUPS
 from thymos.corpora.protocols import NAMES, protocol_named, shuffle_labels
 from thymos.errors import LeakageError, ProtocolError
@@ -20,7 +20,7 @@ from thymos.labels import AESDD_EMOTIONS
 
 def clip(path: str, emotion: str, speaker: str = "", sentence: str = "", take: str = "", sound: str = "") -> Clip:
     """A row of a table; without ``sound`` its audio is like no other's."""
-    measured = Sound(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.0, sound or f"sound of {path}")
+    measured = Measurements(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.0, sound or f"sound of {path}")
     return Clip(path, emotion, speaker, sentence, take, sound=measured)
 
 

@@ -14,4 +14,4 @@ from thymos.corpora.protocols import protocol_named as protocol_named
 from thymos.corpora.table import Clip as Clip
 from thymos.corpora.table import Corpus as Corpus
 from thymos.corpora.table import Exclusion as Exclusion
-from thymos.corpora.table import Sound as Sound
+from thymos.corpora.table import Measurements as Measurements

@@ -137,7 +137,9 @@ class Audit:
     """Emotions with too few clips to learn or to score."""
 
     def __repr__(self) -> str:
-        return f"<Audit of {self.corpus!r}: {len(self.problems)} odd clips, {len(self.unusable)} unusable files>"
+        return (
+            f"<Audit of {self.corpus!r}: clips with problems {len(self.problems)}, unusable files {len(self.unusable)}>"
+        )
 
     @property
     def unusable(self) -> tuple[Exclusion, ...]:

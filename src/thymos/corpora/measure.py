@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from thymos.audio.decode import AudioInfo, Samples, Waveform, read_waveform_and_info
-from thymos.corpora.table import Clip, ClipEntry, Exclusion, Sound
+from thymos.corpora.table import Clip, ClipEntry, Exclusion, Measurements
 from thymos.errors import AudioError
 from thymos.files import write_json
 
@@ -63,7 +63,7 @@ def measure_entries(
     return clips, [result for result in results if isinstance(result, Exclusion)]
 
 
-def measure_sound(path: Path) -> Sound:
+def measure_sound(path: Path) -> Measurements:
     """Decode the file at ``path`` and measure it.
 
     Raises:
@@ -73,11 +73,11 @@ def measure_sound(path: Path) -> Sound:
     return _measure(waveform, info)
 
 
-def _measure(waveform: Waveform, info: AudioInfo) -> Sound:
+def _measure(waveform: Waveform, info: AudioInfo) -> Measurements:
     samples = waveform.samples
     digest = hashlib.sha256(f"{waveform.rate_hz}:".encode())
     digest.update(np.ascontiguousarray(samples).data)
-    return Sound(
+    return Measurements(
         rate_hz=waveform.rate_hz,
         channels=info.channels,
         frames=len(samples),
@@ -124,7 +124,7 @@ def _stamp(path: Path) -> str:
     return f"{path}|{status.st_size}|{status.st_mtime_ns}"
 
 
-def _read_cache(cache_file: Path | None) -> dict[str, Sound]:
+def _read_cache(cache_file: Path | None) -> dict[str, Measurements]:
     """Return earlier measurements by stamp; a cache that is missing or damaged is an empty one."""
     if cache_file is None:
         return {}
@@ -132,6 +132,6 @@ def _read_cache(cache_file: Path | None) -> dict[str, Sound]:
         content = json.loads(cache_file.read_text(encoding="utf-8"))
         if content["version"] != _MEASURE_VERSION:
             return {}
-        return {stamp: Sound(**sound) for stamp, sound in content["sounds"].items()}
+        return {stamp: Measurements(**sound) for stamp, sound in content["sounds"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

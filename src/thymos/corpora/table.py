@@ -15,7 +15,7 @@ SYNTHETIC_MARK = "SYNTHETIC"
 
 
 @dataclass(frozen=True)
-class Sound:
+class Measurements:
     """What was measured in a clip's decoded sound (see ``corpora.measure`` for how)."""
 
     rate_hz: int
@@ -61,7 +61,7 @@ class ClipEntry:
 class Clip(ClipEntry):
     """One recording in a corpus, with what was measured in its sound."""
 
-    sound: Sound = field(kw_only=True)
+    sound: Measurements = field(kw_only=True)
 
 
 @dataclass(frozen=True)
