@@ -9,7 +9,6 @@ Each variant is fitted and scored on both; fold 1's test part never takes part. 
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import FoldsFromFile, protocol_named
 from thymos.corpora.table import Corpus
 from thymos.encoder import experiment as whole_folds
 from thymos.engine.process import set_up_process
@@ -51,9 +50,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     cache_dir = args.cache_dir or default_cache_dir()
-    corpus = open_corpus(args.corpus, cache_dir)
-    inside = set(apply_protocol(corpus, f"file:{args.protocols}").folds[0].train)
-    part = replace(corpus, clips=tuple(clip for clip in corpus.clips if clip.path in inside))
+    corpus = open_corpus(args.corpus, cache_dir=cache_dir)
+    part = corpus.part(FoldsFromFile(args.protocols).split(corpus).folds[0].train)
     found = []
     for name, changes in VARIANTS.items():
         row: dict[str, Any] = {"variant": name, "changes": list(changes)}
@@ -67,7 +65,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
 def accuracies(part: Corpus, changes: tuple[str, ...], protocol: str, cache_dir: Path) -> list[float]:
     """Return the accuracy of each inner fold."""
     recipe = load_recipe("thymos", changes)
-    divided = apply_protocol(part, protocol, 3, DIVISIONS if protocol == "take" else 1, DIVISION_SEED)
+    divided = protocol_named(protocol, 3, DIVISIONS if protocol == "take" else 1).split(part, DIVISION_SEED)
     material = whole_folds.prepare(part, recipe, cache_dir, lambda: None, 2, 0)
     scores = []
     for task in whole_folds.tasks(part, recipe, divided, material, 0):

@@ -128,7 +128,7 @@ def measure(spec: str, count: int, cache_dir: Path) -> dict[str, Any]:
     machine = this_machine()
     bundle = read_bundle(find_bundle(None))
     about = bundle.about
-    clips = chosen(open_corpus(spec, cache_dir), count + CALIBRATED_ON)
+    clips = chosen(open_corpus(spec, cache_dir=cache_dir), count + CALIBRATED_ON)
     sounds = [
         [played(waveform, speed, about.rate_hz) for speed in about.speeds]
         for waveform in (read_waveform(file) for file, _ in clips)

@@ -23,7 +23,7 @@ from thymos.audio import Samples, Waveform, played
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.folds import Fold, check_all_emotions
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder import experiment as whole_folds
 from thymos.encoder.descriptions import fit_discriminant, voice_network
 from thymos.encoder.encoder_file import resolved
@@ -79,8 +79,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     if not isinstance(recipe, WholeRecipe) or recipe.discriminant is None:
         raise SystemExit(f"recipe {recipe.name} has no discriminant")
     cache_dir = args.cache_dir or default_cache_dir()
-    corpus = usable_for(open_corpus(args.corpus, cache_dir), recipe)
-    protocol = apply_protocol(corpus, args.protocol, 5, 1, args.seed)
+    corpus = usable_for(open_corpus(args.corpus, cache_dir=cache_dir), recipe)
+    split = protocol_named(args.protocol).split(corpus, args.seed)
     whole_folds.check(corpus, recipe)
     settings, pretrained = resolved(recipe)
     material = whole_folds.prepare(corpus, recipe, cache_dir, lambda: None, 2, args.seed)
@@ -90,7 +90,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     pooled: dict[str, list[NDArray[np.float64]]] = {}
     tested: list[str] = []
     folds: list[tuple[int, int]] = []
-    for fold in protocol.folds:
+    for fold in split.folds:
         check_all_emotions(corpus, fold)
         train = [place[path] for path in fold.train]
         fitted = fit_discriminant(recipe, pretrained, material.descriptions_file, targets, train)
@@ -111,7 +111,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "command": shlex.join(["python", *sys.argv]),
         "recipe": recipe.model_dump(mode="json"),
-        "protocol": protocol.name,
+        "protocol": split.name,
         "seed": args.seed,
         "conditions": [asdict(row) for row in score_conditions(truth, everything, tested, args.seed)],
         "groups": [asdict(row) for row in breakdown(scored, labels, durations_s, genders, args.seed)],

@@ -12,7 +12,6 @@ each setting mattered).
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from inner_choice import accuracies
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import FoldsFromFile
 from thymos.corpora.table import Corpus
 from thymos.engine.process import set_up_process
 from thymos.engine.threads import one_thread
@@ -73,9 +72,8 @@ def main() -> None:
     parser.add_argument("--cache-dir", type=Path)
     args = parser.parse_args()
     cache_dir = args.cache_dir or default_cache_dir()
-    corpus = open_corpus(args.corpus, cache_dir)
-    inside = set(apply_protocol(corpus, f"file:{args.protocols}").folds[0].train)
-    part = replace(corpus, clips=tuple(clip for clip in corpus.clips if clip.path in inside))
+    corpus = open_corpus(args.corpus, cache_dir=cache_dir)
+    part = corpus.part(FoldsFromFile(args.protocols).split(corpus).folds[0].train)
     args.storage.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(

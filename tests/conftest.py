@@ -36,6 +36,14 @@ def _ctrl_c_is_heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave the user's cache alone, and share one of their own: a corpus is decoded once for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THYMOS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def existing(folder: Path, what: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {what}, which is not at {folder}")

@@ -129,7 +129,7 @@ def test_it_hears_at_the_speeds_that_are_scored_and_means_their_logits(
 ) -> None:
     assert heard_at == {(1.0, 0.9)}
     recipe, pretrained = resolved(load_recipe("thymos", changes(encoder)))
-    opened = open_corpus(str(corpus), cache)
+    opened = open_corpus(str(corpus), cache_dir=cache)
     file = prepare(opened, recipe, cache, lambda: None, 1, 0).descriptions_file
     assert file is not None
     targets = np.array([opened.emotions.index(clip.emotion) for clip in opened.clips])
@@ -145,7 +145,7 @@ def test_what_is_clean_scores_as_an_evaluation_does(
     out: Path, corpus: Path, encoder: Path, cache: Path, tmp_path: Path
 ) -> None:
     plan = EvaluationPlan(load_recipe("thymos", changes(encoder)), threads=1)
-    expected = evaluate(open_corpus(str(corpus), cache), plan, tmp_path / "run", cache)
+    expected = evaluate(open_corpus(str(corpus), cache_dir=cache), plan, tmp_path / "run", cache)
     rows = {row["condition"]: row for row in json.loads((out / "robustness.json").read_text())["conditions"]}
     accuracy = expected["summary"]["recording"]["pooled"]["accuracy"]
     assert accuracy > 0.3
@@ -182,7 +182,7 @@ def test_only_the_training_part_babbles(benchmark: ModuleType) -> None:
 def test_an_encoder_that_has_heard_a_recording_is_refused(
     benchmark: ModuleType, corpus: Path, write_tiny_encoder: Callable[..., Path], cache: Path, tmp_path: Path
 ) -> None:
-    heard = write_tiny_encoder(seen=open_corpus(str(corpus), cache).clips[:1])
+    heard = write_tiny_encoder(seen=open_corpus(str(corpus), cache_dir=cache).clips[:1])
     with pytest.raises(LeakageError, match="pretrained on 1 of these recordings"):
         benchmark.measure(arguments(corpus, heard, tmp_path))
 

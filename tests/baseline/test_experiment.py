@@ -14,7 +14,7 @@ from thymos.baseline.experiment import FunctionalsTask, choose, run_functionals_
 from thymos.baseline.functionals import read_functionals
 from thymos.baseline.linear_svm import fit_svms
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.errors import MissingExtraError, ProtocolError
 from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
 from thymos.recipes import load_recipe
@@ -48,7 +48,7 @@ def files(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> list[Path
 
 
 def fold_tasks(corpus: Corpus, files: list[Path], protocol: str = "recording", folds: int = 3) -> list[FunctionalsTask]:
-    return tasks(corpus, RECIPE, apply_protocol(corpus, protocol, folds), files, seed=0)
+    return tasks(corpus, RECIPE, protocol_named(protocol, folds).split(corpus), files, seed=0)
 
 
 def run(task: FunctionalsTask) -> tuple[dict, pd.DataFrame]:
@@ -125,7 +125,7 @@ def test_of_equal_candidates_the_smallest_is_taken(corpus, files):
 
 
 def test_a_training_part_that_lacks_an_emotion_is_refused(corpus, files):
-    protocol = apply_protocol(corpus, "recording", 3)
+    protocol = protocol_named("recording", 3).split(corpus)
     first = protocol.folds[0]
     angerless = replace(first, train=tuple(path for path in first.train if not path.startswith("anger")))
     with pytest.raises(ProtocolError, match="has no recording of anger to train on"):

@@ -12,7 +12,7 @@ import pytest
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder import experiment as whole_folds
 from thymos.encoder.fine_tune import fine_tune
 from thymos.encoder.fit_recordings import score_recordings
@@ -74,7 +74,7 @@ def test_probabilities_are_tempered_and_decisions_stay(
 def test_inner_parts_divide_the_training_part_by_the_same_rule(
     tones: Corpus, tones_cache: Path, plan: EvaluationPlan
 ) -> None:
-    protocol = apply_protocol(tones, "speaker")
+    protocol = protocol_named("speaker").split(tones)
     material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1, 0)
     made = whole_folds.tasks(tones, plan.recipe, protocol, material, 0)
     assert len({task.seed for task in made}) == len(made) == 4
@@ -91,7 +91,7 @@ def test_inner_parts_divide_the_training_part_by_the_same_rule(
 def test_the_temperature_is_that_of_networks_that_have_not_heard_the_inner_parts(
     tones: Corpus, tones_cache: Path, plan: EvaluationPlan, run: Path
 ) -> None:
-    protocol = apply_protocol(tones, "speaker")
+    protocol = protocol_named("speaker").split(tones)
     material = whole_folds.prepare(tones, plan.recipe, tones_cache, lambda: None, 1, 0)
     task = whole_folds.tasks(tones, plan.recipe, protocol, material, 0)[0]
     recordings, targets, logits = material.recordings, np.array(task.targets), []

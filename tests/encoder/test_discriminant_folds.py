@@ -13,7 +13,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder import experiment as whole_folds
 from thymos.encoder.descriptions import describe_recordings, fit_discriminant
 from thymos.encoder.encoder_file import read_encoder
@@ -92,7 +92,7 @@ def test_predictions_are_those_of_a_discriminant_of_the_training_part(
     def logits_of(train: list[int], scored: list[int]) -> np.ndarray:
         return fit_discriminant(plan.recipe, pretrained, file, targets, train).logits(file, scored, 2)
 
-    protocol = apply_protocol(corpus, "speaker")
+    protocol = protocol_named("speaker").split(corpus)
     material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1, 0)
     made = whole_folds.tasks(corpus, plan.recipe, protocol, material, 0)
     temperatures = []
@@ -138,7 +138,7 @@ def test_a_task_can_go_to_a_worker_and_says_all_it_needs(
     corpus: Corpus, plan: EvaluationPlan, tones_cache: Path, run: Path
 ) -> None:
     material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1, 0)
-    made = whole_folds.tasks(corpus, plan.recipe, apply_protocol(corpus, "speaker"), material, 0)
+    made = whole_folds.tasks(corpus, plan.recipe, protocol_named("speaker").split(corpus), material, 0)
     told: list[Any] = []
     facts, frame = whole_folds.run_whole_fold(pickle.loads(pickle.dumps(made))[3], told.append)
     assert told == [], "there are no epochs to tell of"

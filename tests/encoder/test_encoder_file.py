@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from thymos.corpora import Clip, Sound
+from thymos.corpora import Clip, Measurements
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.decision import Discriminant
 from thymos.encoder.encoder_file import (
@@ -32,8 +32,8 @@ LABELS = ("anger", "fear", "sadness", "neutral")
 
 
 def clip(digest: str) -> Clip:
-    sound = Sound(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.1, digest)
-    return Clip("a.wav", "anger", sound)
+    sound = Measurements(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.1, digest)
+    return Clip("a.wav", "anger", sound=sound)
 
 
 SEEN = [clip(f"{number:064x}") for number in (7 << 200, 3 << 200, (1 << 256) - 1, 7 << 200)]

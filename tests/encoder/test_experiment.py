@@ -18,7 +18,7 @@ import torch
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder import experiment as whole_folds
 from thymos.encoder.encoder_file import read_encoder, write_encoder
 from thymos.encoder.fit_recordings import score_recordings
@@ -105,7 +105,7 @@ def test_one_fold_alone_is_that_fold_of_the_whole(corpus, plan, cache, run, tmp_
 
 
 def test_a_task_can_go_to_a_worker_and_says_all_it_needs(corpus, plan, cache, run) -> None:
-    protocol = apply_protocol(corpus, "recording", 3)
+    protocol = protocol_named("recording", 3).split(corpus)
     material = whole_folds.prepare(corpus, plan.recipe, cache, lambda: None, 1, 0)
     task = pickle.loads(pickle.dumps(whole_folds.tasks(corpus, plan.recipe, protocol, material, 0)))[1]
     told: list[Any] = []

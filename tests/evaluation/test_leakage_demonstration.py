@@ -14,9 +14,8 @@ import pytest
 from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
 from thymos.cnn.spectrograms import Pictures, make_pictures
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.folds import Fold, Protocol, check_leakage
-from thymos.corpora.protocols import apply_protocol, shuffle_labels
-from thymos.engine.threads import one_thread
+from thymos.corpora.protocols import protocol_named, shuffle_labels
+from thymos.engine.workers import torch_threads
 from thymos.errors import LeakageError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
 from thymos.recipes import Recipe, parse_recipe
@@ -49,7 +48,7 @@ def pictures(corpus: Corpus, recipe: Recipe, tmp_path_factory: pytest.TempPathFa
 
 
 def segment_accuracy(task: FoldTask) -> float:
-    with one_thread():
+    with torch_threads(1):
         _, frame = run_fold(task, lambda message: None)
     said = frame[[f"p_{label}" for label in task.labels]].to_numpy().argmax(1)
     return float((np.array(task.labels)[said] == frame["truth"]).mean())
@@ -71,7 +70,7 @@ def divided_by_segments(task: FoldTask, corpus: Corpus, pictures: Pictures) -> F
 
 
 def test_dividing_segments_would_inflate_the_score(corpus, recipe, pictures):
-    fold = apply_protocol(corpus, "recording", 5).folds[0]
+    fold = protocol_named("recording", 5).split(corpus).folds[0]
     (honest,) = fold_tasks(corpus, recipe, [fold], pictures, seed=0)
     leaking = divided_by_segments(honest, corpus, pictures)
     trained_on = {pictures.clip_index[i] for i in leaking.train_segments}
@@ -84,7 +83,7 @@ def test_dividing_segments_would_inflate_the_score(corpus, recipe, pictures):
 
 @pytest.mark.parametrize("protocol", ["recording", "take", "sentence", "speaker"])
 def test_segments_follow_their_recording(corpus, recipe, pictures, protocol):
-    folds = apply_protocol(corpus, protocol, 3).folds
+    folds = protocol_named(protocol, 3).split(corpus).folds
     for fold, task in zip(folds, fold_tasks(corpus, recipe, folds, pictures, seed=0), strict=True):
         sides = [
             {corpus.clips[pictures.clip_index[i]].path for i in side}
@@ -94,11 +93,13 @@ def test_segments_follow_their_recording(corpus, recipe, pictures, protocol):
         assert len(task.train_segments) + len(task.test_segments) == len(pictures.clip_index)
 
 
-def test_a_fold_with_a_recording_on_both_sides_is_refused(corpus):
+def test_a_fold_with_a_recording_on_both_sides_is_refused(corpus, tmp_path):
     paths = tuple(clip.path for clip in corpus.clips)
-    fold = Fold(0, 0, "mine", train=paths, test=paths[-1:])
+    (tmp_path / "mine.csv").write_text(
+        "file,fold,split\n" + "".join(f"{path},1,train\n" for path in paths) + f"{paths[-1]},1,test\n"
+    )
     with pytest.raises(LeakageError, match="one recording is on both sides"):
-        check_leakage(corpus, Protocol("mine", ("recording",), (fold,)))
+        protocol_named(f"file:{tmp_path / 'mine.csv'}").split(corpus)
 
 
 def test_folds_from_a_file_that_leak_are_refused_before_any_sound_is_cut(mini, recipe, tmp_path):

@@ -13,10 +13,8 @@ import pandas as pd
 import pytest
 
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.folds import GROUPS, check_leakage
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.folds import GROUPS
 from thymos.errors import RecipeError, RunError
-from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.study import StudyWatcher, run_study
 from thymos.evaluation.study_plan import load_study
 from thymos.evaluation.study_rows import row_cells
@@ -259,11 +257,11 @@ def test_no_choice_sees_a_test_clip(corpus, tmp_path, protocol):
     cells = row_cells(corpus, row, seed=0)
     assert not cells.outer
     clips = {clip.path: clip for clip in corpus.clips}
-    for fold, candidates in zip(cells.protocol.folds, cells.inner, strict=True):
+    for fold, candidates in zip(cells.split.folds, cells.inner, strict=True):
         for cell in (cell for candidate in candidates for cell in candidate):
             seen = {*cell.fold.train, *cell.fold.test}
             assert seen == set(fold.train)
-            for what in cells.protocol.must_not_cross:
+            for what in cells.split.must_not_cross:
                 group = GROUPS[what]
                 tested = {group(clips[path]) for path in fold.test}
                 assert not tested & {group(clips[path]) for path in seen}
@@ -288,17 +286,6 @@ def _recording_accuracy(path: Path) -> float:
     means = frame.groupby("clip")[columns].mean()
     truth = frame.groupby("clip")["truth"].first()
     return float((means.idxmax(axis=1).str.removeprefix("p_") == truth).mean())
-
-
-def test_a_validation_part_is_the_inner_split(corpus):
-    from dataclasses import replace
-
-    protocol = apply_protocol(corpus, "recording", 5)
-    fold = protocol.folds[0]
-    held = replace(fold, train=fold.train[10:], validation=fold.train[:10])
-    (split,) = inner_splits(corpus, protocol, held, 3, seed=0)
-    assert (split.train, split.test) == (fold.train[10:], fold.train[:10])
-    check_leakage(corpus, replace(protocol, folds=(split,)))
 
 
 # --- kills ---

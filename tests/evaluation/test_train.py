@@ -11,7 +11,7 @@ import torch
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder import experiment as whole_folds
 from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.descriptions import fit_discriminant
@@ -94,7 +94,7 @@ def test_its_calibration_is_that_of_splits_by_speaker(
     pretrained = read_encoder(encoder)
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     logits, rows = [], []
-    for fold in apply_protocol(corpus, "speaker").folds[:SPLITS]:
+    for fold in protocol_named("speaker").split(corpus).folds[:SPLITS]:
         train, held_out = [place[path] for path in fold.train], [place[path] for path in fold.test]
         logits.append(fit_discriminant(recipe(), pretrained, file, targets, train).logits(file, held_out, 2))
         rows += held_out

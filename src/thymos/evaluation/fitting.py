@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.corpora.folds import Fold, check_all_emotions
+from thymos.corpora.protocols import INNER_FOLDS, Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
-from thymos.evaluation.inner import INNER_FOLDS, inner_splits
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
 from thymos.scoring.calibration import apply_temperature, fit_temperature, log_probabilities
 from thymos.scoring.conformal import fit_conformal
@@ -43,18 +43,18 @@ class FoldTask:
 def fold_tasks(
     corpus: Corpus,
     experiment: Experiment[Any],
-    protocol: Protocol,
+    split: Split,
     features: Any,
     seed: int,
     work: Work,
     watched: bool = False,
 ) -> list[FoldTask]:
-    """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
+    """Turn the folds of ``split`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
 
     Args:
         corpus: whose clips the folds name.
         experiment: what is fitted.
-        protocol: divides inner splits, too, by its own rule.
+        split: its protocol divides inner splits, too.
         features: of ``corpus``, made by ``experiment``.
         seed: of the run.
         work: how it is done.
@@ -65,11 +65,10 @@ def fold_tasks(
             cannot be divided further.
     """
     targets = corpus.targets
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     most = INNER_FOLDS if experiment.calibrated else experiment.inner_splits
 
     def rows(paths: Sequence[str]) -> Rows:
-        return tuple(sorted(place[path] for path in paths))
+        return tuple(sorted(corpus.rows(paths).tolist()))
 
     def part(fold: Fold, own_seed: int) -> TrainingPart:
         train = rows(fold.train)
@@ -77,14 +76,14 @@ def fold_tasks(
             check_all_emotions(corpus, fold)
         return TrainingPart(corpus.emotions, train, targets[list(train)], own_seed)
 
-    def held_out(split: Fold, own_seed: int) -> InnerSplit:
-        scored = rows(split.test)
-        return InnerSplit(part(split, own_seed), scored, targets[list(scored)])
+    def held_out(fold: Fold, own_seed: int) -> InnerSplit:
+        scored = rows(fold.test)
+        return InnerSplit(part(fold, own_seed), scored, targets[list(scored)])
 
     tasks = []
-    for fold in protocol.folds:
+    for fold in split.folds:
         own_seed = int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0])
-        splits = inner_splits(corpus, protocol, fold, most, seed) if most else []
+        inner = split.protocol.inner(corpus, fold, most, seed) if most else ()
         test = rows(fold.test)
         tested = [corpus.clips[i] for i in test]
         tasks.append(
@@ -94,7 +93,7 @@ def fold_tasks(
                 fold=fold,
                 part=replace(
                     part(fold, own_seed),
-                    inner=tuple(held_out(split, own_seed) for split in splits),
+                    inner=tuple(held_out(each, own_seed) for each in inner),
                     watched=held_out(fold, own_seed) if watched else None,
                 ),
                 test=test,
@@ -110,8 +109,8 @@ def fold_tasks(
     return tasks
 
 
-def epochs_reported(experiment: Experiment[Any], protocol: Protocol) -> int:
-    """Return how many epochs a fold of ``protocol`` reports, inner fits counted, at most; 0: it has none."""
+def epochs_reported(experiment: Experiment[Any]) -> int:
+    """Return how many epochs a fold reports at most, inner fits counted; 0: it has none."""
     return experiment.epochs * (1 + (INNER_FOLDS if experiment.calibrated else 0))
 
 

@@ -97,7 +97,7 @@ def study(
     plan = plan.only(rows) if rows else plan
     work = Work(cache, workers or available_cores(), chosen_device(device), plan.seed, watcher.on_feature)
     if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), cache)
+        corpus = open_corpus(str(corpus), cache_dir=cache)
     RunFolder(Path(out)).claim(_identity(corpus, plan))
     return _Running(corpus, plan, Path(out), work, command, watcher).run()
 
@@ -273,7 +273,7 @@ class _Running:
             cells.corpus,
             experiment.settings(),
             experiment.transductive,
-            cells.protocol,
+            cells.split,
             fold_results,
             cells.row.seed,
             facts,

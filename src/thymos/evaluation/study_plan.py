@@ -20,9 +20,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, PositiveInt, ValidationError
 
 from thymos.config import Settings, first_complaint, nearest, read_yaml
-from thymos.corpora.protocols import NAMES
+from thymos.corpora.protocols import INNER_FOLDS, NAMES
 from thymos.errors import RecipeError
-from thymos.evaluation.inner import INNER_FOLDS
 from thymos.experiment import Experiment
 from thymos.recipes import load_experiment, load_recipe, shipped_studies
 

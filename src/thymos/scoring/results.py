@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thymos.corpora.folds import Protocol
+from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.scoring.calibration_summary import calibration_summary
 from thymos.scoring.metrics import (
@@ -31,7 +31,7 @@ def make_results(
     corpus: Corpus,
     recipe: Mapping[str, Any],
     transductive: bool,
-    protocol: Protocol,
+    split: Split,
     fold_results: Sequence[FoldResult],
     seed: int,
     facts: dict[str, Any],
@@ -42,7 +42,7 @@ def make_results(
         corpus: what was evaluated, exclusions kept.
         recipe: settings of what was fitted, with its ``name``.
         transductive: whether predictions hinge on other recordings that are tested.
-        protocol: how it was divided.
+        split: how it was divided.
         fold_results: facts and predictions of each fold.
         seed: of the run.
         facts: more to say of the run: ``command``, ``wall_s`` and the like.
@@ -61,11 +61,11 @@ def make_results(
         "recipe": dict(recipe),
         "transductive": transductive,
         "protocol": {
-            "name": protocol.name,
-            "folds": len(protocol.folds),
-            "repeats": len({fold.repeat for fold in protocol.folds}),
-            "must_not_cross": list(protocol.must_not_cross),
-            "absent": list(protocol.absent),
+            "name": split.name,
+            "folds": len(split.folds),
+            "repeats": len({fold.repeat for fold in split.folds}),
+            "must_not_cross": list(split.must_not_cross),
+            "absent": list(split.absent),
         },
         "seed": seed,
         "labels": list(labels),
