@@ -50,9 +50,9 @@ bench: setup
 
 # The encoder and the recogniser again, from the corpora: about an hour on one core.
 model: setup
-	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --threads 1 --out '$(MODEL)/encoder'
+	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --out '$(MODEL)/encoder'
 	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos --set 'start_from=$(MODEL)/encoder' \
-		--set calibration_splits=6 --seed 0 --out '$(MODEL)/trained'
+		--seed 0 --out '$(MODEL)/trained'
 	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --model-version 3 --graph-only \
 		--out '$(MODEL)/bundle'
 
