@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from thymos.audio.conditioning import exactly
 from thymos.audio.decode import Samples
 from thymos.errors import AudioError
 
@@ -126,8 +127,3 @@ def _back(decoded: Samples, from_hz: int, to_hz: int, n_samples: int) -> Samples
 
 def _length_at(samples: Samples, from_hz: int, to_hz: int) -> int:
     return max(1, round(len(samples) * to_hz / from_hz))
-
-
-def exactly(samples: Samples, n_samples: int) -> Samples:
-    """Return ``samples`` cut, or padded with zeros, at the end, to ``n_samples``."""
-    return np.pad(samples[:n_samples], (0, max(0, n_samples - len(samples))))

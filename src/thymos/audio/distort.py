@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 import soxr
 
-from thymos.audio.codecs import exactly, through_mp3, through_opus
+from thymos.audio.codecs import through_mp3, through_opus
+from thymos.audio.conditioning import exactly
 from thymos.audio.decode import Samples
 from thymos.errors import AudioError, MissingExtraError
 

@@ -13,7 +13,7 @@ from thymos.bench.machine import peak_memory_mb
 from thymos.bench.sound import RATE_HZ, RepeatedWav, joined
 from thymos.bench.timing import run_as_job, time_files
 from thymos.runtime.recognizer import Recognizer, load
-from thymos.runtime.vad import GateStream
+from thymos.runtime.vad import VadStream
 
 _FILES_PER_THREAD = 4
 """With several threads, so many files are heard in one turn, so that none waits."""
@@ -42,7 +42,7 @@ def gate_files(job: dict[str, Any]) -> dict[str, Any]:
     def hear(files: list[Path]) -> None:
         for file in files:
             with open_blocks(file) as sound:
-                gate = GateStream(sound.rate_hz)
+                gate = VadStream(sound.rate_hz)
                 for block in sound.blocks:
                     gate.push(block)
                 gate.finish()

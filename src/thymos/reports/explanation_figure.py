@@ -11,9 +11,10 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.reports.figures import INK, MUTED, new_figure, plain_axes, save_figure
 from thymos.runtime.explain import Explanation
-from thymos.runtime.occlusion import Mask, hz_to_mel, mel_to_hz, spectrogram
+from thymos.runtime.occlusion import Mask, complex_spectrogram
 
 SIZE_INCHES = (9.6, 5.8)
 EFFECTS = LinearSegmentedColormap.from_list("effects", ["#1d4f91", "#7fb2e5", "#ffffff", "#f2a65a", "#b3261e"])
@@ -104,7 +105,7 @@ def _draw_evidence(axes: Axes, explanation: Explanation) -> None:
 
 
 def _draw_spectrogram(axes: Axes, explanation: Explanation) -> None:
-    found = spectrogram(explanation.samples, explanation.rate_hz)
+    found = complex_spectrogram(explanation.samples, explanation.rate_hz)
     power = np.abs(found.values.T) ** 2
     levels_db = 10 * np.log10(np.maximum(power, 1e-12))
     top_db = float(np.quantile(levels_db, 0.999))

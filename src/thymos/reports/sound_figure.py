@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, resample
 from thymos.audio.decode import Limits, read_waveform_and_info
-from thymos.cnn.mel import LogMel, PowerSpectrogram, hz_to_mel, power_to_db
+from thymos.audio.mel_scale import hz_to_mel
+from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
 from thymos.corpora.findings import channels_name, printable
 from thymos.errors import AudioError, ThymosError
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
