@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from thymos.evaluation.train import ACCEPTANCE, fit_familiarity
 
+from thymos.evaluation.train import ACCEPTANCE, fit_familiarity
 from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
 
 LENGTH = 24
