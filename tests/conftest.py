@@ -4,6 +4,7 @@ import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -188,16 +189,16 @@ def long_speech(mini: Path) -> tuple[Samples, int]:
     return speech, rate_hz
 
 
+@cache
 def music(seconds: float, rate_hz: int) -> Samples:
     """Chords of harmonic notes, each struck and fading."""
-    times_s = np.arange(round(seconds * rate_hz)) / rate_hz
-    sound = np.zeros_like(times_s)
+    sound = np.zeros(round(seconds * rate_hz))
     for number, root_hz in enumerate([220.0, 293.7, 246.9, 329.6] * 10):
-        since_s = times_s - number * 0.5
+        rest = sound[number * rate_hz // 2 :]
+        since_s = np.arange(len(rest)) / rate_hz
         for note_hz in (root_hz, root_hz * 1.26, root_hz * 1.5):
             for harmonic in range(1, 6):
-                wave = np.sin(2 * np.pi * note_hz * harmonic * since_s) / harmonic
-                sound += np.where(since_s >= 0, wave * np.exp(-4 * np.maximum(since_s, 0)), 0)
+                rest += np.sin(2 * np.pi * note_hz * harmonic * since_s) / harmonic * np.exp(-4 * since_s)
     return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
 
 

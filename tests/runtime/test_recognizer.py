@@ -227,7 +227,7 @@ def test_threads_may_share_one_recognizer(recognizer, spoken):
     assert all(got[number] == expected for number in range(4))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, 3])
 def test_answers_are_the_same_by_any_number_of_threads(recognizer, bundle, spoken, long_file, threads):
     other = load(bundle, threads)
     assert other.threads == threads
@@ -246,7 +246,7 @@ def test_each_answer_is_computed_by_one_thread(recognizer):
 
 def test_many_keep_their_order_and_go_on_past_bad_ones(recognizer, spoken, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"no sound")
-    sources = [spoken[0], tmp_path / "bad.wav", spoken[1], tmp_path / "absent.wav", *[spoken[2]] * 150]
+    sources = [spoken[0], tmp_path / "bad.wav", spoken[1], tmp_path / "absent.wav", *[spoken[2]] * 80]
     heard = list(recognizer.predict_many(iter(sources)))
     assert len(heard) == len(sources)
     for number in (1, 3):
