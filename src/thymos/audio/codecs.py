@@ -6,12 +6,10 @@ the place it had, so that only what the codec did to it differs.
 
 import io
 
-import numpy as np
 import soundfile
-import soxr
 
-from thymos.audio.conditioning import exactly
-from thymos.audio.decode import Samples
+from thymos.audio.conditioning import exactly, resample
+from thymos.audio.decode import Samples, Waveform
 from thymos.errors import AudioError
 
 MP3_RATE_HZ = 16_000
@@ -115,10 +113,7 @@ def _opus_rate_hz(rate_hz: int) -> int:
 
 
 def _resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    if from_hz == to_hz:
-        return samples
-    resampled = np.asarray(soxr.resample(samples, from_hz, to_hz, quality="HQ"), np.float32)
-    return exactly(resampled, _length_at(samples, from_hz, to_hz))
+    return exactly(resample(Waveform(samples, from_hz), to_hz).samples, _length_at(samples, from_hz, to_hz))
 
 
 def _back(decoded: Samples, from_hz: int, to_hz: int, n_samples: int) -> Samples:
