@@ -12,7 +12,7 @@ from thymos.errors import RunError
 from thymos.reports.figures import RAMPS, ink_on
 from thymos.reports.page import clock, data_uri, percent
 from thymos.reports.run_report import shares, write_report
-from thymos.scoring.results_file import read_results
+from thymos.scoring.results_schema import read_results
 
 LABELS = ["anger", "disgust", "fear", "happiness", "sadness"]
 HOSTILE = "<script>alert('x')</script> & co.wav"

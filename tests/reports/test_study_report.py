@@ -9,7 +9,7 @@ import pytest
 
 from thymos.errors import RunError
 from thymos.reports import study_figures as figures
-from thymos.reports.study_markdown import study_markdown
+
 from thymos.reports.study_report import read_study, study_page
 
 HOSTILE = "<script>alert('x')</script> & co"

@@ -48,5 +48,5 @@ def draw(file: Path, out: Path | None = None) -> Path:
     from thymos.reports.sound_figure import sound_figure
 
     detail = f"{channels_name(info.channels)} · {info.format}"
-    save_figure(sound_figure(waveform, file.name, detail), out)
+    save_figure(sound_figure(waveform, file.name, detail), out.with_suffix(""), [out.suffix.removeprefix(".")])
     return out

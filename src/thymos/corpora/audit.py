@@ -4,7 +4,6 @@ What counts as odd is found by measure, never by name. A clip is an outlier of a
 Tukey's fences, Q1 − 1.5 × IQR and Q3 + 1.5 × IQR over all clips (Tukey 1977, Exploratory Data Analysis).
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from thymos.corpora.table import Clip, Corpus, Exclusion
+from thymos.labels import natural_key
 
 FENCE_FACTOR = 1.5
 SMALLEST_DURATION_MARGIN_S = 0.25
@@ -194,7 +194,7 @@ def audit(corpus: Corpus) -> Audit:
     return Audit(
         corpus=corpus,
         emotions=corpus.emotions,
-        speakers=tuple(sorted({clip.speaker for clip in clips}, key=natural_order)),
+        speakers=tuple(sorted({clip.speaker for clip in clips}, key=natural_key)),
         counts=dict(counts),
         rates_hz=_tally(clip.sound.rate_hz for clip in clips),
         channels=_tally(clip.sound.channels for clip in clips),
@@ -223,12 +223,6 @@ def peak_db(clip: Clip) -> float:
 def clipped_share(clip: Clip) -> float:
     """Return the part of the samples of ``clip`` that is clipped, 0 to 1."""
     return clip.sound.clipped_samples / clip.sound.frames
-
-
-def natural_order(word: str) -> tuple[tuple[bool, int, str], ...]:
-    """Return a sorting key under which "2" comes before "10" and "s2" before "s10"."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", word)
-    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
 
 def _duration_s(clip: Clip) -> float:
@@ -332,7 +326,7 @@ def _missing_cells(clips: Sequence[Clip]) -> tuple[MissingCell, ...]:
         if 2 * len(have) > len(speakers)
         for speaker in speakers - have
     ]
-    return tuple(sorted(missing, key=lambda m: (m.emotion, natural_order(m.speaker), natural_order(m.sentence))))
+    return tuple(sorted(missing, key=lambda m: (m.emotion, natural_key(m.speaker), natural_key(m.sentence))))
 
 
 def _near_empty(corpus: Corpus) -> tuple[str, ...]:

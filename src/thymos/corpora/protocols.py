@@ -14,6 +14,7 @@ from thymos.corpora.folds import GROUPS, Fold, Protocol, check_leakage
 from thymos.corpora.split_files import read_split_files
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import ProtocolError
+from thymos.labels import natural_key
 
 NAMES = ("recording", "take", "sentence", "speaker", "serab", "file:PATH")
 
@@ -95,7 +96,7 @@ def _merged_groups(clips: Sequence[Clip], together: Sequence[str]) -> list[int]:
 
 def _speaker_folds(corpus: Corpus) -> tuple[Fold, ...]:
     _require(corpus, "speaker")
-    speakers = sorted({clip.speaker for clip in corpus.clips}, key=_natural)
+    speakers = sorted({clip.speaker for clip in corpus.clips}, key=natural_key)
     if len(speakers) < 2:
         raise ProtocolError("leaving one speaker out needs at least two speakers")
     return tuple(
@@ -127,11 +128,6 @@ def _require(corpus: Corpus, *fields: str) -> None:
         unknown = [clip.path for clip in corpus.clips if not getattr(clip, name)]
         if unknown:
             raise ProtocolError(f"this protocol needs every clip's {name}, unknown for {clip_names(unknown)}")
-
-
-def _natural(word: str) -> tuple[int, str]:
-    """Sort 2 before 10."""
-    return (int(word), "") if word.isdecimal() else (1 << 62, word)
 
 
 def shuffle_labels(corpus: Corpus, seed: int) -> Corpus:

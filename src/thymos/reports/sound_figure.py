@@ -1,4 +1,4 @@
-"""One sound as a picture: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
+"""One sound as a figure: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
 
 from dataclasses import dataclass
 from typing import Any
