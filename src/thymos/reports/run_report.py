@@ -37,8 +37,15 @@ def write_report(run_dir: Path, formats: Sequence[str] = ("png",)) -> Path:
         RunError: results.json is missing, damaged or of another format.
     """
     results = read_results(run_dir)
+    path = run_dir / "report.html"
+    write_text(path, run_page(results, _draw(results, run_dir / "figures", formats)))
+    return path
+
+
+def run_page(results: Results, drawn: Mapping[str, Path]) -> str:
+    """Return the page of ``results``, with the PNG files of ``drawn`` inside it, by name."""
     name = recipe_name(results.recipe)
-    page = render(
+    return render(
         "run.html",
         results=results,
         title=" · ".join((results.corpus.name, name, f"{results.protocol.name} protocol", f"seed {results.seed}")),
@@ -51,11 +58,8 @@ def write_report(run_dir: Path, formats: Sequence[str] = ("png",)) -> Path:
         matrices=_matrices_by_level(results.labels, results.confusion),
         last_fold=_last_fold(results),
         plots=_plots(results),
-        figures=_draw(results, run_dir / "figures", formats),
+        figures=drawn,
     )
-    path = run_dir / "report.html"
-    write_text(path, page)
-    return path
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
