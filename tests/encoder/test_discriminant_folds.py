@@ -22,9 +22,7 @@ from thymos.encoder.level_spectrograms import make_recordings
 from thymos.encoder.recipe import WholeRecipe
 from thymos.errors import LeakageError, RecipeError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
-from thymos.scoring.calibration import fit_temperature, log_probabilities
-from thymos.scoring.calibration_summary import calibration_summary
-from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.calibration import calibration_summary, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import read_predictions
 
 FULL = LevelMelSettings(n_bands=12)

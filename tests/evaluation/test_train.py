@@ -21,8 +21,7 @@ from thymos.encoder.recipe import WholeRecipe
 from thymos.encoder.voice_network import VoiceNetwork
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.train import Made, make_recogniser
-from thymos.scoring.calibration import fit_temperature
-from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.calibration import fit_conformal, fit_temperature
 
 FULL = LevelMelSettings(n_bands=12)
 SPLITS = 3

@@ -16,8 +16,7 @@ from thymos.audio import read_waveform, resample
 from thymos.errors import AudioError
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import WHOLE_S, load
-from thymos.scoring.calibration import apply_temperature
-from thymos.scoring.conformal import Conformal
+from thymos.scoring.calibration import Conformal, apply_temperature
 
 
 def values(prediction: Prediction) -> np.ndarray:

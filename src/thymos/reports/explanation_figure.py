@@ -1,4 +1,4 @@
-"""Why an emotion was heard, as a picture: the effect of each region over the mel-spaced spectrogram, and the frames'
+"""Why an emotion was heard, as a figure: the effect of each region over the mel-spaced spectrogram, and the frames'
 evidence above it."""
 
 from pathlib import Path
@@ -52,8 +52,8 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
 
 
 def write_explanation(explanation: Explanation, name: str, path: Path) -> None:
-    """Write the picture of ``explanation`` to ``path`` as PNG, whole or not at all."""
-    save_figure(explanation_figure(explanation, name), path)
+    """Write the figure of ``explanation`` to ``path`` as what its ending says, whole or not at all."""
+    save_figure(explanation_figure(explanation, name), path.with_suffix(""), [path.suffix.removeprefix(".")])
 
 
 def _draw_title(axes: Axes, explanation: Explanation, name: str) -> None:
@@ -142,7 +142,7 @@ def _draw_effect(axes: Axes, explanation: Explanation) -> ScalarMappable:
 def _outline(
     marked: Mask, edges_s: NDArray[np.float64], edges_hz: NDArray[np.float64]
 ) -> list[list[tuple[float, float]]]:
-    """Return the lines between cells of which one is marked and the other is not."""
+    """Return the lines between regions of which one is marked and the other is not."""
     around = np.pad(marked, 1)
     lines = [
         [(edges_s[column], edges_hz[band]), (edges_s[column], edges_hz[band + 1])]

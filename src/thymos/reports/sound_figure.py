@@ -1,4 +1,4 @@
-"""One sound as a picture: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
+"""One sound as a figure: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,8 @@ def draw_sound(file: Path, out: Path | None = None) -> Path:
         waveform, info = read_waveform_and_info(file, Limits(max_decoded_bytes=LARGEST_DECODED_BYTES))
     except AudioError as error:
         raise AudioError(f"{file}: {error}") from None
-    save_figure(sound_figure(waveform, file.name, f"{channels_name(info.channels)} · {info.format}"), out)
+    figure = sound_figure(waveform, file.name, f"{channels_name(info.channels)} · {info.format}")
+    save_figure(figure, out.with_suffix(""), [out.suffix.removeprefix(".")])
     return out
 
 
