@@ -1,10 +1,9 @@
-"""Small things of kind encoder that several rooms test with: tones that stand for emotions, encoders and bundles.
+"""Small things of kind encoder that several rooms test with: tones that stand for emotions, recipes and encoders.
 
 Libraries that train are imported where they are used, so that tests without them are collected fast.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,8 @@ from thymos.audio import Samples
 
 if TYPE_CHECKING:
     from thymos.corpora import Clip, Corpus
-    from thymos.encoder.attentive import AttentiveSettings, EmotionNetwork
-    from thymos.encoder.level_mel import LevelMelSettings
+    from thymos.encoder.attentive import EmotionNetwork
     from thymos.encoder.recipe import EncoderRecipe
-    from thymos.encoder.voice_network import VoiceNetwork
 
 HZ = {"anger": 2000, "fear": 700, "sadness": 250}
 SPEAKERS = (1, 2, 3, 4)
@@ -117,30 +114,3 @@ def toy_encoder(write_toy_encoder: "Callable[..., tuple[Path, EmotionNetwork]]")
     from thymos.encoder.level_mel import LevelMelSettings
 
     return write_toy_encoder("toy", labels=("anger", "calm"), features=LevelMelSettings(n_bands=12))[0]
-
-
-@pytest.fixture(scope="session")
-def write_toy_bundle() -> Callable[..., Path]:
-    """``write_toy_bundle(folder, network, features, size, labels, about, familiarity=None, speeds=(1.0,)) -> folder``.
-
-    A network of kind encoder as a bundle; ``familiarity`` is what ``write_bundle`` takes.
-    """
-    from thymos.encoder.export import exportable
-    from thymos.encoder.recipe import EncoderRecipe
-    from thymos.export import write_bundle
-
-    def write(
-        folder: Path,
-        network: "EmotionNetwork | VoiceNetwork",
-        features: "LevelMelSettings",
-        size: "AttentiveSettings",
-        labels: tuple[str, ...],
-        about: dict[str, Any],
-        familiarity: Any = None,
-        speeds: tuple[float, ...] = (1.0,),
-    ) -> Path:
-        model = exportable(EncoderRecipe(name="toy", features=features, model=size), network, labels)
-        write_bundle(folder, replace(model, about=model.about | {"speeds": list(speeds)}), about, familiarity)
-        return folder
-
-    return write

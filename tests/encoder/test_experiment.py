@@ -63,9 +63,7 @@ def judged(corpus: Corpus, cache: Path, recipe: Recipe) -> Evaluate:
         **more: Any,
     ) -> dict[str, Any]:
         given: dict[str, Any] = {"folds": 3, "threads": 1} | more
-        run = evaluate(
-            corpus, EncoderExperiment(asked or recipe()), protocol, out=out, cache_dir=cache_dir, **given
-        )
+        run = evaluate(corpus, EncoderExperiment(asked or recipe()), protocol, out=out, cache_dir=cache_dir, **given)
         return dict(run.results)
 
     return run
