@@ -77,7 +77,7 @@ def measure(
         imports_s = repeated(lambda: _python("-c", "import thymos"), seconds / 2, LEAST_STARTS)
         answers_s = repeated(lambda: _python(*command), seconds / 2, LEAST_STARTS)
         began("a stream")
-        hops_s = _hops(one, file, hop_s, seconds)
+        hops_s = repeated(live_hops(one, file, hop_s), seconds, LEAST_HOPS)
         began("whole files")
         turn = [file] * (FILES_PER_CORE * many.threads)
         files_s = repeated(lambda: one.predict(file), seconds)
@@ -152,17 +152,17 @@ def _python(*words: str) -> str:
     return done.stdout
 
 
-def _hops(recognizer: Recognizer, file: Path, hop_s: float, seconds: float) -> list[float]:
-    """Return the seconds of work in each hop of a stream that repeats ``file``: that of all blocks of the hop."""
+def live_hops(recognizer: Recognizer, file: Path, hop_s: float) -> Callable[[], None]:
+    """Return what does the work of a stream's next hop, that of all of its blocks; the stream repeats ``file``."""
     with open_blocks(file) as sound:
         size = round(BLOCK_S * sound.rate_hz)
         samples = np.concatenate(list(itertools.islice(sound.blocks, READ_BLOCKS)))
         stream = recognizer.stream(sound.rate_hz, hop_s=hop_s)
     blocks = itertools.cycle(np.resize(samples, (max(1, len(samples) // size), size)))
 
-    def until_a_window_is_complete() -> None:
+    def hop() -> None:
         while not stream.feed(next(blocks)):
             pass
 
-    until_a_window_is_complete()  # the first takes a whole window
-    return repeated(until_a_window_is_complete, seconds, LEAST_HOPS)
+    hop()  # the first takes a whole window
+    return hop
