@@ -183,9 +183,9 @@ def measure(paths: Sequence[str], plan: Plan, peers: Sequence[str], model: str |
         own = {"model": made["model"], "speech": made["speech"], "hop_s": plan.hop_s}
         rows.append(job_row("stream", f"hop of {plan.hop_s:g} s", "stream", own | {"budget_s": 0, "least": plan.hops}))
         for seconds in plan.lengths_s:
-            name = f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:.2g} min"
+            unit, word = (3600, "h") if seconds >= 3600 else (60, "min") if seconds % 60 == 0 else (1, "s")
             long = own | {"file": str(folder / "long.wav"), "seconds": seconds}
-            rows.append(job_row("long", name, "long_file", long))
+            rows.append(job_row("long", f"{seconds / unit:g} {word}", "long_file", long))
     return made["name"], rows
 
 
