@@ -192,7 +192,7 @@ def markdown(machine: dict[str, Any], facts: dict[str, Any], rows: Sequence[Meas
     memory = "" if machine["memory_gb"] is None else f", {machine['memory_gb']:g} GB of memory"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
-        f"- {machine['processor']}, {machine['cores']} cores{memory}, {machine['system']}; 1 thread on 1 core, a "
+        f"- {machine['processor']}, {machine['cores']} core{'s' * (machine['cores'] > 1)}{memory}, {machine['system']}; 1 thread on 1 core, a "
         "process for each row.",
         f"- Model {facts['model']}; {versions}.",
         f"- {machine['date']}, in {facts['wall_s'] / 60:.1f} minutes. Load average at the start "
