@@ -8,10 +8,10 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 ORDER = (
-    "errors", "interruption", "labels", "files", "cache", "config", "audio", "runtime", "live", "corpora", "scoring",
-    "recipes", "engine", "cnn", "encoder", "baseline", "evaluation", "reports", "bench", "cli",
+    "errors", "interruption", "labels", "files", "machine", "cache", "config", "audio", "runtime", "live",
+    "corpora", "scoring", "recipes", "engine", "cnn", "encoder", "baseline", "evaluation", "reports", "cli",
 )  # fmt: skip
-LIGHT = {"errors", "interruption", "labels", "files", "config", "audio", "runtime", "live"}
+LIGHT = {"errors", "interruption", "labels", "files", "machine", "config", "audio", "runtime", "live"}
 HEAVY_LIBRARIES = {"torch", "pandas", "sklearn", "matplotlib", "yaml", "jinja2"}
 
 
