@@ -14,11 +14,11 @@ SPEC_AUGMENT = "augmentation.spec_augment={freq_masks: 1, freq_width: 4, time_ma
 ONLINE = [SPEC_AUGMENT, "augmentation.time_shift_s=0.5", "augmentation.mixup_alpha=0.4"]
 RANDOM = np.random.default_rng(0)
 TARGETS = np.arange(50) % 3
-PICTURES = (RANDOM.normal(size=(50, 1, 32, 40)) + TARGETS[:, None, None, None]).astype(np.float32)
+SPECTROGRAMS = (RANDOM.normal(size=(50, 1, 32, 40)) + TARGETS[:, None, None, None]).astype(np.float32)
 
 
 def fitted(*changes: str, seed: int = 3, **more: Any) -> Fitted:
-    return fit(load_recipe("model1", [*SMALL, *changes]), PICTURES, TARGETS, 3, seed, **more)
+    return fit(load_recipe("model1", [*SMALL, *changes]), SPECTROGRAMS, TARGETS, 3, seed, **more)
 
 
 def assert_same(one: Fitted, other: Fitted) -> None:
@@ -37,8 +37,8 @@ def small_residual() -> Recipe:
     "recipe", [load_recipe("model1", SMALL), load_recipe("model1", [*SMALL, *ONLINE]), small_residual()]
 )
 def test_watching_changes_nothing(recipe: Recipe) -> None:
-    alone = fit(recipe, PICTURES, TARGETS, 3, 3)
-    watched = fit(recipe, PICTURES, TARGETS, 3, 3, watch=(PICTURES[:20], TARGETS[:20]))
+    alone = fit(recipe, SPECTROGRAMS, TARGETS, 3, 3)
+    watched = fit(recipe, SPECTROGRAMS, TARGETS, 3, 3, watch=(SPECTROGRAMS[:20], TARGETS[:20]))
     assert_same(alone, watched)
     assert [(e.loss, e.accuracy) for e in alone.curve] == [(e.loss, e.accuracy) for e in watched.curve]
     assert {(e.validation_loss, e.validation_accuracy) for e in alone.curve} == {(None, None)}
@@ -46,8 +46,8 @@ def test_watching_changes_nothing(recipe: Recipe) -> None:
 
 def test_what_is_watched_is_scored_as_it_would_be_after_the_fit() -> None:
     seen: list[Epoch] = []
-    result = fitted(watch=(PICTURES[:20], TARGETS[:20]), on_epoch=seen.append)
-    probabilities = predict_probabilities(result.model, PICTURES[:20], load_recipe("model1").training)
+    result = fitted(watch=(SPECTROGRAMS[:20], TARGETS[:20]), on_epoch=seen.append)
+    probabilities = predict_probabilities(result.model, SPECTROGRAMS[:20], load_recipe("model1").training)
     last = result.curve[-1]
     assert seen == list(result.curve)
     assert last.validation_accuracy == np.mean(probabilities.argmax(1) == TARGETS[:20])
@@ -65,11 +65,11 @@ def test_augmentation_changes_the_fit_and_the_seed_repeats_it(change: str) -> No
 
 def test_random_state_is_given_back() -> None:
     state = torch.get_rng_state()
-    fitted(*ONLINE, watch=(PICTURES, TARGETS))
+    fitted(*ONLINE, watch=(SPECTROGRAMS, TARGETS))
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_it_learns_with_every_augmentation_at_once() -> None:
     result = fitted(*ONLINE, "training.epochs=25", "model.dropout=0", "training.learning_rate=0.01")
-    probabilities = predict_probabilities(result.model, PICTURES, load_recipe("model1").training)
+    probabilities = predict_probabilities(result.model, SPECTROGRAMS, load_recipe("model1").training)
     assert np.mean(probabilities.argmax(1) == TARGETS) > 0.8

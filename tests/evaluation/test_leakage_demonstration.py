@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
-from thymos.cnn.spectrograms import Pictures, make_pictures
+from thymos.cnn.spectrograms import Spectrograms, make_spectrograms
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.protocols import protocol_named, shuffle_labels
 from thymos.engine.workers import torch_threads
@@ -43,8 +43,8 @@ def corpus(mini: Path) -> Corpus:
 
 
 @pytest.fixture(scope="module")
-def pictures(corpus: Corpus, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Pictures:
-    return make_pictures(corpus, recipe.sound, recipe.features, tmp_path_factory.mktemp("cache"))
+def pictures(corpus: Corpus, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Spectrograms:
+    return make_spectrograms(corpus, recipe.sound, recipe.features, tmp_path_factory.mktemp("cache"))
 
 
 def segment_accuracy(task: FoldTask) -> float:
@@ -54,7 +54,7 @@ def segment_accuracy(task: FoldTask) -> float:
     return float((np.array(task.labels)[said] == frame["truth"]).mean())
 
 
-def divided_by_segments(task: FoldTask, corpus: Corpus, pictures: Pictures) -> FoldTask:
+def divided_by_segments(task: FoldTask, corpus: Corpus, pictures: Spectrograms) -> FoldTask:
     """What no caller can ask for: a task whose segments are dealt out whichever recording they belong to."""
     order = np.random.default_rng(0).permutation(len(pictures.clip_index))
     cut = len(task.test_segments)
