@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from thymos.cnn.fit import check_buildable, fit, predict_probabilities
+from thymos.cnn.fit import FittedNetwork, check_buildable, fit, predict_probabilities
 from thymos.cnn.parts import plain_part, speakers_of, training_part
 from thymos.cnn.recipe import CnnRecipe
 from thymos.cnn.spectrograms import Spectrograms, cache_key, make_spectrograms, open_spectrograms
 from thymos.corpora.table import Corpus
-from thymos.experiment import Epoch, Experiment, Fitted, Rows, Scores, TrainingPart, Work
+from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
             threads=work.threads,
             device=work.device,
         )
-        return FittedCnn(self.recipe, fitted.model, fitted.curve, len(segments))
+        return FittedCnn(self.recipe, fitted, len(segments), work)
 
     def work_of(self, recordings: int) -> float:
         """Return epochs × training recordings and their copies."""
@@ -121,10 +120,10 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
 class FittedCnn(Fitted[SpectrogramFiles]):
     """A fitted network of segments."""
 
-    def __init__(self, recipe: CnnRecipe, model: nn.Module, curve: tuple[Epoch, ...], train_segments: int):
-        self.recipe, self.model, self.curve = recipe, model, curve
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._train_segments = train_segments
+    def __init__(self, recipe: CnnRecipe, fitted: FittedNetwork, train_segments: int, work: Work):
+        self.recipe, self.model, self.curve = recipe, fitted.model, fitted.curve
+        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self._train_segments, self._threads, self._device = train_segments, work.threads, work.device
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -136,7 +135,7 @@ class FittedCnn(Fitted[SpectrogramFiles]):
         spectrograms = features.open()
         segments = _segments(spectrograms, rows)
         values = plain_part(spectrograms, segments, features.segment_speakers(spectrograms))
-        probabilities = predict_probabilities(self.model, values, self.recipe.training)
+        probabilities = predict_probabilities(self.model, values, self.recipe.training, self._threads, self._device)
         return Scores(probabilities, spectrograms.clip_index[segments], spectrograms.times_s[segments])
 
 

@@ -91,8 +91,8 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = build_model(recipe.model, _shape(spectrograms), n_classes).to(device)
-    with _side_by_side(threads, device) as side_by_side:
-        step = _TrainingStep(model, settings, seed, side_by_side)
+    with side_by_side(threads, device) as at_once:
+        step = _TrainingStep(model, settings, seed, at_once)
         order = torch.Generator().manual_seed(seed)
         curve = []
         for number in range(1, settings.epochs + 1):
@@ -106,7 +106,7 @@ def fit(
             if not math.isfinite(epoch.loss):
                 raise TrainingError(f"training {recipe.name} diverged: its loss was not a number in epoch {number}")
             if watch is not None:
-                loss_there, accuracy_there = _score(model.eval(), *watch, settings, side_by_side)
+                loss_there, accuracy_there = _score(model.eval(), *watch, settings, at_once)
                 epoch = replace(epoch, validation_loss=loss_there, validation_accuracy=accuracy_there)
             curve.append(epoch)
             on_epoch(epoch)
@@ -116,8 +116,8 @@ def fit(
 class _TrainingStep:
     """One step of Adam after another, each on a batch that is worked on in shards."""
 
-    def __init__(self, model: Network, settings: TrainingSettings, seed: int, side_by_side: SideBySide):
-        self.model, self.settings, self.seed, self.side_by_side = model, settings, seed, side_by_side
+    def __init__(self, model: Network, settings: TrainingSettings, seed: int, at_once: SideBySide):
+        self.model, self.settings, self.seed, self.at_once = model, settings, seed, at_once
         self.parameters = list(model.parameters())
         self.device = self.parameters[0].device
         whole = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
@@ -131,7 +131,7 @@ class _TrainingStep:
     def __call__(self, inputs: Tensor, targets: Tensor) -> tuple[float, int]:
         """Change the weights once; return the batch's summed loss, and how many of it were right before."""
         shards = list(zip(range(self.shards), inputs.chunk(self.shards), targets.chunk(self.shards), strict=False))
-        done = list(self.side_by_side(lambda shard: self._gradients(*shard, len(inputs)), shards))
+        done = list(self.at_once(lambda shard: self._gradients(*shard, len(inputs)), shards))
         gradients = done[0][0]
         for others, _, _ in done[1:]:
             for total, own in zip(gradients, others, strict=True):
@@ -192,10 +192,11 @@ def predict_probabilities(
 ) -> NDArray[np.float64]:
     """Return class probabilities, shape ``(segments, classes)``, of spectrograms as ``fit`` takes them.
 
-    The digits are the same for any ``threads``; the model is left on ``device``.
+    The digits are the same for any ``threads``. The model is back on the CPU afterwards.
     """
-    with _side_by_side(threads, device) as side_by_side:
-        logits = _all_logits(model.to(device), spectrograms, settings, side_by_side)
+    with side_by_side(threads, device) as at_once:
+        logits = _all_logits(model.to(device), spectrograms, settings, at_once)
+    model.cpu()
     probabilities: NDArray[np.float64] = logits.double().softmax(1).numpy()
     return probabilities
 
@@ -205,16 +206,16 @@ def _score(
     spectrograms: NDArray[np.float32],
     targets: NDArray[np.int64],
     settings: TrainingSettings,
-    side_by_side: SideBySide,
+    at_once: SideBySide,
 ) -> tuple[float, float]:
     """Return the loss and accuracy of a network that is no longer, or not just now, trained."""
-    logits, wanted = _all_logits(model, spectrograms, settings, side_by_side), torch.from_numpy(targets)
+    logits, wanted = _all_logits(model, spectrograms, settings, at_once), torch.from_numpy(targets)
     loss = functional.cross_entropy(logits, wanted)
     return float(loss), int((logits.argmax(1) == wanted).sum()) / len(wanted)
 
 
 def _all_logits(
-    model: Network, spectrograms: NDArray[np.float32], settings: TrainingSettings, side_by_side: SideBySide
+    model: Network, spectrograms: NDArray[np.float32], settings: TrainingSettings, at_once: SideBySide
 ) -> Tensor:
     """Return the logits of all spectrograms, on the CPU; always made in the same batches."""
     device = next(model.parameters()).device
@@ -224,7 +225,7 @@ def _all_logits(
         with torch.inference_mode():
             return _logits(model, batch.to(device), settings).cpu()
 
-    return torch.cat(list(side_by_side(logits_of, inputs.split(SCORING_BATCH))))
+    return torch.cat(list(at_once(logits_of, inputs.split(SCORING_BATCH))))
 
 
 def _logits(
@@ -238,7 +239,7 @@ def _logits(
 
 
 @contextmanager
-def _side_by_side(threads: int, device: str) -> Iterator[SideBySide]:
+def side_by_side(threads: int, device: str) -> Iterator[SideBySide]:
     """Yield what maps a function over items with so many threads at once, each torch thread working alone."""
     with one_thread():
         if min(threads, SHARDS) == 1 or device != "cpu":
