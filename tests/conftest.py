@@ -16,6 +16,8 @@ from thymos.audio import Samples
 # The libraries read this when they are first imported, so conftest must not import any of them that does.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest_plugins = ["toys"]
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 

@@ -195,7 +195,7 @@ def write_graph(path: Path, graph: nn.Module, example_samples: int) -> None:
                 "frame_logits": {0: "batch", 1: "frames"},
             },
         )
-        _compact_weights(temporary)
+        compact_weights(temporary)
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _compact_weights(path: Path) -> None:
+def compact_weights(path: Path) -> None:
     """Rewrite the ONNX graph at ``path``: the weights of its convolutions and products as integers of 16 bits.
 
     Each filter has a scale of its own. The graph itself turns them back into float32, once, when it is loaded. An error

@@ -11,7 +11,6 @@ from thymos.encoder.voice_network import SPREADS, VoiceDescriber, VoiceNetwork
 
 FEATURES = LevelMelSettings(n_bands=16)
 PLAIN = AttentiveSettings(widths=(4, 6), blocks=(1, 2), time_strides=(2, 1), frame_units=6, attention_units=4)
-SIZES = {"plain": PLAIN, "gru": PLAIN.model_copy(update={"gru_units": 3})}
 CLASSES = 4
 
 
@@ -38,9 +37,9 @@ def make_network(size: AttentiveSettings) -> VoiceNetwork:
     return network
 
 
-@pytest.fixture(scope="module", params=SIZES)
-def network(request: pytest.FixtureRequest) -> VoiceNetwork:
-    return make_network(SIZES[request.param])
+@pytest.fixture(scope="module")
+def network() -> VoiceNetwork:
+    return make_network(PLAIN)
 
 
 @torch.inference_mode()

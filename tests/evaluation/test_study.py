@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from thymos.evaluation.study_rows import row_cells
 
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.folds import GROUPS
 from thymos.errors import RecipeError, RunError
 from thymos.evaluation.study import StudyWatcher, run_study
 from thymos.evaluation.study_plan import load_study
-from thymos.evaluation.study_rows import row_cells
 
 TINY = "{training.epochs: 1, features.n_mels: 16, features.hop: 4096, model.conv_channels: [2], model.dense_units: [4]}"
 STUDY = f"""

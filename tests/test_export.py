@@ -10,7 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from thymos.encoder.compact_graph import compact_weights
+from thymos.export import compact_weights
 
 
 @pytest.fixture(scope="module")
