@@ -1,4 +1,4 @@
-"""Measure one training step of model3 (64 pictures of 128 × 130): Thymos's way beside PyTorch's own layers.
+"""Measure one training step of model3 (64 spectrograms of 128 × 130): Thymos's way beside PyTorch's own layers.
 
     python benchmarks/step.py --threads 2
 
@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from thymos.cnn.study_cnn import StudyCNN, StudyCNNSettings  # noqa: E402
+from thymos.cnn.networks import StudyCNN, StudyCNNSettings  # noqa: E402
 
 BATCH, SHAPE, CLASSES = 64, (1, 128, 130), 5
 WARM_UP = 3
@@ -32,8 +32,8 @@ class PlainLayers(nn.Module):
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        x = pictures.contiguous(memory_format=torch.channels_last)
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        x = spectrograms.contiguous(memory_format=torch.channels_last)
         for convolution in self.model.convolutions:
             x = functional.max_pool2d(functional.relu(convolution(x)), 2)
         x = functional.dropout(x.flatten(1), self.model.dropout)
@@ -43,10 +43,10 @@ class PlainLayers(nn.Module):
         return last(x).float()
 
 
-def step_ms(model: nn.Module, optimiser: torch.optim.Optimizer, pictures: Tensor, targets: Tensor) -> float:
+def step_ms(model: nn.Module, optimiser: torch.optim.Optimizer, spectrograms: Tensor, targets: Tensor) -> float:
     started = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(pictures)
+        logits = model(spectrograms)
     optimiser.zero_grad(set_to_none=True)
     functional.cross_entropy(logits, targets).backward()
     optimiser.step()
@@ -60,7 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    pictures = torch.randn(BATCH, *SHAPE).bfloat16()
+    spectrograms = torch.randn(BATCH, *SHAPE).bfloat16()
     targets = torch.randint(0, CLASSES, (BATCH,))
     ways: dict[str, nn.Module] = {
         "Thymos": StudyCNN(StudyCNNSettings(), SHAPE, CLASSES),
@@ -70,7 +70,7 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(WARM_UP + options.steps):
         for name, model in ways.items():
-            times[name].append(step_ms(model, optimisers[name], pictures, targets))
+            times[name].append(step_ms(model, optimisers[name], spectrograms, targets))
     for name, taken in times.items():
         print(f"{name}: {statistics.median(taken[WARM_UP:]):.0f} ms a step, {options.threads} threads")
 

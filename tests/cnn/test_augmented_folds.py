@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thymos.cnn import experiment as picture_folds
+from thymos.cnn import experiment as spectrogram_folds
 from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
-from thymos.cnn.spectrograms import Pictures, make_pictures
+from thymos.cnn.spectrograms import Spectrograms, make_spectrograms
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.protocols import apply_protocol
 from thymos.errors import ProtocolError
@@ -35,31 +35,31 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def pictures_of(corpus: Corpus, recipe: Recipe, cache: Path) -> Pictures:
-    return make_pictures(corpus, recipe.sound, recipe.features, cache, copies=recipe.augmentation.copies)
+def spectrograms_of(corpus: Corpus, recipe: Recipe, cache: Path) -> Spectrograms:
+    return make_spectrograms(corpus, recipe.sound, recipe.features, cache, copies=recipe.augmentation.copies)
 
 
 def first_task(corpus: Corpus, recipe: Recipe, cache: Path, watched: bool = False) -> FoldTask:
     folds = apply_protocol(corpus, "recording", 2).folds
-    return fold_tasks(corpus, recipe, folds[:1], pictures_of(corpus, recipe, cache), 0, watched)[0]
+    return fold_tasks(corpus, recipe, folds[:1], spectrograms_of(corpus, recipe, cache), 0, watched)[0]
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is fitted on and what is tested on, in the next fold that is run."""
     noted: dict[str, Any] = {}
-    fit, predict = picture_folds.fit, picture_folds.predict_probabilities
+    fit, predict = spectrogram_folds.fit, spectrogram_folds.predict_probabilities
 
-    def noting_fit(recipe, pictures, targets, *others, **more):
-        noted.update(train=pictures, targets=targets)
-        return fit(recipe, pictures, targets, *others, **more)
+    def noting_fit(recipe, spectrograms, targets, *others, **more):
+        noted.update(train=spectrograms, targets=targets)
+        return fit(recipe, spectrograms, targets, *others, **more)
 
-    def noting_predict(model, pictures, settings):
-        noted.update(test=pictures)
-        return predict(model, pictures, settings)
+    def noting_predict(model, spectrograms, settings):
+        noted.update(test=spectrograms)
+        return predict(model, spectrograms, settings)
 
-    monkeypatch.setattr(picture_folds, "fit", noting_fit)
-    monkeypatch.setattr(picture_folds, "predict_probabilities", noting_predict)
+    monkeypatch.setattr(spectrogram_folds, "fit", noting_fit)
+    monkeypatch.setattr(spectrogram_folds, "predict_probabilities", noting_predict)
     return noted
 
 
@@ -67,20 +67,20 @@ def test_training_is_augmented_and_testing_is_not(corpus: Corpus, cache: Path, s
     recipe = load_recipe("model1", [*SMALLER, COPIES, "augmentation.time_shift_s=1"])
     task = first_task(corpus, recipe, cache)
     facts, frame = run_fold(task, lambda message: None)
-    pictures = pictures_of(corpus, recipe, cache)
+    spectrograms = spectrograms_of(corpus, recipe, cache)
     train, test = list(task.train_segments), list(task.test_segments)
-    expected = [each.values[train] for each in (pictures, *pictures.copies)]
+    expected = [each.values[train] for each in (spectrograms, *spectrograms.copies)]
     np.testing.assert_array_equal(seen["train"], np.concatenate(expected))
     assert seen["targets"].tolist() == [task.segment_labels[i] for i in train] * 3
-    np.testing.assert_array_equal(seen["test"], pictures.values[test])
+    np.testing.assert_array_equal(seen["test"], spectrograms.values[test])
     assert len(frame) == len(test)
     assert facts["train_segments"] == len(train)
 
 
-def test_pictures_without_the_recipes_copies_are_refused(corpus: Corpus, cache: Path) -> None:
+def test_spectrograms_without_the_recipes_copies_are_refused(corpus: Corpus, cache: Path) -> None:
     """The study's cross-validation left its augmentation out unnoticed."""
     recipe = load_recipe("model1", [*SMALLER, COPIES])
-    plain = make_pictures(corpus, recipe.sound, recipe.features, cache)
+    plain = make_spectrograms(corpus, recipe.sound, recipe.features, cache)
     with pytest.raises(ValueError, match="without the recipe's"):
         fold_tasks(corpus, recipe, apply_protocol(corpus, "recording", 2).folds, plain, 0)
 
@@ -98,11 +98,11 @@ def test_normalisation_covers_both_sides_of_a_fold(corpus: Corpus, cache: Path, 
     recipe = load_recipe("model1", [*SMALLER, "features.normalise=speaker"])
     task = first_task(corpus, recipe, cache)
     run_fold(task, lambda message: None)
-    pictures = pictures_of(corpus, recipe, cache)
+    spectrograms = spectrograms_of(corpus, recipe, cache)
     order = [*task.train_segments, *task.test_segments]
-    speakers = np.array([corpus.clips[i].speaker for i in pictures.clip_index[order]])
+    speakers = np.array([corpus.clips[i].speaker for i in spectrograms.clip_index[order]])
     values = np.concatenate([seen["train"], seen["test"]])
-    assert len(values) == len(pictures.values)
+    assert len(values) == len(spectrograms.values)
     for speaker in set(speakers):
         own = values[speakers == speaker].astype(np.float64)
         np.testing.assert_allclose(own.mean(axis=(0, 3)), 0, atol=1e-3)
@@ -128,7 +128,7 @@ def test_a_whole_evaluation_with_everything(corpus: Corpus, cache: Path, tmp_pat
     plan = EvaluationPlan(load_recipe("model1", changes), folds=2, threads=1)
     steps: list[None] = []
     totals: list[int] = []
-    watcher = Watcher(on_pictures=totals.append, on_picture=lambda: steps.append(None))
+    watcher = Watcher(on_spectrograms=totals.append, on_spectrogram=lambda: steps.append(None))
     evaluate(corpus, plan, tmp_path / "one", cache, watcher=watcher)
     evaluate(corpus, plan, tmp_path / "two", cache, workers=2)
     assert [len(steps)] == totals == [3 * len(corpus.clips)]

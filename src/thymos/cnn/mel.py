@@ -60,7 +60,7 @@ class PowerSpectrogram(nn.Module):
 
 
 class LogMel(nn.Module):
-    """Mel spectrogram in dB relative to 1, no lower than ``top_db`` under each picture's own maximum.
+    """Mel spectrogram in dB relative to 1, no lower than ``top_db`` under each spectrogram's own maximum.
 
     ``(batch, samples), full scale ±1 -> (batch, mels, frames), dB``. As ``librosa.power_to_db`` of
     ``librosa.feature.melspectrogram``.
@@ -85,7 +85,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Return the pictures of ``samples``."""
+        """Return the spectrograms of ``samples``."""
         return power_to_db(self.filters @ self.power(samples), self.top_db)
 
 

@@ -16,6 +16,7 @@ from thymos.corpora.folds import Fold, check_all_emotions
 from thymos.corpora.protocols import INNER_FOLDS, Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
+from thymos.errors import ThymosError
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
 from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import FoldResult, predictions_frame
@@ -125,7 +126,11 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
 
     work = Work(task.cache_dir, task.threads, task.device, on_epoch=on_epoch)
     fitted, calibration = fit_calibrated(task.experiment, task.features, task.part, work)
-    scores = tempered(fitted.predict(task.features, task.test), calibration, fitted)
+    scores = fitted.predict(task.features, task.test)
+    complaint = _complaint(scores, task.test, len(task.part.labels))
+    if complaint:
+        raise ThymosError(f"{task.experiment.name or type(task.experiment).__name__}, {task.fold.name}: {complaint}")
+    scores = tempered(scores, calibration, fitted)
     place = {row: i for i, row in enumerate(task.test)}
     of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
     ends_s = np.array(task.test_durations_s)
@@ -155,6 +160,26 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
     if calibration:
         facts["calibration"] = calibration.as_json()
     return facts, frame
+
+
+def _complaint(scores: Scores, rows: Rows, labels: int) -> str | None:
+    """Say what is wrong with ``scores`` of the recordings ``rows``, as an experiment of one's own may get it wrong."""
+    given, of, times_s = np.asarray(scores.probabilities), scores.recordings, scores.times_s
+    needed = (len(rows) if of is None else len(of), labels)
+    if given.shape != needed:
+        what = "recording" if of is None else "segment"
+        return f"predict gave probabilities of shape {given.shape}, not {needed}: a row a {what}, a column an emotion"
+    if of is not None and (others := set(np.asarray(of).tolist()) ^ set(rows)):
+        place = min(others)
+        return f"predict {'left out' if place in rows else 'was not asked for'} recording {place}"
+    if times_s is not None and np.shape(times_s) != (len(given), 2):
+        return f"predict gave times of shape {np.shape(times_s)}, not {(len(given), 2)}"
+    if not np.isfinite(given).all():
+        return "predict gave probabilities that are not numbers"
+    if (given < 0).any() or not np.allclose(given.sum(axis=1), 1, rtol=0, atol=1e-3):
+        worst = given.sum(axis=1)[np.abs(given.sum(axis=1) - 1).argmax()]
+        return f"predict gave probabilities that are negative or do not sum to 1, such as {worst:.4g}"
+    return None
 
 
 def told(epoch: Epoch) -> dict[str, float]:
