@@ -25,7 +25,7 @@ def bench(
 
     Times are by the clock, so the work of other programs counts. It takes about 15 seconds.
     """
-    from thymos.live.defaults import HOP_S
+    from thymos.live import HOP_S
     from thymos.runtime.benchmark import measure
 
     def began(part: str) -> None:
