@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from thymos.corpora.folds import Fold, check_all_emotions
@@ -126,20 +127,7 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
 
     work = Work(task.cache_dir, task.threads, task.device, on_epoch=on_epoch)
     fitted, calibration = fit_calibrated(task.experiment, task.features, task.part, work)
-    scores = tempered(fitted.predict(task.features, task.test), calibration, fitted)
-    place = {row: i for i, row in enumerate(task.test)}
-    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
-    ends_s = np.array(task.test_durations_s)
-    times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
-    frame = predictions_frame(
-        [task.test_clips[i] for i in of],
-        times_s,
-        (task.fold.repeat, task.fold.index),
-        [task.test_speakers[i] for i in of],
-        [task.test_emotions[i] for i in of],
-        task.part.labels,
-        scores.probabilities,
-    )
+    frame = predictions_of(task, tempered(fitted.predict(task.features, task.test), calibration, fitted))
     facts: dict[str, Any] = {
         "repeat": task.fold.repeat,
         "fold": task.fold.index,
@@ -156,6 +144,23 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
     if calibration:
         facts["calibration"] = calibration.as_json()
     return facts, frame
+
+
+def predictions_of(task: FoldTask, scores: Scores) -> pd.DataFrame:
+    """Return what was said of the test part of ``task`` as rows of ``predictions.csv``."""
+    place = {row: i for i, row in enumerate(task.test)}
+    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
+    ends_s = np.array(task.test_durations_s)
+    times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
+    return predictions_frame(
+        [task.test_clips[i] for i in of],
+        times_s,
+        (task.fold.repeat, task.fold.index),
+        [task.test_speakers[i] for i in of],
+        [task.test_emotions[i] for i in of],
+        task.part.labels,
+        scores.probabilities,
+    )
 
 
 def told(epoch: Epoch) -> dict[str, float]:

@@ -83,8 +83,8 @@ def _table_row(outcome: RowOutcome, compared: Comparison | str | None) -> dict[s
 
 def _scores(run: FinishedRun | None) -> dict[str, Any]:
     if run is None:
-        nothing = dict.fromkeys(("folds", "repeats", "clips", "parameters", "summary"))
-        return {**nothing, "absent": [], "by_fold": []}
+        nothing = dict.fromkeys(("folds", "repeats", "clips", "parameters", "summary", "calibration"))
+        return {**nothing, "absent": [], "by_fold": [], "per_speaker": []}
     results = run.results
     sizes = sorted({fold["parameters"] for fold in results["folds"]})
     return {
@@ -99,6 +99,8 @@ def _scores(run: FinishedRun | None) -> dict[str, Any]:
             {"repeat": fold["repeat"], "fold": fold["fold"], **{level: fold[level] for level in LEVELS}}
             for fold in results["folds"]
         ],
+        "per_speaker": results["per_speaker"],
+        "calibration": results.get("calibration"),
     }
 
 
