@@ -11,7 +11,7 @@ import torch
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.descriptions import fit_discriminant
 from thymos.encoder.encoder_file import read_encoder
@@ -116,7 +116,7 @@ def test_its_calibration_is_that_of_splits_by_speaker(
     pretrained = read_encoder(toy_encoder)
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     logits, rows = [], []
-    for fold in apply_protocol(corpus, "speaker").folds:
+    for fold in protocol_named("speaker").split(corpus).folds:
         train_rows, held_out = [place[path] for path in fold.train], [place[path] for path in fold.test]
         fitted = fit_discriminant(recipe(), pretrained, file, targets[train_rows], train_rows)
         logits.append(fitted.logits(file, held_out, 2))

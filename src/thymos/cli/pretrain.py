@@ -30,7 +30,7 @@ def pretrain(
     strict: StrictOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Pretrain an encoder on several corpora; recipes of kind whole start from it (start_from).
+    """Pretrain an encoder on several corpora; recipes of kind encoder start from it (start_from).
 
     What one corpus lacks is not held against its recordings. The encoder keeps the digests of all clips that it has
     seen, and `thymos evaluate` refuses to test on one of them.

@@ -116,6 +116,11 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
         fewer = training.model_copy(update={"epochs": min(training.epochs, epochs)})
         return CnnExperiment(self.recipe.model_copy(update={"training": fewer}))
 
+    def only_to_predict(self) -> "CnnExperiment":
+        """Return the same without changed copies."""
+        augmentation = self.recipe.augmentation.model_copy(update={"copies": ()})
+        return CnnExperiment(self.recipe.model_copy(update={"augmentation": augmentation}))
+
 
 class FittedCnn(Fitted[SpectrogramFiles]):
     """A fitted network of segments."""

@@ -140,6 +140,14 @@ class EncoderExperiment(Experiment[DescribedRecordings]):
         fewer = training.model_copy(update={"epochs": min(training.epochs, epochs)})
         return EncoderExperiment(self.recipe.model_copy(update={"training": fewer}))
 
+    def only_to_predict(self) -> "EncoderExperiment":
+        """Return the same without distorted copies, and at no more speeds than are scored."""
+        discriminant, speeds = self.recipe.discriminant, self.recipe.speeds[:1]
+        if discriminant is not None:
+            speeds = self.recipe.speeds[: discriminant.scored_speeds]
+            discriminant = discriminant.model_copy(update={"distorted_copies": 0})
+        return EncoderExperiment(self.recipe.model_copy(update={"speeds": speeds, "discriminant": discriminant}))
+
     def check_exportable(self) -> None:
         """Check that graphs can be written."""
         check_exportable()

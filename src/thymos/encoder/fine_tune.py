@@ -1,4 +1,4 @@
-"""From a recipe of kind whole, and recordings of one corpus, to a fitted network."""
+"""From a recipe of kind encoder, and recordings of one corpus, to a fitted network."""
 
 from collections.abc import Callable, Sequence
 
