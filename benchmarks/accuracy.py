@@ -19,10 +19,10 @@ import numpy as np
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.engine.process import set_up_process
-from thymos.machine import available_cores
 from thymos.errors import MissingExtraError
 from thymos.evaluation.evaluate import EvaluationPlan, evaluate
 from thymos.files import write_json, write_text
+from thymos.machine import available_cores
 from thymos.recipes import load_recipe
 from thymos.scoring.results import versions
 

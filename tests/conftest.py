@@ -1,8 +1,10 @@
-"""What many tests need: corpora that are there, and sounds that are made."""
+"""What many tests need: corpora that are there, sounds that are made, and a small bundle to hear them with."""
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 import soundfile
 from hypothesis import settings
 
-from thymos.audio import Samples
+from thymos.audio import Samples, read_waveform, resample
+from thymos.labels import AESDD_EMOTIONS
+from thymos.runtime.recognizer import Recognizer, load
 
 # Threads that wait for each other cost small networks more than they gain, and other test processes want the cores.
 # The libraries read this when they are first imported, so conftest must not import any of them that does.
@@ -26,6 +30,16 @@ settings.register_profile("thymos", deadline=None)
 settings.load_profile("thymos")
 
 WriteSound = Callable[..., Path]
+
+TOY_ABOUT = {
+    "name": "toy",
+    "version": "7",
+    "licence": "for tests",
+    "trained_on": [{"name": "mini-aesdd", "clips": 150, "stage": "training"}],
+    "temperature": 0.8,
+    "conformal": {"method": "lac", "coverage": 0.9, "threshold": 0.85, "rows": 30},
+    "scores": [],
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,3 +114,96 @@ def write_sound() -> WriteSound:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def make_bundle(mini: Path) -> Callable[..., Path]:
+    """``make_bundle(folder, speeds=(1.0,), **about) -> folder``: a network that has not learnt anything."""
+    import torch
+
+    from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+    from thymos.encoder.export import exportable
+    from thymos.encoder.level_mel import LevelMel, LevelMelSettings
+    from thymos.encoder.recipe import EncoderRecipe
+    from thymos.engine.threads import one_thread
+    from thymos.export import write_bundle
+    from thymos.runtime.bundle import OutOfDistributionAbout
+    from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
+
+    features = LevelMelSettings(n_bands=32)
+    size = AttentiveSettings(widths=(8, 12), blocks=(1, 1), time_strides=(2, 2), frame_units=16, attention_units=8)
+    clips = [resample(read_waveform(clip), features.rate_hz).samples for clip in sorted(mini.glob("*/*"))[::6]]
+
+    def make(folder: Path, speeds: tuple[float, ...] = (1.0,), **about: object) -> Path:
+        torch.manual_seed(3)
+        encoder = AttentiveEncoder(size, len(features.channels), features.n_bands)
+        network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(AESDD_EMOTIONS), 0.0))
+        front_end = LevelMel(features)
+        length = min(map(len, clips))
+        with one_thread():
+            levels = front_end(torch.from_numpy(np.stack([clip[:length] for clip in clips])))
+            network.train()
+            for _ in range(30):
+                network(levels)
+            network.eval()
+            with torch.inference_mode():
+                network.head.linear.weight *= 8
+                embeddings = np.concatenate(
+                    [network.encoder(front_end(torch.from_numpy(clip)[None])).embedding.numpy() for clip in clips]
+                )
+        table = fit_gaussian(embeddings, 4)
+        # Made of few clips, so that others of the same kind lie farther.
+        threshold = 1.5 * float(EmbeddingDistribution(table, 0.0).distances(embeddings).max())
+        description = OutOfDistributionAbout(threshold=threshold, acceptance=0.95, rows=len(clips))
+        distribution = (EmbeddingDistribution(table, threshold), description)
+        model = exportable(EncoderRecipe(name="toy", features=features, model=size), network, AESDD_EMOTIONS)
+        model = dataclasses.replace(model, about=model.about | {"speeds": list(speeds)})
+        write_bundle(folder, model, TOY_ABOUT | about, distribution)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundle(make_bundle, tmp_path_factory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "toy")
+
+
+@pytest.fixture(scope="session")
+def recognizer(bundle: Path) -> Recognizer:
+    return load(bundle)
+
+
+@pytest.fixture(scope="session")
+def spoken(mini: Path) -> list[Path]:
+    """Clips of synthetic speech."""
+    return sorted(mini.glob("*/*"))[::10]
+
+
+@pytest.fixture(scope="session")
+def long_speech(mini: Path) -> tuple[Samples, int]:
+    """Eighty seconds of speech at its own rate, with a pause of music and one of silence in it."""
+    clips = [read_waveform(clip) for clip in sorted(mini.glob("*/*"))]
+    rate_hz = clips[0].rate_hz
+    speech = np.concatenate([clip.samples for clip in clips])[: 80 * rate_hz]
+    speech[20 * rate_hz : 28 * rate_hz] = music(8, rate_hz)
+    speech[50 * rate_hz : 58 * rate_hz] = 0
+    return speech, rate_hz
+
+
+@cache
+def music(seconds: float, rate_hz: int) -> Samples:
+    """Chords of harmonic notes, each struck and fading."""
+    sound = np.zeros(round(seconds * rate_hz))
+    for number, root_hz in enumerate([220.0, 293.7, 246.9, 329.6] * 10):
+        rest = sound[number * rate_hz // 2 :]
+        since_s = np.arange(len(rest)) / rate_hz
+        for note_hz in (root_hz, root_hz * 1.26, root_hz * 1.5):
+            for harmonic in range(1, 6):
+                rest += np.sin(2 * np.pi * note_hz * harmonic * since_s) / harmonic * np.exp(-4 * since_s)
+    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def make_music() -> Callable[[float, int], Samples]:
+    return music

@@ -20,8 +20,8 @@ ONE_OF_EACH = {"hz_to_mel", "mel_to_hz", "natural_key", "audit_corpus"}
 
 # What is still there twice. Nothing may be added; when a name is mended, it is struck here.
 MODULES_STILL_TWICE = {"measure"}
-CLASSES_STILL_TWICE = {"Cell", "Epoch", "Fold", "Heard", "Row"}
-FUNCTIONS_STILL_TWICE = {"hz_to_mel", "mel_to_hz"}
+CLASSES_STILL_TWICE = {"Cell", "Epoch", "Fold", "Row"}
+FUNCTIONS_STILL_TWICE: set[str] = set()
 
 
 def twice(names: Iterator[str]) -> set[str]:

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from thymos.cache import default_cache_dir
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import CorpusError, RecipeError
-from thymos.scoring.conformal import Conformal
+from thymos.scoring.calibration import Conformal
 
 Features = TypeVar("Features")
 """What an experiment makes of a corpus: whatever ``fit`` and ``predict`` read. It travels to worker processes by

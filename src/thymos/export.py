@@ -22,8 +22,18 @@ from torch import nn
 
 from thymos.errors import BundleError, MissingExtraError, RunError
 from thymos.files import is_unfinished, whole_file, write_json
-from thymos.runtime.bundle import ABOUT, FAMILIAR, FORMAT, GRAPH, INPUT, OUTPUTS, WEIGHTS, FamiliarityAbout, read_bundle
-from thymos.runtime.out_of_distribution import Familiarity
+from thymos.runtime.bundle import (
+    ABOUT,
+    DISTRIBUTION,
+    FORMAT,
+    GRAPH,
+    INPUT,
+    OUTPUTS,
+    WEIGHTS,
+    OutOfDistributionAbout,
+    read_bundle,
+)
+from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 _LEAST_VALUES = 256
 """Smaller weights are left alone: they take no room."""
@@ -71,7 +81,7 @@ def check_folder(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    own = {ABOUT, GRAPH, WEIGHTS, FAMILIAR}
+    own = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION}
     if not folder.is_dir():
         raise RunError(f"{folder} exists and is no folder; choose another --out")
     if (folder / "run.json").exists():
@@ -85,7 +95,7 @@ def write_bundle(
     folder: Path,
     model: Exportable,
     about: dict[str, Any],
-    familiarity: tuple[Familiarity, FamiliarityAbout] | None = None,
+    familiarity: tuple[EmbeddingDistribution, OutOfDistributionAbout] | None = None,
     graph_only: bool = False,
 ) -> None:
     """Write ``model`` to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
@@ -107,11 +117,11 @@ def write_bundle(
             save_file(state, temporary)
         digests[WEIGHTS] = digest(folder / WEIGHTS)
     if familiarity is None:
-        (folder / FAMILIAR).unlink(missing_ok=True)
+        (folder / DISTRIBUTION).unlink(missing_ok=True)
     else:
-        with whole_file(folder / FAMILIAR) as temporary, temporary.open("wb") as file:
+        with whole_file(folder / DISTRIBUTION) as temporary, temporary.open("wb") as file:
             np.save(file, familiarity[0].table, allow_pickle=False)
-        digests[FAMILIAR] = digest(folder / FAMILIAR)
+        digests[DISTRIBUTION] = digest(folder / DISTRIBUTION)
         about = about | {"familiarity": familiarity[1].model_dump(mode="json")}
     parameters = sum(parameter.numel() for parameter in model.weights.parameters())
     told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": parameters}
@@ -155,7 +165,7 @@ def rewrite_bundle(
         for name in digests:
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(source / name, temporary)
-        for name in {GRAPH, WEIGHTS, FAMILIAR} - digests.keys():
+        for name in {GRAPH, WEIGHTS, DISTRIBUTION} - digests.keys():
             (folder / name).unlink(missing_ok=True)
     write_json(folder / ABOUT, about | {"sha256": digests})
     read_bundle(folder)

@@ -1,7 +1,6 @@
 """``thymos predict``: files, folders, globs and standard input; bad files named; what was cut short goes on."""
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
@@ -16,14 +15,6 @@ import pytest
 import soundfile
 
 from thymos.cli.inputs import find_recordings
-
-# The bundle is made as the recogniser's own tests make it.
-_SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parents[1] / "runtime" / "conftest.py"
-)
-_MADE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MADE)
-make_bundle, bundle = _MADE.make_bundle, _MADE.bundle
 
 
 def command(bundle: Path, *words: str | Path) -> list[str]:
@@ -169,15 +160,6 @@ def test_another_model_begins_anew(bundle, make_bundle, folder, tmp_path):
     assert Journal(out, {"model": "b"}).done == {}
     os.utime(clip, (1, 1))
     assert key_of(clip) not in Journal(out, {"model": "a"}).done
-
-
-def test_models_describes_and_refuses(bundle, tmp_path):
-    words = [sys.executable, "-m", "thymos", "models", str(bundle), str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"})
-    assert done.returncode == 1
-    for part in ("toy 7", "anger, disgust, fear", "16000 Hz", "for tests", "mini-aesdd: 150 recordings"):
-        assert part in done.stdout
-    assert "not usable:" in done.stderr
 
 
 def test_links_that_go_round_are_not_followed(folder):

@@ -23,9 +23,7 @@ from thymos.errors import LeakageError, RecipeError
 from thymos.evaluation.evaluate import evaluate
 from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
 from thymos.experiment import Work
-from thymos.scoring.calibration import fit_temperature, log_probabilities
-from thymos.scoring.calibration_summary import calibration_summary
-from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.calibration import calibration_summary, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import read_predictions
 
 FULL = LevelMelSettings(n_bands=12)

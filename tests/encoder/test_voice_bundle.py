@@ -36,7 +36,7 @@ def speech(mini: Path) -> list[Samples]:
 
 @pytest.fixture(scope="module")
 def network(speech: list[Samples]) -> VoiceNetwork:
-    """Random weights, and the mean and spread of speech, so that values are neither all near 0 nor all squashed to a bound."""
+    """Random weights, and the mean and spread of speech: values are neither all near 0 nor all squashed to a bound."""
     torch.manual_seed(0)
     describer = VoiceDescriber(AttentiveEncoder(SIZE, 3, FEATURES.n_bands), FEATURES).eval()
     front_end = LevelMel(FEATURES)

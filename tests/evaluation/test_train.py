@@ -25,8 +25,7 @@ from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation.train import TrainedModel, TrainWatcher, held_out_parts, train
 from thymos.experiment import Experiment, Work
 from thymos.runtime.bundle import read_bundle
-from thymos.scoring.calibration import fit_temperature
-from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.calibration import fit_conformal, fit_temperature
 
 FULL = LevelMelSettings(n_bands=12)
 

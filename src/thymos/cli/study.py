@@ -185,7 +185,8 @@ class StudyView:
     def _on_row(self, outcome: "RowOutcome") -> None:
         self.outcomes.append(outcome)
         segment, recording = _scores(outcome)
-        said = f"failed, {outcome.failure}" if outcome.failure else f"{segment} per segment, {recording} per recording"
+        scores = f"{segment} per segment, {recording} per recording" if segment else f"{recording} per recording"
+        said = f"failed, {outcome.failure}" if outcome.failure else scores
         self.note(f"{outcome.row.name}: {said} ({self._rows_done()})")
 
 
@@ -195,6 +196,9 @@ def _scores(outcome: "RowOutcome") -> tuple[str, str]:
         return "failed", ""
     cells = []
     for level in ("segment", "recording"):
+        if level not in outcome.run.results["levels"]:
+            cells.append("")
+            continue
         score = outcome.run.results["summary"][level]["accuracy"]
         spread = "" if score["sd"] is None else f" ± {100 * score['sd']:.1f}"
         cells.append(f"{100 * score['mean']:.1f}{spread}")

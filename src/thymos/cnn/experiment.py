@@ -145,7 +145,9 @@ def _segments(spectrograms: Spectrograms, rows: Rows) -> list[int]:
     return places
 
 
-def _targets(spectrograms: Spectrograms, segments: list[int], rows: Rows, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+def _targets(
+    spectrograms: Spectrograms, segments: list[int], rows: Rows, targets: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return the class of each segment, given those of its recordings ``rows``."""
     class_of = dict(zip(rows, targets.tolist(), strict=True))
     return np.array([class_of[int(recording)] for recording in spectrograms.clip_index[segments]], np.int64)

@@ -6,7 +6,7 @@ part of that to quiet: a recording that is quiet everywhere is far from one that
 says on the way there has little to do with it.
 
 It needs a bundle with weights, since gradients go through the torch network; the shipped graph is explained by
-occlusion (``recognition.explain``), which asks for answers only.
+occlusion (``runtime.explain``), which asks for answers only.
 
 Source: Sundararajan, Taly & Yan (2017), Axiomatic Attribution for Deep Networks, ICML; computed by captum.
 """
@@ -23,11 +23,12 @@ from thymos.audio import Waveform, played
 from thymos.encoder.export import read_network
 from thymos.encoder.level_mel import LevelMel
 from thymos.encoder.voice_network import VoiceNetwork
+from thymos.engine.threads import one_thread
 from thymos.errors import MissingExtraError, ThymosError
 from thymos.runtime.bundle import WEIGHTS
-from thymos.runtime.explain import Part
-from thymos.runtime.occlusion import QUIET_QUANTILE, Edges, cell_of
-from thymos.runtime.prediction import Method
+from thymos.runtime.explain import ExplainedPart
+from thymos.runtime.occlusion import QUIET_QUANTILE, Edges, interval_of
+from thymos.runtime.prediction import ExplainMethod
 
 STEPS = 32
 """Points on the way from the quieter picture to the recording's at which the gradient is taken."""
@@ -47,7 +48,7 @@ class GradientEffects:
     followed and laid over the recording's own time and frequency.
     """
 
-    method: Method = "gradients"
+    method: ExplainMethod = "gradients"
 
     def __init__(self, folder: Path):
         """Read the bundle in ``folder``.
@@ -71,35 +72,36 @@ class GradientEffects:
         self._front_end = LevelMel(self._read.features)
         self._integrated = IntegratedGradients(self._log_probability)
 
-    def __call__(self, part: Part, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
-        """Return the effects of regions, shape ``(bands, columns)``; see ``recognition.explain.Effects``."""
-        pictures = self._pictures(part)
-        attributions = self._integrated.attribute(
-            pictures,
-            baselines=tuple(map(_quieter, pictures)),
-            target=label,
-            n_steps=STEPS,
-            internal_batch_size=_AT_ONCE,
-        )
+    def __call__(self, part: ExplainedPart, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
+        """Return the effects of regions, shape ``(bands, columns)``; see ``runtime.explain.Effects``."""
+        with one_thread():  # another number adds in another order, and other regions may be marked
+            pictures = self._pictures(part)
+            attributions = self._integrated.attribute(
+                pictures,
+                baselines=tuple(map(_quieter, pictures)),
+                target=label,
+                n_steps=STEPS,
+                internal_batch_size=_AT_ONCE,
+            )
         effect = np.zeros((len(bands_hz) - 1, len(times_s) - 1))
         centres_hz = self._read.features.band_centres_hz()
         for speed, found in zip(self._read.speeds, attributions, strict=True):
             values = found[0].detach().double().numpy()
             at_s = np.arange(values.shape[2]) * self._read.features.hop / part.rate_hz * speed
-            columns = cell_of(at_s, times_s)
+            columns = interval_of(at_s, times_s)
             for channel, own_hz in zip(values, centres_hz, strict=True):
-                rows = cell_of(own_hz / speed, bands_hz)
+                rows = interval_of(own_hz / speed, bands_hz)
                 np.add.at(effect, (rows[:, None], columns[None, :]), channel)
         return effect
 
-    def fall(self, part: Part, label: int) -> float:
+    def fall(self, part: ExplainedPart, label: int) -> float:
         """Return how far the label's log-probability is above the quieter picture's: what all effects add up to."""
-        pictures = self._pictures(part)
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
+            pictures = self._pictures(part)
             heard, quieter = self._log_probability(*pictures), self._log_probability(*map(_quieter, pictures))
         return float(heard[0, label] - quieter[0, label])
 
-    def _pictures(self, part: Part) -> tuple[Tensor, ...]:
+    def _pictures(self, part: ExplainedPart) -> tuple[Tensor, ...]:
         """Return the power of ``part`` at each speed, dB: shapes ``(1, channels, bands, frames)``."""
         heard = Waveform(part.samples, part.rate_hz)
         sounds = [played(heard, speed, part.rate_hz) for speed in self._read.speeds]

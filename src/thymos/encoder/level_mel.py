@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from thymos.cnn.mel import hz_to_mel, mel_filterbank, mel_to_hz
+from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
+from thymos.cnn.mel import mel_filterbank
 from thymos.config import Settings
 
 

@@ -26,7 +26,7 @@ from thymos.experiment import Experiment, Work, without_silent
 from thymos.files import write_json
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
-from thymos.scoring.comparison import FinishedRun
+from thymos.scoring.paired import FinishedRun
 from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
 from thymos.scoring.results import make_results, versions
 

@@ -18,8 +18,7 @@ from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
 from thymos.errors import ThymosError
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
-from thymos.scoring.calibration import apply_temperature, fit_temperature, log_probabilities
-from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import FoldResult, predictions_frame
 
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, Waveform, read_waveform, resample
 from thymos.audio.distort import CLEAN, CONDITIONS, Condition
 from thymos.errors import AudioError
-from thymos.scoring.comparison import bootstrap_difference
-from thymos.scoring.metrics import Counts, bootstrap_interval, scores
+from thymos.scoring.metrics import Counts, bootstrap_interval, confusion_by_group, scores
 from thymos.scoring.predictions import Scored
+from thymos.scoring.significance import bootstrap_difference
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -139,7 +139,9 @@ def score_conditions(
     names = np.arange(len(truth)).astype(str) if clips is None else np.asarray(clips, str)
     if len(names) != len(truth) or any(len(rows) != len(truth) for rows in probabilities.values()):
         raise ValueError("needs one truth, one clip and one prediction under each condition for each row")
-    counts = {name: _counts_per_clip(names, truth, rows) for name, rows in probabilities.items()}
+    counts = {
+        name: confusion_by_group(names, truth, rows.argmax(1), rows.shape[1]) for name, rows in probabilities.items()
+    }
     clean = _hits_and_total(counts[CLEAN])
     return [_condition_score(name, own, clean, seed) for name, own in counts.items()]
 
@@ -229,18 +231,9 @@ def _condition_score(name: str, counts: Counts, clean: Floats, seed: int) -> Con
 
 
 def _group_score(by: str, name: str, rows: Scored, seed: int) -> GroupScore:
-    counts = _counts_per_clip(rows.clips, rows.truth, rows.probabilities)
+    counts = confusion_by_group(rows.clips, rows.truth, rows.predicted, rows.probabilities.shape[1])
     interval = bootstrap_interval(counts, seed)["accuracy"]
     return GroupScore(by, name, len(counts), scores(counts.sum(0))["accuracy"], interval)
-
-
-def _counts_per_clip(clips: NDArray[np.str_], truth: NDArray[np.int64], probabilities: Floats) -> Counts:
-    """Confusion matrix of each clip over its rows: shape ``(clips, labels, labels)``, in the order of their names."""
-    names, place = np.unique(clips, return_inverse=True)
-    n_labels = probabilities.shape[1]
-    counts = np.zeros((len(names), n_labels, n_labels), np.int64)
-    np.add.at(counts, (place, truth, probabilities.argmax(1)), 1)
-    return counts
 
 
 def _hits_and_total(counts: Counts) -> Floats:

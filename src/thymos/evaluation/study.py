@@ -37,11 +37,11 @@ from thymos.evaluation.study_cells import (
     run_cell,
 )
 from thymos.evaluation.study_plan import PlannedRow, StudyPlan, load_study
-from thymos.evaluation.study_table import RowOutcome, csv_row, study_table, write_csv
+from thymos.evaluation.study_table import RowOutcome, csv_row, study_table
 from thymos.experiment import Work
-from thymos.files import write_json
+from thymos.files import write_csv, write_json
 from thymos.machine import available_cores
-from thymos.scoring.comparison import FinishedRun
+from thymos.scoring.paired import FinishedRun
 from thymos.scoring.predictions import FoldResult, write_predictions
 from thymos.scoring.results import describe_corpus, make_results, versions
 

@@ -54,6 +54,8 @@ class Published(Settings):
     """Percent."""
     sd: float | None = Field(None, ge=0)
     """Percentage points, over folds."""
+    corpus: str | None = None
+    """Kind or name of the corpus that it was measured on; it stands beside no other. None: beside any."""
     what: str = ""
     """What it is: per segment or per recording, by which protocol, where it is published."""
 

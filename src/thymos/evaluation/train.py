@@ -19,8 +19,8 @@ from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Wor
 from thymos.export import check_folder, write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
-from thymos.runtime.bundle import FamiliarityAbout
-from thymos.runtime.out_of_distribution import Familiarity, fit_gaussian
+from thymos.runtime.bundle import OutOfDistributionAbout
+from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
 from thymos.scoring.metrics import confusion, scores
 from thymos.scoring.results import describe_corpus, versions
 
@@ -156,7 +156,7 @@ def _calibrated(
     seed: int,
     work: Work,
     watcher: TrainWatcher,
-) -> tuple[dict[str, Any], tuple[Familiarity, FamiliarityAbout]]:
+) -> tuple[dict[str, Any], tuple[EmbeddingDistribution, OutOfDistributionAbout]]:
     """Fit once more on each split, and return what its model says of what it was not fitted to."""
     targets, labels = corpus.targets, corpus.emotions
     known: list[NDArray[np.float32]] = []
@@ -186,12 +186,15 @@ def _calibrated(
             **scores(confusion(truth, probabilities.argmax(1), len(labels))),
         }
     ]
-    return about, (gaussian, FamiliarityAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows)))
+    return about, (
+        gaussian,
+        OutOfDistributionAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows)),
+    )
 
 
 def fit_familiarity(
     known: Sequence[NDArray[np.float32]], held_out: Sequence[NDArray[np.float32]], final: NDArray[np.float32]
-) -> Familiarity:
+) -> EmbeddingDistribution:
     """Return what is familiar to a final network.
 
     Distances are counted in standard deviations, so the threshold that lets ``ACCEPTANCE`` of the held-out recordings
@@ -205,14 +208,14 @@ def fit_familiarity(
     distances = np.sort(
         np.concatenate(
             [
-                Familiarity(fit_gaussian(own, DIRECTIONS), np.inf).distances(others)
+                EmbeddingDistribution(fit_gaussian(own, DIRECTIONS), np.inf).distances(others)
                 for own, others in zip(known, held_out, strict=True)
             ]
         )
     )
     # The rank that promises the share to one more recording like these, as in split-conformal prediction.
     rank = min(int(np.ceil(round((len(distances) + 1) * ACCEPTANCE, 9))), len(distances))
-    return Familiarity(fit_gaussian(final, DIRECTIONS), float(distances[rank - 1]))
+    return EmbeddingDistribution(fit_gaussian(final, DIRECTIONS), float(distances[rank - 1]))
 
 
 def held_out_parts(corpus: Corpus, seed: int) -> Split:

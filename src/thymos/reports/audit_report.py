@@ -50,8 +50,8 @@ def audit(corpus: Corpus, out: str | Path | None = None) -> Audit:
 
 def write_audit(audit: Audit, directory: Path) -> Path:
     """Write ``audit.html``, ``clips.csv`` and ``figures/*.png`` to ``directory``; return the page's path."""
-    save_figure(durations_figure(audit), directory / "figures" / "durations.png")
-    save_figure(counts_figure(audit), directory / "figures" / "counts.png")
+    save_figure(durations_figure(audit), directory / "figures" / "durations")
+    save_figure(counts_figure(audit), directory / "figures" / "counts")
     write_text(directory / "clips.csv", clips_csv(audit))
     page = directory / "audit.html"
     write_text(page, audit_page(audit))

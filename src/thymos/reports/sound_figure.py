@@ -1,4 +1,4 @@
-"""One sound as a picture: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
+"""One sound as a figure: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, resample
 from thymos.audio.decode import Limits, read_waveform_and_info
-from thymos.cnn.mel import LogMel, PowerSpectrogram, hz_to_mel, power_to_db
+from thymos.audio.mel_scale import hz_to_mel
+from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
 from thymos.corpora.findings import channels_name, printable
 from thymos.errors import AudioError, ThymosError
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
@@ -59,7 +60,8 @@ def draw_sound(file: Path, out: Path | None = None) -> Path:
         waveform, info = read_waveform_and_info(file, Limits(max_decoded_bytes=LARGEST_DECODED_BYTES))
     except AudioError as error:
         raise AudioError(f"{file}: {error}") from None
-    save_figure(sound_figure(waveform, file.name, f"{channels_name(info.channels)} · {info.format}"), out)
+    figure = sound_figure(waveform, file.name, f"{channels_name(info.channels)} · {info.format}")
+    save_figure(figure, out.with_suffix(""), [out.suffix.removeprefix(".")])
     return out
 
 

@@ -1,6 +1,6 @@
-"""Makes the gate's graph from Silero VAD's: the same numbers, but with matrix products where it has convolutions.
+"""Makes the graph for voice activity detection of Silero VAD's: the same numbers, by matrix products for convolutions.
 
-    python scripts/make_gate.py silero_vad_16k_sequence.onnx src/thymos/weights/vad/gate.onnx
+    python scripts/make_vad.py silero_vad_16k_sequence.onnx src/thymos/weights/vad/vad.onnx
 
 The file comes with the package silero-vad (MIT), in silero_vad/data. Its convolutions run over four steps at most,
 which onnxruntime's are slow at; as products of all frames at once they take a third of the time. What both graphs say
@@ -92,7 +92,7 @@ def build(old: dict[str, np.ndarray]) -> onnx.ModelProto:
     value = helper.make_tensor_value_info
     made = helper.make_graph(
         graph.nodes,
-        "gate",
+        "vad",
         [
             value("input", TensorProto.FLOAT, ["frames", CONTEXT + FRAME]),
             value("h", TensorProto.FLOAT, state),
@@ -105,7 +105,7 @@ def build(old: dict[str, np.ndarray]) -> onnx.ModelProto:
         ],
         [numpy_helper.from_array(constant, name) for name, constant in graph.constants.items()],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 16)], producer_name="make_gate.py")
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 16)], producer_name="make_vad.py")
     model.ir_version = 8
     onnx.checker.check_model(model)
     return model

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from thymos.audio import read_waveform, resample
 from thymos.runtime.bundle import GRAPH, find_bundle
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

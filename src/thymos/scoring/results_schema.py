@@ -1,4 +1,4 @@
-"""Reading ``results.json``: checked once, here, so that no page is made from half a file."""
+"""What ``results.json`` holds: one schema, by which it is written (see ``results``) and read."""
 
 import json
 from datetime import datetime
@@ -6,31 +6,40 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from thymos.errors import RunError
+from thymos.scoring.metrics import Interval, Level
 
 FORMAT = 1
-"""The version of ``results.json`` that this module reads."""
+"""The version of ``results.json`` that is written and read."""
+
+LEVELS: tuple[Level, ...] = ("segment", "recording")
+"""What a score may count."""
 
 T = TypeVar("T")
-Interval = tuple[float, float]
+Matrix = list[list[int]]
+"""Counts, rows truth, columns prediction, both in the order of ``labels``."""
 
 
 class _Part(BaseModel):
-    """A part of results.json. Fields that the report does not show may be there and are passed over."""
+    """A part of results.json. Facts that have no field here are kept as they are."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="allow")
 
 
-class Both(_Part, Generic[T]):
+class PerLevel(_Part, Generic[T]):
     """The same thing per segment and per recording."""
 
     segment: T
     recording: T
 
+    def at(self, level: Level) -> T:
+        """Return what stands for ``level``."""
+        return self.segment if level == "segment" else self.recording
 
-class Scores(_Part):
+
+class LevelScores(_Part):
     """Shares of one."""
 
     accuracy: float
@@ -38,18 +47,21 @@ class Scores(_Part):
     macro_f1: float
 
 
-class SpeakerScores(Scores):
-    """One speaker's scores; the interval is known per recording only."""
+class SpeakerScores(LevelScores):
+    """One speaker's scores, over all folds."""
 
     accuracy_ci95: Interval | None = None
 
 
 class Spread(_Part):
-    """A metric over folds, and the 95 % interval of the pooled figure. One fold has no sd."""
+    """A metric over folds. One fold has no sd."""
 
     mean: float
     sd: float | None
     ci95: Interval | None
+    """95 % interval of the pooled score, which stands under ``pooled``: not of the mean."""
+    mean_ci95: Interval | None = None
+    """95 % interval of the mean over folds. Both are bootstraps over recordings."""
 
 
 class Summary(_Part):
@@ -58,10 +70,11 @@ class Summary(_Part):
     accuracy: Spread
     uar: Spread
     macro_f1: Spread
-    pooled: Scores
+    pooled: LevelScores
+    """Of all folds' predictions scored together."""
 
 
-class Epoch(_Part):
+class CurvePoint(_Part):
     """One pass over the training part."""
 
     epoch: int
@@ -69,7 +82,7 @@ class Epoch(_Part):
     accuracy: float | None = None
 
 
-class Fold(Both[Scores]):
+class FoldScores(PerLevel[LevelScores]):
     """One fold's sizes, scores and learning curve."""
 
     repeat: int
@@ -80,11 +93,11 @@ class Fold(Both[Scores]):
     train_segments: int
     test_segments: int
     wall_s: float
-    curve: list[Epoch] = []
-    confusion: Both[list[list[int]]] | None = None
+    curve: list[CurvePoint] = []
+    confusion: PerLevel[Matrix] | None = None
 
 
-class Speaker(Both[SpeakerScores]):
+class SpeakerRow(PerLevel[SpeakerScores]):
     """One speaker's scores over all folds."""
 
     speaker: str
@@ -94,12 +107,14 @@ class Speaker(Both[SpeakerScores]):
 class EmotionScores(_Part):
     """Shares of one; None where nothing was there to divide by."""
 
+    support: int | None = None
+    """How many rows have this emotion, over all folds and repeats."""
     recall: float | None
     precision: float | None
     f1: float | None
 
 
-class Emotion(Both[EmotionScores]):
+class EmotionRow(PerLevel[EmotionScores]):
     """One emotion's scores over all folds."""
 
     emotion: str
@@ -110,11 +125,11 @@ class CorpusFacts(_Part):
 
     kind: str
     name: str
+    synthetic: bool = False
     clips: int
+    duration_s: float
     emotions: dict[str, int]
     speakers: dict[str, int]
-    duration_s: float
-    synthetic: bool = False
 
 
 class ProtocolFacts(_Part):
@@ -137,26 +152,35 @@ class Excluded(_Part):
 
 
 class Results(_Part):
-    """``results.json``, format 1. Confusions are counts, rows truth, in the order of ``labels``."""
+    """``results.json``, format 1."""
 
+    format: int = FORMAT
     corpus: CorpusFacts
     recipe: dict[str, Any]
+    transductive: bool = False
     protocol: ProtocolFacts
     seed: int
-    shuffled_labels: bool = False
-    transductive: bool = False
     labels: list[str]
-    versions: dict[str, str | int | float | None]
+    levels: list[Level] = Field(list(LEVELS), min_length=1)
+    """What was told apart: ``recording`` alone where each recording is scored as a whole, in one row."""
+    shuffled_labels: bool = False
     command: str
     finished: datetime
     wall_s: float
     features_wall_s: float | None = None
-    folds: list[Fold]
-    summary: Both[Summary]
-    per_speaker: list[Speaker] = []
-    per_emotion: list[Emotion]
-    confusion: Both[list[list[int]]]
+    versions: dict[str, str | int | float | None]
+    folds: list[FoldScores]
+    summary: PerLevel[Summary]
+    per_speaker: list[SpeakerRow] = []
+    per_emotion: list[EmotionRow]
+    confusion: PerLevel[Matrix]
+    calibration: dict[str, Any] | None = None
+    """What calibration was worth (see ``calibration_summary``), where folds were calibrated."""
     excluded: list[Excluded] = []
+
+    @field_serializer("finished")
+    def _iso(self, finished: datetime) -> str:
+        return finished.isoformat(timespec="seconds")
 
     @model_validator(mode="after")
     def _confusions_fit_labels(self) -> "Results":
@@ -166,6 +190,15 @@ class Results(_Part):
             if not self.folds or not np.any(counts):
                 raise ValueError("nothing was scored")
         return self
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the file holds it: what is not known is left out."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def recipe_name(recipe: dict[str, Any]) -> str:
+    """Return the own name of a recipe as ``results.json`` has it."""
+    return str(recipe.get("name", "unnamed recipe"))
 
 
 def read_results(run_dir: Path) -> Results:

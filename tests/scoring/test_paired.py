@@ -13,20 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from thymos.errors import ProtocolError
-from thymos.scoring.comparison import (
-    Comparison,
-    FinishedRun,
-    Level,
-    McNemar,
-    TTest,
-    bootstrap_difference,
-    compare_runs,
-    corrected_t_test,
-    holm,
-    holm_corrected,
-    mcnemar,
-    sentence,
-)
+from thymos.scoring.metrics import Level
+from thymos.scoring.paired import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
+from thymos.scoring.significance import McNemar, TTest, bootstrap_difference, corrected_t_test, holm, mcnemar
 
 LABELS = ["anger", "fear", "sadness"]
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -51,7 +40,7 @@ def make_run(
             row = {"clip": f"{truth}/{i:03}.wav", "start_s": start, "end_s": start + 1, "repeat": repeat}
             row |= {"fold": number, "speaker": str(i % 2), "truth": truth}
             rows.append(row | {f"p_{label}": 0.8 if label == chosen else 0.1 for label in labels})
-    return FinishedRun({"labels": labels, "folds": facts}, pd.DataFrame(rows))
+    return FinishedRun({"recipe": {"name": "toy"}, "labels": labels, "folds": facts}, pd.DataFrame(rows))
 
 
 def folds_of(clips: int, count: int) -> list[list[int]]:
