@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import FunctionType
 
 import pytest
 
@@ -13,7 +14,7 @@ BENCH = {"open_corpus", "audit", "evaluate", "study", "train", "Experiment", "Fi
 @pytest.mark.parametrize("name", thymos.__all__)
 def test_every_name_is_there_and_says_what_it_is(name):
     value = getattr(thymos, name)
-    if name != "__version__":
+    if isinstance(value, type | FunctionType):  # __version__ is a text, Flag one of a few words
         assert value.__name__ == name
         assert value.__doc__ and value.__doc__.strip()
 
