@@ -15,7 +15,7 @@ CORPORA ?= ../shared/corpora
 MODEL := runs/model
 LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
 
-.PHONY: setup demo test lint fuzz bench model clean
+.PHONY: setup demo test quick lint fuzz bench model clean
 
 setup: $(READY)
 
@@ -31,8 +31,16 @@ demo: setup
 		--out '$(DEMO)/$(RECIPE)-$(subst /,_,$(subst :,_,$(CORPUS)))'
 	$(VENV)/bin/thymos predict 'data/mini-aesdd/anger/a05 (2).opus' --timeline --explain --explain-out '$(DEMO)'
 
+# Test files are dealt out to so many processes: more than the cores only swap.
+JOBS ?= 2
+PYTEST := $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
 test: setup
-	$(RUN) -m pytest
+	$(PYTEST)
+
+# What fails first after a change, in less than a minute.
+quick: setup
+	$(PYTEST) -q -m 'not slow and not real and not install'
 
 lint: setup
 	$(VENV)/bin/ruff check .

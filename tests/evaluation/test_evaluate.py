@@ -131,6 +131,7 @@ def test_interrupted_run_goes_on_and_ends_with_the_same_numbers(evaluated, run, 
     assert (tmp_path / "cut/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_run_leaves_no_process_and_the_same_evaluation_goes_on(mini, cache, evaluated, tmp_path):
     """kill -9 of the parent, with worker processes at work."""
     words = [sys.executable, "-m", "thymos", "evaluate", str(mini), "--recipe", "model1", "--folds", "3"]

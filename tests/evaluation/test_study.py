@@ -36,7 +36,7 @@ rows:
         - {{name: wider, set: {{"model.conv_channels": [4]}}}}
 """
 DEEP = '  - {name: too deep, set: {"model.conv_channels": [2, 2, 2, 2, 2]}}\n'
-DIVERGING = "  - {name: too fast, set: {training.learning_rate: 1.0e+30}}\n"
+DIVERGING = "  - {name: too fast, set: {training.learning_rate: 1.0e+30, training.batch_size: 8}}\n"
 FAILING = STUDY + DEEP + DIVERGING
 KINDS = f"""
 name: kinds
@@ -334,6 +334,7 @@ def _recording_accuracy(path: Path) -> float:
 # --- kills ---
 
 
+@pytest.mark.slow
 def test_a_killed_study_ends_with_the_same_bytes_as_a_whole_one_of_one_worker(mini, tmp_path):
     """kill -9 of the command while both its workers are fitting; then the same command to its end."""
     text = STUDY.replace("training.epochs: 1,", "training.epochs: 15,")  # a cell takes longer than it takes to kill

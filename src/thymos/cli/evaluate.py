@@ -57,11 +57,13 @@ def evaluate(
 
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
+    from thymos.engine.threads import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.recipes import load_experiment
     from thymos.reports.run_report import summary_table, write_report
 
     experiment = load_experiment(recipe, with_precision(changes, precision))
+    found = chosen_device(device)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
@@ -78,7 +80,7 @@ def evaluate(
             cache_dir=cache_dir,
             workers=workers,
             threads=threads,
-            device=device,
+            device=found,
             command=shlex.join(["thymos", *sys.argv[1:]]),
             watcher=_watcher(bars),
         )

@@ -49,6 +49,7 @@ def study(
     Cut short, the same command goes on where it stopped and ends with the same numbers. A fit that fails is named and
     the others go on; the exit code is then 1.
     """
+    from thymos.engine.threads import chosen_device
     from thymos.evaluation.study import study as run_study
     from thymos.evaluation.study_plan import load_study
     from thymos.reports.study_report import write_study_report
@@ -56,6 +57,7 @@ def study(
     plan = load_study(config, quick)
     if rows:
         plan = plan.only(rows)
+    found = chosen_device(device)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict=False)
     view = StudyView(len(plan.rows))
@@ -66,7 +68,7 @@ def study(
             out,
             cache_dir=cache_dir,
             workers=workers,
-            device=device,
+            device=found,
             command=shlex.join(["thymos", *sys.argv[1:]]),
             watcher=view.watcher(),
         )

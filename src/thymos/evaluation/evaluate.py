@@ -97,13 +97,14 @@ def evaluate(
         MissingExtraError: the experiment needs a library that is not installed.
         TrainingError: the loss stopped being a number.
         RunError: ``out`` holds something else, or there is no such device.
+        ThymosError: what the experiment says of a test part has the wrong shape, or is no probability.
     """
     cache = Path(cache_dir) if cache_dir else default_cache_dir()
     if isinstance(experiment, str):
         experiment = load_experiment(experiment, changes)
+    work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature)
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=cache)
-    busy = threads or available_cores()
     evaluation = _Evaluation(
         corpus=corpus,
         experiment=experiment,
@@ -117,7 +118,7 @@ def evaluate(
         only_fold=only_fold,
         shuffle=shuffle,
         workers=workers,
-        work=Work(cache, busy, chosen_device(device), seed, watcher.on_feature),
+        work=work,
         command=command,
         watcher=watcher,
     )
