@@ -46,7 +46,9 @@ class CnnRecipe(Settings):
 
     @field_validator("augmentation")
     @classmethod
-    def _goes_with_the_spectrograms(cls, augmentation: AugmentationSettings, info: ValidationInfo) -> AugmentationSettings:
+    def _goes_with_the_spectrograms(
+        cls, augmentation: AugmentationSettings, info: ValidationInfo
+    ) -> AugmentationSettings:
         sound, features = info.data.get("sound"), info.data.get("features")
         complaint = augmentation.complaint(sound, features) if sound and features else None
         if complaint:
