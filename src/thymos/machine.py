@@ -5,7 +5,6 @@ import platform
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +60,8 @@ def peak_memory_mb() -> float | None:
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of Python and of those of ``packages`` that are installed."""
+    from importlib import metadata  # which takes longer to load than all else here, and every command loads this module
+
     found = {"python": platform.python_version()}
     for package in packages:
         try:

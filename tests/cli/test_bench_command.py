@@ -89,6 +89,12 @@ def test_the_network_never_rests_on_synthetic_speech():
     assert load().predict((samples, 44_100)).speech_s > 3.8
 
 
+def test_it_needs_the_light_install_only():
+    code = "import sys, thymos.cli.bench, thymos.runtime.benchmark; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "pandas", "scipy", "sklearn", "matplotlib", "yaml", "safetensors"} & set(loaded)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
