@@ -16,8 +16,7 @@ import numpy as np
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import Corpus, FoldsFromFile, LeaveOneSpeakerOut, Protocol, TakeFolds, open_corpus
-from thymos.engine.process import set_up_process
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread, set_up_process
 from thymos.evaluation.fitting import fold_tasks, run_fold
 from thymos.experiment import Work
 from thymos.files import write_json, write_text

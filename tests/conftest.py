@@ -126,7 +126,7 @@ def make_bundle(mini: Path) -> Callable[..., Path]:
     from thymos.encoder.export import exportable
     from thymos.encoder.level_mel import LevelMel, LevelMelSettings
     from thymos.encoder.recipe import EncoderRecipe
-    from thymos.engine.threads import one_thread
+    from thymos.engine.process import one_thread
     from thymos.export import write_bundle
     from thymos.runtime.bundle import OutOfDistributionAbout
     from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian

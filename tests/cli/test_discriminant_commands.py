@@ -17,7 +17,7 @@ from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, Emotio
 from thymos.encoder.encoder_file import write_encoder
 from thymos.encoder.export import read_network
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
-from thymos.encoder.voice_network import VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceNetwork
 from thymos.errors import RecipeError
 from thymos.labels import AESDD_EMOTIONS
 from thymos.runtime.bundle import read_bundle

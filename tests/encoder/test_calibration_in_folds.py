@@ -12,11 +12,10 @@ from scipy.special import softmax
 from thymos.corpora import Corpus
 from thymos.corpora.protocols import protocol_named
 from thymos.encoder.experiment import EncoderExperiment
-from thymos.encoder.fine_tune import fine_tune
-from thymos.encoder.fit_recordings import score_recordings
+from thymos.encoder.fit_recordings import fine_tune, score_recordings
 from thymos.encoder.level_spectrograms import open_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import ProtocolError
 from thymos.evaluation.evaluate import evaluate
 from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks

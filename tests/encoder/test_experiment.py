@@ -25,7 +25,7 @@ from thymos.encoder.fit_recordings import score_recordings
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import make_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation.evaluate import Watcher, evaluate
 from thymos.evaluation.fitting import fold_tasks, run_fold

@@ -16,7 +16,7 @@ from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings
 from thymos.encoder.export import RecognitionGraph, exportable, read_network
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceDescriber, VoiceNetwork
 from thymos.errors import BundleError
 from thymos.export import write_bundle
 from thymos.runtime.bundle import OUTPUTS, read_bundle

@@ -20,7 +20,7 @@ from thymos.encoder.export import read_network
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import open_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceNetwork
 from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation.train import TrainedModel, TrainWatcher, held_out_parts, train
 from thymos.experiment import Experiment, Work

@@ -17,8 +17,8 @@ from thymos.encoder.export import exportable
 from thymos.encoder.gradients import GradientEffects
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceNetwork
-from thymos.engine.threads import one_thread
+from thymos.encoder.voice_statistics import VoiceNetwork
+from thymos.engine.process import one_thread
 from thymos.errors import AudioError, ThymosError
 from thymos.export import rewrite_bundle, write_bundle
 from thymos.labels import AESDD_EMOTIONS

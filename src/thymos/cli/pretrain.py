@@ -38,7 +38,7 @@ def pretrain(
     from thymos.encoder.encoder_file import write_encoder
     from thymos.encoder.pretrain import pretrain as run_pretraining
     from thymos.encoder.recipe import PretrainingRecipe
-    from thymos.engine.threads import one_thread
+    from thymos.engine.process import one_thread
     from thymos.recipes import load_recipe
     from thymos.scoring.results import describe_corpus, versions
 

@@ -24,7 +24,7 @@ from thymos.cnn.augment import BatchAugmentation
 from thymos.cnn.front_end import front_end
 from thymos.cnn.networks import Network, build_model
 from thymos.cnn.recipe import CnnRecipe, TrainingSettings
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import RecipeError, TrainingError
 from thymos.experiment import Epoch
 

@@ -18,11 +18,10 @@ from thymos.encoder.decision import Discriminant
 from thymos.encoder.descriptions import decide, describe_recordings, layout, voice_network
 from thymos.encoder.encoder_file import WEIGHTS, Pretrained, encoder_folder, read_encoder, resolved
 from thymos.encoder.export import exportable
-from thymos.encoder.fine_tune import fine_tune
-from thymos.encoder.fit_recordings import hear
+from thymos.encoder.fit_recordings import fine_tune, hear
 from thymos.encoder.level_spectrograms import make_recordings, open_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceNetwork
 from thymos.errors import LeakageError, RecipeError
 from thymos.experiment import Epoch, Experiment, Fitted, Rows, Scores, TrainingPart, Work
 from thymos.export import Exportable, check_exportable

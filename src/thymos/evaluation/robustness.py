@@ -27,7 +27,7 @@ from thymos.corpora.folds import Fold
 from thymos.corpora.measure import measure_sound
 from thymos.corpora.protocols import Protocol, Split, protocol_named
 from thymos.corpora.table import Clip, Corpus
-from thymos.engine.threads import chosen_device, one_thread
+from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import AudioError
 from thymos.evaluation.fitting import fit_calibrated, fold_tasks, predictions_of, tempered
 from thymos.experiment import Experiment, Work, without_silent
