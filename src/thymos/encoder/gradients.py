@@ -44,8 +44,8 @@ class GradientEffects:
     """The part of each region in how far the emotion's log-probability is above that of a quieter spectrogram.
 
     The parts of all regions add up to that difference. Quiet is, as in occlusion, each band's quiet level in the
-    recording itself; the quieter spectrogram is ``WAY`` of the way there. With several speeds, the spectrogram of each is
-    followed and laid over the recording's own time and frequency.
+    recording itself; the quieter spectrogram is ``WAY`` of the way there. With several speeds, each one's spectrogram
+    is followed and laid over the recording's own time and frequency.
     """
 
     method: ExplainMethod = "gradients"
