@@ -60,7 +60,9 @@ def test_modules_import_only_from_above(room):
                 assert ORDER.index(parts[1]) <= own, f"{module} imports {name}"
         if room in LIGHT:
             for name in imported_with(module):
-                assert name.split(".")[0] not in HEAVY_LIBRARIES, f"{module} imports {name}, which the light install lacks"
+                assert name.split(".")[0] not in HEAVY_LIBRARIES, (
+                    f"{module} imports {name}, which the light install lacks"
+                )
 
 
 def test_no_module_imports_itself_through_others():

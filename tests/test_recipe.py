@@ -131,7 +131,9 @@ def test_bad_files_are_refused_by_name(tmp_path: Path, content: bytes, words: st
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [*shipped_recipes("cnn"), *shipped_recipes("encoder"), *shipped_recipes("functionals")])
+@pytest.mark.parametrize(
+    "name", [*shipped_recipes("cnn"), *shipped_recipes("encoder"), *shipped_recipes("functionals")]
+)
 def test_every_recipe_is_an_experiment_that_says_its_settings(name: str) -> None:
     experiment = load_experiment(name)
     assert experiment.name == name
