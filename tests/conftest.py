@@ -4,8 +4,9 @@ import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def make_bundle(mini: Path) -> Callable[..., Path]:
     from thymos.encoder.export import exportable
     from thymos.encoder.level_mel import LevelMel, LevelMelSettings
     from thymos.encoder.recipe import EncoderRecipe
-    from thymos.engine.threads import one_thread
+    from thymos.engine.process import one_thread
     from thymos.export import write_bundle
     from thymos.runtime.bundle import OutOfDistributionAbout
     from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
@@ -207,3 +208,61 @@ def music(seconds: float, rate_hz: int) -> Samples:
 @pytest.fixture(scope="session")
 def make_music() -> Callable[[float, int], Samples]:
     return music
+
+
+WriteRun = Callable[..., Path]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """``write_run(name, right, folds=5, clips=60) -> folder``: a finished run, as ``thymos evaluate`` writes it.
+
+    ``right(i)`` says whether recording ``i`` was named correctly; ``i % folds`` is the fold that tested it.
+    """
+    return partial(_write_run, tmp_path)
+
+
+def _write_run(root: Path, name: str, right: Callable[[int], bool], folds: int = 5, clips: int = 60) -> Path:
+    from thymos.files import write_json
+    from thymos.scoring.predictions import write_predictions
+
+    content, predictions = _run_of(tuple(map(right, range(clips))), folds)
+    write_json(root / name / "results.json", content | {"recipe": {"name": name}})
+    write_predictions(root / name / "predictions.csv", predictions)
+    return root / name
+
+
+@cache
+def _run_of(right: tuple[bool, ...], folds: int) -> tuple[dict[str, Any], Any]:
+    """Results and predictions; kept, since their intervals take long."""
+    import pandas as pd
+
+    from thymos.corpora.folds import Fold, Protocol
+    from thymos.corpora.table import Clip, Corpus, Sound
+    from thymos.scoring.predictions import predictions_frame
+    from thymos.scoring.results import make_results
+
+    labels, clips = ("anger", "fear", "sadness"), len(right)
+    sounds = [Sound(16_000, 1, 16_000, "WAV", 0.5, 0, 0.0, str(i)) for i in range(clips)]
+    table = [Clip(f"{i:02}.wav", labels[i % 3], sounds[i], str(1 + i % 2)) for i in range(clips)]
+    results, made = [], []
+    for number in range(folds):
+        tested = range(clips)[number::folds]
+        said = [i % 3 if right[i] else (i + 1) % 3 for i in tested]
+        frame = predictions_frame(
+            [table[i].path for i in tested],
+            np.tile([0.0, 1.0], (len(tested), 1)),
+            (0, number),
+            [table[i].speaker for i in tested],
+            [table[i].emotion for i in tested],
+            labels,
+            0.1 + 0.7 * np.eye(3)[said],
+        )
+        sizes = {"train_clips": clips - len(tested), "test_clips": len(tested)}
+        sizes |= {"train_segments": clips - len(tested), "test_segments": len(tested)}
+        results.append(({"repeat": 0, "fold": number, "name": f"fold {number + 1}", "wall_s": 1.0} | sizes, frame))
+        made.append(Fold(0, number, f"fold {number + 1}", (), ()))
+    corpus, protocol = Corpus("folder", Path("toy"), tuple(table)), Protocol("recording", (), tuple(made))
+    facts = {"command": "", "finished": "2026-11-27T05:00:00+00:00", "wall_s": 1.0}
+    content = make_results(corpus, {"name": "toy"}, False, protocol, results, 0, facts)
+    return content, pd.concat([frame for _, frame in results])

@@ -100,11 +100,11 @@ def thymos_files(job: Job) -> Job:
 
 def vad_files(job: Job) -> Job:
     from thymos.audio.blocks import open_blocks
-    from thymos.runtime.vad import GateStream
+    from thymos.runtime.vad import VadStream
 
     def hear(file: str) -> None:
         with open_blocks(file) as sound:
-            vad = GateStream(sound.rate_hz)
+            vad = VadStream(sound.rate_hz)
             for block in sound.blocks:
                 vad.push(block)
             vad.finish()

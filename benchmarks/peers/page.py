@@ -45,14 +45,6 @@ def _aim_s(milliseconds: float) -> str:
     return f"{milliseconds / 1000:.2f} s"
 
 
-def _aim_ms(milliseconds: float) -> str:
-    return f"{milliseconds:.1f} ms"
-
-
-def _times(number: float) -> str:
-    return f"{number:.1f} ×"
-
-
 _SPEED: dict[str, tuple[str, Show]] = {
     "× real time": ("real_time", _rounded),
     "× by CPU": ("real_time_cpu", _rounded),
@@ -74,8 +66,8 @@ COLUMNS: dict[str, dict[str, tuple[str, Show]]] = {
         "p95": ("p95_ms", _milliseconds),
         **_PEAK,
         "files": ("repeats", str),
-        "Thymos is": ("thymos_is", _times),
-        "by CPU": ("thymos_is_cpu", _times),
+        "Thymos is": ("thymos_is", "{:.1f} ×".format),
+        "by CPU": ("thymos_is_cpu", "{:.1f} ×".format),
         **_NOTE,
     },
     "stream": {
@@ -85,7 +77,6 @@ COLUMNS: dict[str, dict[str, tuple[str, Show]]] = {
         "CPU ms": ("cpu_ms", _milliseconds),
         **_PEAK,
         "hops": ("repeats", str),
-        **_NOTE,
     },
     "long": {**_SPEED, **_PEAK, **_NOTE},
     "install": {"disk MB": ("disk_mb", "{:.0f}".format), "s": ("median_ms", _seconds), **_NOTE},
@@ -171,9 +162,16 @@ def aims(rows: Sequence[Measurement]) -> list[tuple[str, str, str, str, bool]]:
         aim = "200 × real time, better 500"
         add("whole files, one core", aim, "{:.0f} ×".format, row.real_time, row.real_time_cpu, row.real_time >= 200)
     for row in (row for row in at.values() if row.part == "stream"):
-        add("a stream's hop, median", "below 10 ms, better 5", _aim_ms, row.median_ms, row.cpu_ms, row.median_ms < 10)
+        add(
+            "a stream's hop, median",
+            "below 10 ms, better 5",
+            "{:.1f} ms".format,
+            row.median_ms,
+            row.cpu_ms,
+            row.median_ms < 10,
+        )
         if row.p99_ms:
-            add("a stream's hop, p99", "below 30 ms, better 15", _aim_ms, row.p99_ms, None, row.p99_ms < 30)
+            add("a stream's hop, p99", "below 30 ms, better 15", "{:.1f} ms".format, row.p99_ms, None, row.p99_ms < 30)
     if long:
         peak_mb = long[-1].peak_mb
         add("peak memory of the longest file", "below 400 MB", "{:.0f} MB".format, peak_mb, None, peak_mb < 400)
@@ -191,12 +189,12 @@ def markdown(machine: dict[str, Any], facts: dict[str, Any], rows: Sequence[Meas
     """The headline and a table for each part, then the aims."""
     memory = "" if machine["memory_gb"] is None else f", {machine['memory_gb']:g} GB of memory"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    cores = f"{machine['cores']} core{'s' * (machine['cores'] > 1)}"
+    took = f"{machine['date']}, in {facts['wall_s'] / 60:.1f} minutes"
     lines = [
-        f"- {machine['processor']}, {machine['cores']} core{'s' * (machine['cores'] > 1)}{memory}, {machine['system']}; 1 thread on 1 core, a "
-        "process for each row.",
+        f"- {machine['processor']}, {cores}{memory}, {machine['system']}; 1 thread on 1 core, a process for each row.",
         f"- Model {facts['model']}; {versions}.",
-        f"- {machine['date']}, in {facts['wall_s'] / 60:.1f} minutes. Load average at the start "
-        f"{machine['load_average']:.2f}.",
+        f"- {took}. Load average at the start {machine['load_average']:.2f}.",
     ]
     if machine["load_average"] > BUSY * machine["cores"]:
         lines.append("- The machine was busy: times by the clock are longer than on a quiet one, see CPU time.")
@@ -234,7 +232,7 @@ def beside(own: Measurement, peer: Measurement) -> Measurement:
 
 def _cells(row: Measurement) -> list[str]:
     columns = COLUMNS[row.part].values()
-    if row.missing is not None:  # the note is the last column
+    if row.missing is not None:  # in the last column, most often that of notes
         return [row.name, *[NONE] * (len(columns) - 1), row.missing]
     values = [(show, getattr(row, field)) for field, show in columns]
     return [row.name, *(NONE if value is None else show(value) for show, value in values)]

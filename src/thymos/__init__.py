@@ -38,13 +38,16 @@ if TYPE_CHECKING:
     from thymos.runtime.recognizer import Recognizer as Recognizer
     from thymos.runtime.recognizer import load as load
     from thymos.runtime.stream import Stream as Stream
-    from thymos.scoring.comparison import FinishedRun as FinishedRun
+    from thymos.scoring.comparison import ComparisonTable as ComparisonTable
+    from thymos.scoring.comparison import compare as compare
+    from thymos.scoring.paired import FinishedRun as FinishedRun
 
 __all__ = [
     "AudioError",
     "Audit",
     "BundleError",
     "Clip",
+    "ComparisonTable",
     "Corpus",
     "CorpusError",
     "Experiment",
@@ -72,6 +75,7 @@ __all__ = [
     "Work",
     "__version__",
     "audit",
+    "compare",
     "evaluate",
     "load",
     "open_corpus",
@@ -104,7 +108,8 @@ _HOMES = {
     "thymos.runtime.prediction": ("Failure", "Flag", "Prediction", "Stretch", "Timeline", "Window"),
     "thymos.runtime.recognizer": ("Recognizer", "load"),
     "thymos.runtime.stream": ("Stream",),
-    "thymos.scoring.comparison": ("FinishedRun",),
+    "thymos.scoring.comparison": ("ComparisonTable", "compare"),
+    "thymos.scoring.paired": ("FinishedRun",),
 }
 """Module of each name. What trains and judges needs ``pip install 'thymos[train]'``; what hears does not."""
 

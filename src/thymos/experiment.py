@@ -223,6 +223,10 @@ class Experiment(ABC, Generic[Features]):
         """Return the same with no more than ``epochs`` epochs, for a look."""
         return self
 
+    def only_to_predict(self) -> "Experiment[Features]":
+        """Return the same, whose features hold no more than ``predict`` reads: no copies that only a fit needs."""
+        return self
+
     def export(self, fitted: Fitted[Features]) -> Any:
         """Return the ``Exportable`` of ``fitted``, from which ``thymos train`` writes a bundle.
 

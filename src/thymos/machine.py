@@ -5,7 +5,6 @@ import platform
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ def this_machine(packages: Iterable[str] = ()) -> dict[str, Any]:
     """Return when and where this runs, as JSON takes it.
 
     ``memory_gb`` (10⁹ bytes) and ``load_average`` (processes that ran or waited to run, over the last minute) are None
-    where the system does not say; ``versions`` are of Python and of those of ``packages`` that are installed.
+    where the system does not say; ``versions`` are those of ``versions_of``.
     """
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -23,7 +22,7 @@ def this_machine(packages: Iterable[str] = ()) -> dict[str, Any]:
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "versions": {"python": platform.python_version()} | _versions(packages),
+        "versions": versions_of(packages),
     }
 
 
@@ -59,18 +58,21 @@ def peak_memory_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def _memory_gb() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of Python and of those of ``packages`` that are installed."""
+    from importlib import metadata  # which takes longer to load than all else here, and every command loads this module
 
-
-def _versions(packages: Iterable[str]) -> dict[str, str]:
-    found = {}
+    found = {"python": platform.python_version()}
     for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):
+        return None

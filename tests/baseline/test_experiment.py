@@ -14,7 +14,7 @@ from thymos.baseline.experiment import FunctionalsExperiment
 from thymos.baseline.functionals import read_functionals
 from thymos.baseline.linear_svm import fit_svms
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.errors import MissingExtraError, ProtocolError
 from thymos.evaluation.evaluate import Watcher, evaluate
 from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold
@@ -50,7 +50,7 @@ def files(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> list[Path
 
 
 def tasks_of(corpus: Corpus, files: list[Path], protocol: str = "recording", folds: int = 3) -> list[FoldTask]:
-    divided = apply_protocol(corpus, protocol, folds)
+    divided = protocol_named(protocol, folds).split(corpus)
     return fold_tasks(corpus, FunctionalsExperiment(RECIPE), divided, tuple(files), 0, Work())
 
 
@@ -101,7 +101,7 @@ def test_a_test_part_chooses_nothing(corpus, files, tmp_path):
         place = corpus.emotions.index(clips[i].emotion)
         clips[i] = replace(clips[i], emotion=corpus.emotions[(place + 1) % len(corpus.emotions)])
     turned = replace(corpus, clips=tuple(clips))
-    protocol = apply_protocol(corpus, "recording", 3)
+    protocol = protocol_named("recording", 3).split(corpus)
     other = fold_tasks(turned, FunctionalsExperiment(RECIPE), protocol, tuple(other_files), 0, Work())[0]
     assert other.test_emotions != task.test_emotions
     other_facts, other_frame = run(other)
@@ -133,7 +133,7 @@ def test_of_equal_candidates_the_smallest_is_taken(corpus, files):
 
 
 def test_a_training_part_that_lacks_an_emotion_is_refused(corpus, files):
-    protocol = apply_protocol(corpus, "recording", 3)
+    protocol = protocol_named("recording", 3).split(corpus)
     first = protocol.folds[0]
     angerless = replace(first, train=tuple(path for path in first.train if not path.startswith("anger")))
     with pytest.raises(ProtocolError, match="has no recording of anger to train on"):

@@ -10,7 +10,7 @@ import pytest
 
 from thymos.cli.bench import screen
 from thymos.runtime.benchmark import LEAST_HOPS, LEAST_STARTS, real_time, repeated, synthetic_speech
-from thymos.runtime.vad import FRAME_S, speech_spans
+from thymos.runtime.recognizer import load
 
 REPORT = {
     "machine": {
@@ -84,15 +84,15 @@ def test_work_is_repeated_until_both_time_and_count_are_reached():
 
 
 def test_the_network_never_rests_on_synthetic_speech():
-    from thymos.runtime.vad import GateStream
-
-    stream = GateStream(44_100)
     samples = synthetic_speech(4.0, 44_100)
     assert samples.shape == (4 * 44_100,) and samples.dtype == np.float32 and np.abs(samples).max() < 1
-    stream.push(samples)
-    stream.finish()
-    spans = speech_spans(stream.probabilities())
-    assert (spans[:, 1] - spans[:, 0]).sum() * FRAME_S > 3.8
+    assert load().predict((samples, 44_100)).speech_s > 3.8
+
+
+def test_it_needs_the_light_install_only():
+    code = "import sys, thymos.cli.bench, thymos.runtime.benchmark; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "pandas", "scipy", "sklearn", "matplotlib", "yaml", "safetensors"} & set(loaded)
 
 
 @pytest.mark.parametrize(

@@ -446,6 +446,19 @@ def test_inner_folds_divide_the_training_part_alone_by_the_same_rule(name: str) 
         assert not any(crossing(corpus, Split(protocol, inner), what) for what in protocol.must_not_cross)
 
 
+@pytest.mark.parametrize("speakers", [4, 6, 9])
+def test_inner_folds_by_speaker_hold_every_speaker_out_once_however_many_there_are(speakers: int) -> None:
+    """With the first five of eight alone, three would never have a say in a temperature."""
+    names = [str(number) for number in range(speakers)]
+    corpus = table(*(clip(f"{s}{e}.wav", e, s) for s in names for e in AESDD_EMOTIONS))
+    protocol = protocol_named("speaker")
+    for fold in protocol.split(corpus).folds:
+        inner = protocol.inner(corpus, fold)
+        assert len(inner) == min(5, speakers - 1)
+        assert sorted(path for part in inner for path in part.test) == sorted(fold.train)
+        assert not crossing(corpus, Split(protocol, inner), "speaker")
+
+
 def test_a_validation_part_is_the_one_inner_fold() -> None:
     corpus = like_aesdd()
     fold = protocol_named("recording").split(corpus).folds[0]

@@ -10,13 +10,12 @@ import pytest
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder.experiment import EncoderExperiment
-from thymos.encoder.fine_tune import fine_tune
-from thymos.encoder.fit_recordings import score_recordings
+from thymos.encoder.fit_recordings import fine_tune, score_recordings
 from thymos.encoder.level_spectrograms import open_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import ProtocolError
 from thymos.evaluation.evaluate import evaluate
 from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks
@@ -38,7 +37,7 @@ def first_speaker(corpus: Corpus, recipe: EncoderRecipe, cache: Path) -> Finishe
 
 def tasks(corpus: Corpus, recipe: EncoderRecipe, cache: Path) -> list[FoldTask]:
     experiment, work = EncoderExperiment(recipe), Work(cache)
-    protocol = apply_protocol(corpus, "speaker")
+    protocol = protocol_named("speaker").split(corpus)
     return fold_tasks(corpus, experiment, protocol, experiment.features(corpus, work), 0, work)
 
 
@@ -63,7 +62,7 @@ def test_it_gives_a_temperature_and_a_threshold(run: FinishedRun, recipe: Encode
     assert sets["rows"] == 27, "the whole training part: nine recordings by each of three speakers"
     assert 0 < sets["threshold"] < 1
     assert [at["epoch"] for at in fold["curve"]] == [1, 2], "of the model alone"
-    assert epochs_reported(EncoderExperiment(recipe), apply_protocol(tones, "speaker")) >= 8, "inner fits counted"
+    assert epochs_reported(EncoderExperiment(recipe)) >= 8, "inner fits counted"
 
 
 def test_probabilities_are_tempered_and_decisions_stay(

@@ -12,7 +12,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder.descriptions import describe_recordings, fit_discriminant
 from thymos.encoder.encoder_file import read_encoder
 from thymos.encoder.experiment import EncoderExperiment
@@ -59,7 +59,7 @@ def judged(corpus: Corpus, recipe: EncoderRecipe, out: Path, cache: Path, **more
 
 def tasks(corpus: Corpus, recipe: EncoderRecipe, cache: Path) -> list[FoldTask]:
     experiment, work = EncoderExperiment(recipe), Work(cache)
-    protocol = apply_protocol(corpus, "speaker")
+    protocol = protocol_named("speaker").split(corpus)
     return fold_tasks(corpus, experiment, protocol, experiment.features(corpus, work), 0, work)
 
 
@@ -125,7 +125,7 @@ def test_results_tell_what_was_fitted_and_what_calibration_was_worth(
     for fold in found["folds"]:
         assert fold["curve"] == []
         assert fold["parameters"] > 3 * 400, "the linear layer's are among them"
-    assert epochs_reported(EncoderExperiment(calibrated), apply_protocol(corpus, "speaker")) == 0
+    assert epochs_reported(EncoderExperiment(calibrated)) == 0
     folds = [
         (json.loads(path.read_text()), read_predictions(path.with_suffix(".csv")))
         for path in sorted((run / "folds").glob("*.json"))

@@ -18,14 +18,14 @@ import torch
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder.encoder_file import read_encoder, write_encoder
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.fit_recordings import score_recordings
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import make_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation.evaluate import Watcher, evaluate
 from thymos.evaluation.fitting import fold_tasks, run_fold
@@ -128,7 +128,7 @@ def test_a_task_can_go_to_a_worker_and_says_all_it_needs(
 ) -> None:
     experiment, work = EncoderExperiment(recipe()), Work(cache)
     features = experiment.features(corpus, work)
-    tasks = fold_tasks(corpus, experiment, apply_protocol(corpus, "recording", 3), features, 0, work)
+    tasks = fold_tasks(corpus, experiment, protocol_named("recording", 3).split(corpus), features, 0, work)
     told: list[Any] = []
     _, frame = run_fold(pickle.loads(pickle.dumps(tasks))[1], told.append)
     kept = pd.read_csv(run / "folds/repeat-0_fold-1.csv")

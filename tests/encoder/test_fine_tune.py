@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.distortions import DistortionSettings
 from thymos.encoder.encoder_file import Pretrained
-from thymos.encoder.fine_tune import fine_tune
+from thymos.encoder.fit_recordings import fine_tune
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import Recordings
 from thymos.encoder.recipe import EncoderRecipe, OptimiserSettings

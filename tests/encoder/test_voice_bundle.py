@@ -16,7 +16,7 @@ from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings
 from thymos.encoder.export import RecognitionGraph, exportable, read_network
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceDescriber, VoiceNetwork
 from thymos.errors import BundleError
 from thymos.export import write_bundle
 from thymos.runtime.bundle import OUTPUTS, read_bundle
@@ -36,7 +36,7 @@ def speech(mini: Path) -> list[Samples]:
 
 @pytest.fixture(scope="module")
 def network(speech: list[Samples]) -> VoiceNetwork:
-    """Random weights, and the mean and spread of speech: values are neither all near 0 nor all squashed to a bound."""
+    """Random weights, and the mean and spread of speech, so that values are neither all near 0 nor all at a bound."""
     torch.manual_seed(0)
     describer = VoiceDescriber(AttentiveEncoder(SIZE, 3, FEATURES.n_bands), FEATURES).eval()
     front_end = LevelMel(FEATURES)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
-from thymos.encoder.voice_network import SPREADS, VoiceDescriber, VoiceNetwork
+from thymos.encoder.voice_statistics import SPREADS, VoiceDescriber, VoiceNetwork
 
 FEATURES = LevelMelSettings(n_bands=16)
 PLAIN = AttentiveSettings(widths=(4, 6), blocks=(1, 2), time_strides=(2, 1), frame_units=6, attention_units=4)

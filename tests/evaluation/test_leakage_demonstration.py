@@ -15,7 +15,7 @@ import pytest
 
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.protocols import protocol_named, shuffle_labels
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import LeakageError
 from thymos.evaluation.evaluate import evaluate
 from thymos.evaluation.fitting import fold_tasks, run_fold

@@ -11,7 +11,7 @@ import torch
 from scipy.special import softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.descriptions import fit_discriminant
 from thymos.encoder.encoder_file import read_encoder
@@ -20,7 +20,7 @@ from thymos.encoder.export import read_network
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import open_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceNetwork
 from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation.train import TrainedModel, TrainWatcher, held_out_parts, train
 from thymos.experiment import Experiment, Work
@@ -116,7 +116,7 @@ def test_its_calibration_is_that_of_splits_by_speaker(
     pretrained = read_encoder(toy_encoder)
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     logits, rows = [], []
-    for fold in apply_protocol(corpus, "speaker").folds:
+    for fold in protocol_named("speaker").split(corpus).folds:
         train_rows, held_out = [place[path] for path in fold.train], [place[path] for path in fold.test]
         fitted = fit_discriminant(recipe(), pretrained, file, targets[train_rows], train_rows)
         logits.append(fitted.logits(file, held_out, 2))

@@ -17,8 +17,8 @@ from thymos.encoder.export import exportable
 from thymos.encoder.gradients import GradientEffects
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceNetwork
-from thymos.engine.threads import one_thread
+from thymos.encoder.voice_statistics import VoiceNetwork
+from thymos.engine.process import one_thread
 from thymos.errors import AudioError, ThymosError
 from thymos.export import rewrite_bundle, write_bundle
 from thymos.labels import AESDD_EMOTIONS
@@ -135,21 +135,24 @@ def test_what_gradients_mark_carries_the_decision(trained, mini):
     assert_faithful(trained, files, GradientEffects(trained.bundle.folder), exceptions=1)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_gradients_say_the_same_with_any_number_of_threads(trained, mini, threads):
+def test_gradients_are_computed_by_one_thread_whatever_the_program_uses(trained, mini, monkeypatch):
     effects = GradientEffects(trained.bundle.folder)
     samples = resample(read_waveform(sorted(mini.glob("fear/*"))[3]), RATE_HZ).samples
-    part, (times_s, bands_hz) = ExplainedPart(samples, RATE_HZ), grid(len(samples) / RATE_HZ, RATE_HZ)
-    with one_thread():
-        alone = effects(part, times_s, bands_hz, 2), effects.fall(part, 2)
+    part, edges = ExplainedPart(samples, RATE_HZ), grid(len(samples) / RATE_HZ, RATE_HZ)
+    used, power = [], effects._pictures
+    monkeypatch.setattr(effects, "_pictures", lambda part: used.append(torch.get_num_threads()) or power(part))
     before = torch.get_num_threads()
+    answers = []
     try:
-        torch.set_num_threads(threads)
-        np.testing.assert_array_equal(effects(part, times_s, bands_hz, 2), alone[0])
-        assert effects.fall(part, 2) == alone[1]
-        assert torch.get_num_threads() == threads, "a program's own setting stays"
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            answers.append((effects(part, *edges, 2), effects.fall(part, 2)))
+            assert torch.get_num_threads() == threads, "a program's own setting stays"
     finally:
         torch.set_num_threads(before)
+    assert used == [1, 1, 1, 1]
+    np.testing.assert_array_equal(answers[0][0], answers[1][0])
+    assert answers[0][1] == answers[1][1]
 
 
 def test_what_gradients_of_a_voice_network_mark_carries_the_decision(voice, mini):

@@ -57,7 +57,7 @@ def evaluate(
 
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
-    from thymos.engine.threads import chosen_device
+    from thymos.engine.process import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.recipes import load_experiment
     from thymos.reports.run_report import summary_table, write_report

@@ -49,7 +49,7 @@ def study(
     Cut short, the same command goes on where it stopped and ends with the same numbers. A fit that fails is named and
     the others go on; the exit code is then 1.
     """
-    from thymos.engine.threads import chosen_device
+    from thymos.engine.process import chosen_device
     from thymos.evaluation.study import study as run_study
     from thymos.evaluation.study_plan import load_study
     from thymos.reports.study_report import write_study_report

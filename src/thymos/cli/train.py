@@ -42,7 +42,7 @@ def train(
 
     `thymos predict --model` hears with it; `thymos export` adds its name, licence and scores.
     """
-    from thymos.engine.threads import chosen_device
+    from thymos.engine.process import chosen_device
     from thymos.evaluation.train import train as run_training
     from thymos.export import check_folder
     from thymos.recipes import load_experiment

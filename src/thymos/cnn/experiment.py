@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thymos.cnn.export import check_graph, exportable
 from thymos.cnn.fit import FittedNetwork, check_buildable, fit, predict_probabilities
 from thymos.cnn.parts import plain_part, speakers_of, training_part
 from thymos.cnn.recipe import CnnRecipe
 from thymos.cnn.spectrograms import Spectrograms, cache_key, make_spectrograms, open_spectrograms
 from thymos.corpora.table import Corpus
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
+from thymos.export import Exportable, check_exportable
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
             threads=work.threads,
             device=work.device,
         )
-        return FittedCnn(self.recipe, fitted, len(segments), work)
+        return FittedCnn(self.recipe, fitted, part.labels, len(segments), work)
 
     def work_of(self, recordings: int) -> float:
         """Return epochs × training recordings and their copies."""
@@ -116,12 +118,30 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
         fewer = training.model_copy(update={"epochs": min(training.epochs, epochs)})
         return CnnExperiment(self.recipe.model_copy(update={"training": fewer}))
 
+    def only_to_predict(self) -> "CnnExperiment":
+        """Return the same without changed copies."""
+        augmentation = self.recipe.augmentation.model_copy(update={"copies": ()})
+        return CnnExperiment(self.recipe.model_copy(update={"augmentation": augmentation}))
+
+    def export(self, fitted: Fitted[SpectrogramFiles]) -> Exportable:
+        """Return the ``Exportable`` of ``fitted``; see ``exportable``."""
+        if not isinstance(fitted, FittedCnn):
+            raise TypeError(f"{self.name} exports what it fitted, not a {type(fitted).__name__}")
+        return exportable(self.recipe, fitted.model, fitted.labels)
+
+    def check_exportable(self) -> None:
+        """Check, before any work is done, that ``export`` will be able to; see ``check_graph``."""
+        check_graph(self.recipe)
+        check_exportable()
+
 
 class FittedCnn(Fitted[SpectrogramFiles]):
     """A fitted network of segments."""
 
-    def __init__(self, recipe: CnnRecipe, fitted: FittedNetwork, train_segments: int, work: Work):
-        self.recipe, self.model, self.curve = recipe, fitted.model, fitted.curve
+    def __init__(
+        self, recipe: CnnRecipe, fitted: FittedNetwork, labels: tuple[str, ...], train_segments: int, work: Work
+    ):
+        self.recipe, self.model, self.curve, self.labels = recipe, fitted.model, fitted.curve, labels
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self._train_segments, self._threads, self._device = train_segments, work.threads, work.device
 

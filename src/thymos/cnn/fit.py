@@ -24,7 +24,7 @@ from thymos.cnn.augment import BatchAugmentation
 from thymos.cnn.front_end import front_end
 from thymos.cnn.networks import Network, build_model
 from thymos.cnn.recipe import CnnRecipe, TrainingSettings
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import RecipeError, TrainingError
 from thymos.experiment import Epoch
 
@@ -118,7 +118,7 @@ class _TrainingStep:
 
     def __init__(self, model: Network, settings: TrainingSettings, seed: int, at_once: SideBySide):
         self.model, self.settings, self.seed, self.at_once = model, settings, seed, at_once
-        self.parameters = list(model.parameters())
+        self.parameters: list[Tensor] = list(model.parameters())
         self.device = self.parameters[0].device
         whole = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
         self.shards = 1 if whole or self.device.type != "cpu" else SHARDS

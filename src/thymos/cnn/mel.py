@@ -47,6 +47,7 @@ class PowerSpectrogram(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the power of ``samples``."""
+        exporting = torch.onnx.is_in_onnx_export()  # ONNX knows no complex numbers
         spectrum = torch.stft(
             samples,
             self.n_fft,
@@ -54,9 +55,10 @@ class PowerSpectrogram(nn.Module):
             window=self.window,
             center=True,
             pad_mode="constant",
-            return_complex=True,
+            return_complex=not exporting,
         )
-        return spectrum.real.square() + spectrum.imag.square()
+        real, imaginary = spectrum.unbind(-1) if exporting else (spectrum.real, spectrum.imag)
+        return real.square() + imaginary.square()
 
 
 class LogMel(nn.Module):

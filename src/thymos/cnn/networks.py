@@ -15,6 +15,25 @@ from thymos.cnn.pooled_conv import PooledConv, dropout
 from thymos.config import Settings
 
 
+class Network(nn.Module):
+    """What the networks of all families are: ``(batch, channels, bands, frames) -> (batch, classes)`` logits.
+
+    While it is trained, ``generator`` draws the dropout; None: torch's own does.
+    """
+
+    def embed(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the last hidden layer: ``(batch, units)``."""
+        raise NotImplementedError
+
+    def classify(self, embedding: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the logits of what ``embed`` returned."""
+        raise NotImplementedError
+
+    def forward(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the logits of ``spectrograms``."""
+        return self.classify(self.embed(spectrograms, generator), generator)
+
+
 class StudyCNNSettings(Settings):
     """Size of a ``StudyCNN``; the defaults are the study's model3."""
 
@@ -28,7 +47,7 @@ class StudyCNNSettings(Settings):
     """Between the flattened spectrogram and the first dense layer."""
 
 
-class StudyCNN(nn.Module):
+class StudyCNN(Network):
     """The study's network: convolutions with ReLU and 2×2 max pooling after each, flattened, dropout, dense layers.
 
     ``(batch, channels, bands, frames) -> (batch, classes)`` logits, float32. Glorot-uniform weights and zero biases,
@@ -54,7 +73,7 @@ class StudyCNN(nn.Module):
         self.apply(_start_as_keras)
 
     def embed(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the last hidden layer of ``spectrograms``: ``(batch, units)``; ``generator`` draws the dropout."""
+        """Return the last hidden layer of ``spectrograms``: ``(batch, units)``."""
         fast = spectrograms.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         x = self._features_bf16(spectrograms) if fast else self._features(spectrograms)
         if self.training and self.dropout:
@@ -63,9 +82,9 @@ class StudyCNN(nn.Module):
             x = functional.relu(layer(x))
         return x
 
-    def forward(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the logits of ``spectrograms``."""
-        logits: Tensor = self.dense[-1](self.embed(spectrograms, generator))
+    def classify(self, embedding: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the logits of an embedding."""
+        logits: Tensor = self.dense[-1](embedding)
         return logits.float()
 
     def _features(self, x: Tensor) -> Tensor:
@@ -113,7 +132,7 @@ class ResidualSettings(Settings):
     """Between the mean over the spectrogram and the logits."""
 
 
-class ResidualNetwork(nn.Module):
+class ResidualNetwork(Network):
     """Batch-normalised input, a stem that halves the spectrogram, stages of residual blocks, mean, dropout, logits.
 
     Source: He, Zhang, Ren, Sun, Deep residual learning for image recognition, CVPR 2016.
@@ -133,14 +152,14 @@ class ResidualNetwork(nn.Module):
         self.head = Head(last, n_classes, settings.dropout)
         self.apply(_start_as_he)
 
-    def embed(self, spectrograms: Tensor) -> Tensor:
+    def embed(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the mean over the last maps of ``spectrograms``: ``(batch, units)``."""
         means: Tensor = self.stages(self.stem(spectrograms)).mean((2, 3))
         return means
 
-    def forward(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the logits of ``spectrograms``; ``generator`` draws the dropout."""
-        logits: Tensor = self.head(self.embed(spectrograms), generator)
+    def classify(self, embedding: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the logits of an embedding."""
+        logits: Tensor = self.head(embedding, generator)
         return logits
 
 
@@ -185,7 +204,7 @@ class RecurrentSettings(Settings):
     """Between the mean over time and the logits."""
 
 
-class RecurrentNetwork(nn.Module):
+class RecurrentNetwork(Network):
     """Batch-normalised input, convolutions with pooling, one recurrent layer, mean over time, dropout, logits.
 
     ``(batch, channels, bands, frames) -> (batch, classes)`` logits. Spectrograms come as they are, in dB: the first
@@ -214,16 +233,16 @@ class RecurrentNetwork(nn.Module):
         states = settings.hidden_units * (2 if settings.bidirectional else 1)
         self.head = Head(states, n_classes, settings.dropout)
 
-    def embed(self, spectrograms: Tensor) -> Tensor:
+    def embed(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the mean over time of the states for ``spectrograms``: ``(batch, units)``."""
         frames = self.convolutions(spectrograms).permute(0, 3, 2, 1).flatten(2)
         states, _ = self.recurrent(frames)
         means: Tensor = states.mean(1)
         return means
 
-    def forward(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the logits of ``spectrograms``; ``generator`` draws the dropout."""
-        logits: Tensor = self.head(self.embed(spectrograms), generator)
+    def classify(self, embedding: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the logits of an embedding."""
+        logits: Tensor = self.head(embedding, generator)
         return logits
 
 
@@ -231,7 +250,6 @@ def _study_cnn_unless_named(content: Any) -> Any:
     return {"family": "study_cnn", **content} if isinstance(content, dict) else content
 
 
-Network = StudyCNN | ResidualNetwork | RecurrentNetwork
 ModelSettings = Annotated[
     StudyCNNSettings | ResidualSettings | RecurrentSettings,
     Field(discriminator="family"),

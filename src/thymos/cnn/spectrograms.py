@@ -33,7 +33,7 @@ from thymos.cache import raw_to_npy, whole_folder
 from thymos.cnn.front_end import front_end
 from thymos.cnn.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.corpora.table import Clip, Corpus
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import AudioError
 
 _SPECTROGRAMS_VERSION = 1

@@ -169,9 +169,11 @@ class LeaveOneSpeakerOut(Protocol):
             test = tuple(clip.path for clip in corpus.clips if clip.speaker == speaker)
             yield Fold(0, index, f"speaker {speaker}", train, test)
 
-    def draw_inner(self, part: Corpus, seed: int) -> Iterator[Fold]:
-        """Leave each speaker of the training part out in turn."""
-        return self.draw(part, seed)
+    def draw_inner(self, part: Corpus, seed: int) -> Iterable[Fold]:
+        """Leave each speaker of the training part out in turn; of more than ``INNER_FOLDS``, several at a time."""
+        if len(part.speakers) <= INNER_FOLDS:
+            return self.draw(part, seed)
+        return _grouped_folds(part, ("recording", "speaker"), INNER_FOLDS, 1, seed)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.encoder.voice_network import SPREADS
+from thymos.encoder.voice_statistics import SPREADS
 
 Descriptions = NDArray[np.float32]
 """Shape ``(versions, recordings, descriptors)``: every speed, then distorted copies."""

@@ -20,8 +20,8 @@ from thymos.encoder.distortions import distort_levels
 from thymos.encoder.encoder_file import WEIGHTS, Pretrained
 from thymos.encoder.level_spectrograms import Recordings
 from thymos.encoder.recipe import DiscriminantSettings, EncoderRecipe
-from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
-from thymos.engine.threads import one_thread
+from thymos.encoder.voice_statistics import VoiceDescriber, VoiceNetwork
+from thymos.engine.process import one_thread
 from thymos.errors import RecipeError
 from thymos.experiment import Work
 from thymos.files import whole_file

@@ -18,11 +18,10 @@ from thymos.encoder.decision import Discriminant
 from thymos.encoder.descriptions import decide, describe_recordings, layout, voice_network
 from thymos.encoder.encoder_file import WEIGHTS, Pretrained, encoder_folder, read_encoder, resolved
 from thymos.encoder.export import exportable
-from thymos.encoder.fine_tune import fine_tune
-from thymos.encoder.fit_recordings import hear
+from thymos.encoder.fit_recordings import fine_tune, hear
 from thymos.encoder.level_spectrograms import make_recordings, open_recordings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceNetwork
 from thymos.errors import LeakageError, RecipeError
 from thymos.experiment import Epoch, Experiment, Fitted, Rows, Scores, TrainingPart, Work
 from thymos.export import Exportable, check_exportable
@@ -139,6 +138,14 @@ class EncoderExperiment(Experiment[DescribedRecordings]):
         training = self.recipe.training
         fewer = training.model_copy(update={"epochs": min(training.epochs, epochs)})
         return EncoderExperiment(self.recipe.model_copy(update={"training": fewer}))
+
+    def only_to_predict(self) -> "EncoderExperiment":
+        """Return the same without distorted copies, and at no more speeds than are scored."""
+        discriminant, speeds = self.recipe.discriminant, self.recipe.speeds[:1]
+        if discriminant is not None:
+            speeds = self.recipe.speeds[: discriminant.scored_speeds]
+            discriminant = discriminant.model_copy(update={"distorted_copies": 0})
+        return EncoderExperiment(self.recipe.model_copy(update={"speeds": speeds, "discriminant": discriminant}))
 
     def check_exportable(self) -> None:
         """Check that graphs can be written."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.encoder.voice_statistics import VoiceDescriber, VoiceNetwork
 from thymos.errors import BundleError
 from thymos.export import Exportable
 from thymos.runtime.bundle import ABOUT, FORMAT, WEIGHTS

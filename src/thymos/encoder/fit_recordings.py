@@ -11,13 +11,61 @@ from torch import Tensor, nn
 
 from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.distortions import DistortionSettings, distort
+from thymos.encoder.encoder_file import Pretrained, build_network
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
 from thymos.encoder.level_spectrograms import Recordings
-from thymos.encoder.recipe import OptimiserSettings
-from thymos.encoder.recording_batches import Batch, length_batches, load_batch
-from thymos.encoder.voice_network import VoiceNetwork
+from thymos.encoder.recipe import EncoderRecipe, OptimiserSettings
+from thymos.encoder.voice_statistics import VoiceNetwork
 from thymos.errors import TrainingError
 from thymos.experiment import Epoch
+
+_POOL_BATCHES = 8
+"""Lengths are sorted within so many batches: alike enough, and still another mixture in each epoch."""
+_WIDTH_STEP = 8
+"""Batches are as wide as the next multiple: fewer shapes for the convolution library to prepare for."""
+
+Batch = NDArray[np.int64]
+
+
+def length_batches(
+    drawn: Batch, lengths: NDArray[np.int64], batch_size: int, random: np.random.Generator
+) -> list[Batch]:
+    """Divide the recordings ``drawn``, in their order by chance, into batches of similar lengths, in random order.
+
+    A last batch of one recording is left out: it has no variance to normalise by.
+    """
+    batches = []
+    for start in range(0, len(drawn), batch_size * _POOL_BATCHES):
+        pool = drawn[start : start + batch_size * _POOL_BATCHES]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    batches = [batch for batch in batches if len(batch) > 1]
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def load_batch(
+    recordings: Recordings, batch: Sequence[int] | Batch, longest: int, silence_db: float, random: np.random.Generator
+) -> Tensor:
+    """Return the levels of ``batch``, each at a random speed: float32, shape ``(batch, channels, bands, frames)``, dB.
+
+    Recordings longer than ``longest`` frames are cut at a random place; shorter ones lie at a random place in silence.
+    """
+    spans = []
+    for recording in batch:
+        speed = int(random.integers(len(recordings.values)))
+        start, stop = recordings.starts[speed][recording : recording + 2]
+        if stop - start > longest:
+            start += random.integers(stop - start - longest + 1)
+            stop = start + longest
+        spans.append((speed, start, stop))
+    longest_here = max(stop - start for _, start, stop in spans)
+    width = -(-longest_here // _WIDTH_STEP) * _WIDTH_STEP
+    levels = np.full((len(batch), width, *recordings.values[0].shape[1:]), silence_db, np.float16)
+    for row, (speed, start, stop) in zip(levels, spans, strict=True):
+        place = random.integers(width - (stop - start) + 1)
+        row[place : place + stop - start] = recordings.values[speed][start:stop]
+    return torch.from_numpy(levels).permute(0, 2, 3, 1).float()
+
 
 GRADIENT_NORM = 2.0
 """Gradients are scaled down to this norm."""
@@ -227,3 +275,41 @@ def _logits(network: EmotionNetwork, pictures: Tensor, settings: OptimiserSettin
         encoded = network.encoder(pictures.contiguous(memory_format=torch.channels_last))
     logits: Tensor = network.head(encoded.embedding.float())
     return logits
+
+
+def fine_tune(
+    recipe: EncoderRecipe,
+    pretrained: Pretrained | None,
+    recordings: Recordings,
+    targets: NDArray[np.int64],
+    train: Sequence[int],
+    labels: tuple[str, ...],
+    seed: int,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> EmotionNetwork:
+    """Fit a network that starts from ``pretrained``.
+
+    Args:
+        recipe: resolved.
+        pretrained: where it starts; None: from random weights.
+        recordings: of the corpus.
+        targets: class of each recording of ``train``, shape ``(train,)``.
+        train: which of them are trained on.
+        labels: the classes.
+        seed: of initial weights and all draws.
+        on_epoch: called after each epoch.
+
+    Raises:
+        TrainingError: there are fewer than two recordings to fit to, or the loss stopped being a number.
+    """
+    rows = np.array(train, np.int64)
+    of_all = np.zeros(len(recordings), np.int64)
+    of_all[rows] = targets
+    asked = np.ones((len(recordings), len(labels)), np.bool_)
+    lesson = Lesson(recordings, lambda random: random.permutation(rows), of_all, asked)
+    own_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(own_seed)
+        network = build_network(recipe, pretrained, labels)
+    fit_recordings(network, lesson, recipe.training, recipe.distortions, recipe.features, own_seed, on_epoch)
+    return network.eval()

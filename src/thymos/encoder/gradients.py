@@ -22,8 +22,8 @@ from torch import Tensor
 from thymos.audio import Waveform, played
 from thymos.encoder.export import read_network
 from thymos.encoder.level_mel import LevelMel
-from thymos.encoder.voice_network import VoiceNetwork
-from thymos.engine.threads import one_thread
+from thymos.encoder.voice_statistics import VoiceNetwork
+from thymos.engine.process import one_thread
 from thymos.errors import MissingExtraError, ThymosError
 from thymos.runtime.bundle import WEIGHTS
 from thymos.runtime.explain import ExplainedPart

@@ -21,7 +21,7 @@ from thymos.audio import played, read_waveform
 from thymos.cache import raw_to_npy, whole_folder
 from thymos.corpora.table import Clip
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import AudioError
 
 _RECORDINGS_VERSION = 2

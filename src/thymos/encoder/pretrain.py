@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from thymos.corpora.table import Clip, Corpus
 from thymos.encoder.attentive import AttentiveEncoder, EmotionHead, EmotionNetwork
 from thymos.encoder.decision import Descriptions, Discriminant, fit_across_corpora
-from thymos.encoder.fit_recordings import Lesson, fit_recordings, score_recordings
+from thymos.encoder.fit_recordings import Batch, Lesson, fit_recordings, score_recordings
 from thymos.encoder.level_spectrograms import Recordings, make_recordings
 from thymos.encoder.recipe import PretrainingRecipe
-from thymos.encoder.recording_batches import Batch
-from thymos.encoder.voice_network import VoiceDescriber
+from thymos.encoder.voice_statistics import VoiceDescriber
 from thymos.errors import CorpusError
 from thymos.experiment import Epoch
 from thymos.labels import in_order

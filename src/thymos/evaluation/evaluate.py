@@ -17,7 +17,7 @@ from thymos.corpora import open_corpus
 from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import Protocol, Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
-from thymos.engine.threads import chosen_device
+from thymos.engine.process import chosen_device
 from thymos.engine.workers import Report, in_workers
 from thymos.errors import ProtocolError
 from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold

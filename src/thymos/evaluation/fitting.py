@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from thymos.corpora.folds import Fold, check_all_emotions
@@ -130,20 +131,7 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
     complaint = _complaint(scores, task.test, len(task.part.labels))
     if complaint:
         raise ThymosError(f"{task.experiment.name or type(task.experiment).__name__}, {task.fold.name}: {complaint}")
-    scores = tempered(scores, calibration, fitted)
-    place = {row: i for i, row in enumerate(task.test)}
-    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
-    ends_s = np.array(task.test_durations_s)
-    times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
-    frame = predictions_frame(
-        [task.test_clips[i] for i in of],
-        times_s,
-        (task.fold.repeat, task.fold.index),
-        [task.test_speakers[i] for i in of],
-        [task.test_emotions[i] for i in of],
-        task.part.labels,
-        scores.probabilities,
-    )
+    frame = predictions_of(task, tempered(scores, calibration, fitted))
     facts: dict[str, Any] = {
         "repeat": task.fold.repeat,
         "fold": task.fold.index,
@@ -180,6 +168,23 @@ def _complaint(scores: Scores, rows: Rows, labels: int) -> str | None:
         worst = given.sum(axis=1)[np.abs(given.sum(axis=1) - 1).argmax()]
         return f"predict gave probabilities that are negative or do not sum to 1, such as {worst:.4g}"
     return None
+
+
+def predictions_of(task: FoldTask, scores: Scores) -> pd.DataFrame:
+    """Return what was said of the test part of ``task`` as rows of ``predictions.csv``."""
+    place = {row: i for i, row in enumerate(task.test)}
+    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
+    ends_s = np.array(task.test_durations_s)
+    times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
+    return predictions_frame(
+        [task.test_clips[i] for i in of],
+        times_s,
+        (task.fold.repeat, task.fold.index),
+        [task.test_speakers[i] for i in of],
+        [task.test_emotions[i] for i in of],
+        task.part.labels,
+        scores.probabilities,
+    )
 
 
 def told(epoch: Epoch) -> dict[str, float]:

@@ -21,7 +21,7 @@ import pandas as pd
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.table import Corpus
-from thymos.engine.threads import chosen_device
+from thymos.engine.process import chosen_device
 from thymos.engine.workers import in_workers
 from thymos.errors import ThymosError
 from thymos.evaluation.run import RunFolder

@@ -89,8 +89,8 @@ def _published(outcome: RowOutcome) -> dict[str, Any] | None:
 
 def _scores(run: FinishedRun | None) -> dict[str, Any]:
     if run is None:
-        nothing = dict.fromkeys(("folds", "repeats", "clips", "parameters", "summary"))
-        return {**nothing, "levels": list(LEVELS), "absent": [], "by_fold": []}
+        nothing = dict.fromkeys(("folds", "repeats", "clips", "parameters", "summary", "calibration"))
+        return {**nothing, "levels": list(LEVELS), "absent": [], "by_fold": [], "per_speaker": []}
     results = run.results
     sizes = sorted({fold["parameters"] for fold in results["folds"]})
     return {
@@ -106,6 +106,8 @@ def _scores(run: FinishedRun | None) -> dict[str, Any]:
             {"repeat": fold["repeat"], "fold": fold["fold"], **{level: fold[level] for level in LEVELS}}
             for fold in results["folds"]
         ],
+        "per_speaker": results["per_speaker"],
+        "calibration": results.get("calibration"),
     }
 
 

@@ -12,7 +12,7 @@ from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.protocols import LeaveOneSpeakerOut, Protocol, RecordingFolds, Split
 from thymos.corpora.table import Corpus
-from thymos.engine.threads import chosen_device, one_thread
+from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.fitting import calibration_of
 from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, without_silent

@@ -71,7 +71,7 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     title = (
         f"{what}, {results['recipe']['name']}, protocol {results['protocol']['name']}, {len(results['folds'])} folds"
     )
-    levels = results["levels"]
+    levels = results.get("levels", LEVELS)
     table = Table("", *(f"per {level}" for level in levels), title=escape(title))
     for metric, name in (("accuracy", "accuracy"), ("uar", "UAR"), ("macro_f1", "macro-F1")):
         table.add_row(name, *(_mean_and_interval(results["summary"][level][metric]) for level in levels))
@@ -89,8 +89,8 @@ def shown_levels(levels: Sequence[Level]) -> list[Level]:
 
 def _mean_and_interval(score: dict[str, Any]) -> str:
     spread = "" if score["sd"] is None else f" ± {score['sd']:.3f}"
-    low, high = score["mean_ci95"]
-    return f"{score['mean']:.3f}{spread}  \\[{low:.3f}, {high:.3f}]"
+    interval = score.get("mean_ci95")  # runs of earlier versions have none
+    return f"{score['mean']:.3f}{spread}" + (f"  \\[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
 
 
 def shares(counts: list[list[int]], of: Side) -> npt.NDArray[np.float64]:

@@ -3,7 +3,6 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.labels import natural_key
+from thymos.machine import processor, versions_of
 from thymos.scoring.calibration import calibration_summary
 from thymos.scoring.metrics import (
     METRICS,
@@ -102,21 +102,8 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions and the machine that numbers may depend on. A library that is not installed is left out."""
-    found = {"python": platform.python_version()}
-    for package in ("thymos", "torch", "numpy", "scipy", "soundfile", "soxr", "scikit-learn"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found | {"platform": platform.platform(), "processor": _processor(), "cores": str(os.cpu_count())}
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    libraries = versions_of(("thymos", "torch", "numpy", "scipy", "soundfile", "soxr", "scikit-learn"))
+    return libraries | {"platform": platform.platform(), "processor": processor(), "cores": str(os.cpu_count())}
 
 
 def _by_level(predictions: pd.DataFrame, labels: tuple[str, ...]) -> ByLevel:

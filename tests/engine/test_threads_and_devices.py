@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from thymos.engine.threads import chosen_device, one_thread
+from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import RunError
 
 
