@@ -62,9 +62,9 @@ def plain_step(spectrograms: Tensor, targets: Tensor) -> Callable[[], object]:
     return step
 
 
-def timed_ms(step: Callable[[], object]) -> float:
+def timed_ms(step: Callable[..., object], *arguments: Tensor) -> float:
     started = time.perf_counter()
-    step()
+    step(*arguments)
     return 1000 * (time.perf_counter() - started)
 
 
@@ -83,7 +83,7 @@ def main() -> None:
         with side_by_side(options.threads, "cpu") as at_once:
             own = TrainingStep(model, TrainingSettings(), 0, at_once)
             own(spectrograms, targets)  # starts the threads, which a fit does once
-            times["Thymos"].append(timed_ms(lambda: own(spectrograms, targets)))
+            times["Thymos"].append(timed_ms(own, spectrograms, targets))
         torch.set_num_threads(options.threads)
         times["PyTorch's layers, bfloat16, channels last"].append(timed_ms(plain))
     for name, taken in times.items():

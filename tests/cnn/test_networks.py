@@ -19,8 +19,9 @@ from thymos.cnn.networks import (
     StudyCNNSettings,
     build_model,
 )
+from thymos.cnn.recipe import CnnRecipe
 from thymos.errors import RecipeError
-from thymos.recipes import Recipe, load_recipe, parse_recipe, shipped_recipes
+from thymos.recipes import load_recipe, parse_recipe, shipped_recipes
 
 MINI = (1, 16, 16)
 MINI_SETTINGS = [
@@ -54,9 +55,9 @@ def easy_set(segments: int = 64) -> tuple[NDArray[np.float32], NDArray[np.int64]
     return spectrograms, targets
 
 
-def mini_recipe(settings: ModelSettings, **training: Any) -> Recipe:
+def mini_recipe(settings: ModelSettings, **training: Any) -> CnnRecipe:
     settled = {"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, **training}
-    return Recipe.model_validate({"name": "mini", "model": settings.model_dump(), "training": settled})
+    return CnnRecipe.model_validate({"name": "mini", "model": settings.model_dump(), "training": settled})
 
 
 def weights(model: nn.Module) -> list[torch.Tensor]:
