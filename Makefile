@@ -15,7 +15,7 @@ CORPORA ?= ../shared/corpora
 MODEL := runs/model
 LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
 
-.PHONY: setup demo test lint fuzz bench model clean
+.PHONY: setup demo test quick lint fuzz bench model clean
 
 setup: $(READY)
 
@@ -31,8 +31,16 @@ demo: setup
 		--out '$(DEMO)/$(RECIPE)-$(subst /,_,$(subst :,_,$(CORPUS)))'
 	$(VENV)/bin/thymos predict 'data/mini-aesdd/anger/a05 (2).opus' --timeline --explain --explain-out '$(DEMO)'
 
+# Test files are dealt out to so many processes: more than the cores only swap.
+JOBS ?= 2
+PYTEST := $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
 test: setup
-	$(RUN) -m pytest
+	$(PYTEST)
+
+# What fails first after a change, in less than a minute.
+quick: setup
+	$(PYTEST) -q -m 'not slow and not real and not install'
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -50,9 +58,9 @@ bench: setup
 
 # The encoder and the recogniser again, from the corpora: about an hour on one core.
 model: setup
-	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --threads 1 --out '$(MODEL)/encoder'
+	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --out '$(MODEL)/encoder'
 	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos --set 'start_from=$(MODEL)/encoder' \
-		--set calibration_splits=6 --seed 0 --out '$(MODEL)/trained'
+		--seed 0 --out '$(MODEL)/trained'
 	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --model-version 3 --graph-only \
 		--out '$(MODEL)/bundle'
 

@@ -9,39 +9,32 @@ Each variant is fitted and scored on both; fold 1's test part never takes part. 
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from thymos.cache import default_cache_dir
-from thymos.corpora import open_corpus
-from thymos.corpora.protocols import apply_protocol
-from thymos.corpora.table import Corpus
-from thymos.encoder import experiment as whole_folds
-from thymos.engine.process import set_up_process
-from thymos.engine.threads import one_thread
+from thymos.corpora import Corpus, FoldsFromFile, LeaveOneSpeakerOut, Protocol, TakeFolds, open_corpus
+from thymos.engine.process import one_thread, set_up_process
+from thymos.evaluation.fitting import fold_tasks, run_fold
+from thymos.experiment import Work
 from thymos.files import write_json, write_text
-from thymos.recipes import load_recipe
+from thymos.recipes import load_experiment
 from thymos.scoring.predictions import scored_recordings
 from thymos.scoring.results import versions
 
 DIVISION_SEED = 7
-DIVISIONS = 3
-"""So often the random parts are drawn."""
+DIVIDED: dict[str, Protocol] = {"random": TakeFolds(folds=3, repeats=3), "actors": LeaveOneSpeakerOut()}
+ALIKE = ("discriminant.recorded_share=null", "discriminant.distorted_share=null")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the recipe": (),
     "statistics alone": ("discriminant.parts=[statistics]",),
     "embedding alone": ("discriminant.parts=[embedding]",),
-    "all versions alike": ("discriminant.recorded_share=null", "discriminant.distorted_share=null"),
+    "all versions alike": ALIKE,
     "shrinkage 0.25": ("discriminant.shrinkage=0.25",),
     "shrinkage 0.6": ("discriminant.shrinkage=0.6",),
-    "trained on the recorded speed only": (
-        "speeds=[1.0]",
-        "discriminant.recorded_share=null",
-        "discriminant.distorted_share=null",
-    ),
+    "trained on the recorded speed only": ("speeds=[1.0]", *ALIKE),
     "distorted copies count 20 %": ("discriminant.distorted_share=0.2",),
     "recordings as they are count 50 %": ("discriminant.recorded_share=0.5",),
     "without distorted copies": ("discriminant.distorted_copies=0",),
@@ -49,58 +42,46 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
-    cache_dir = args.cache_dir or default_cache_dir()
-    corpus = open_corpus(args.corpus, cache_dir)
-    inside = set(apply_protocol(corpus, f"file:{args.protocols}").folds[0].train)
-    part = replace(corpus, clips=tuple(clip for clip in corpus.clips if clip.path in inside))
-    found = []
-    for name, changes in VARIANTS.items():
-        row: dict[str, Any] = {"variant": name, "changes": list(changes)}
-        for key, protocol in (("random", "take"), ("actors", "speaker")):
-            row[key] = accuracies(part, (*changes, "calibration_splits=0"), protocol, cache_dir)
-        found.append(row)
-        print(f"{name}: {np.mean(row['random']):.3f} {np.mean(row['actors']):.3f}", file=sys.stderr, flush=True)
-    return found
+def accuracies(part: Corpus, changes: tuple[str, ...], divided: Protocol, cache_dir: Path) -> list[float]:
+    """Return the accuracy of each inner fold of ``part`` by the recipe ``thymos`` with ``changes``."""
+    experiment, work = load_experiment("thymos", (*changes, "calibrated=false")), Work(cache_dir, threads=2)
+    features = experiment.features(part, work)
+    tasks = fold_tasks(part, experiment, divided.split(part, DIVISION_SEED), features, 0, work)
+    with one_thread():
+        frames = [run_fold(task, lambda message: None)[1] for task in tasks]
+    scored = [scored_recordings(frame, part.emotions) for frame in frames]
+    return [float((each.predicted == each.truth).mean()) for each in scored]
 
 
-def accuracies(part: Corpus, changes: tuple[str, ...], protocol: str, cache_dir: Path) -> list[float]:
-    """Return the accuracy of each inner fold."""
-    recipe = load_recipe("thymos", changes)
-    divided = apply_protocol(part, protocol, 3, DIVISIONS if protocol == "take" else 1, DIVISION_SEED)
-    material = whole_folds.prepare(part, recipe, cache_dir, lambda: None, 2, 0)
-    scores = []
-    for task in whole_folds.tasks(part, recipe, divided, material, 0):
-        _, frame = whole_folds.run_whole_fold(task, lambda message: None)
-        scored = scored_recordings(frame, part.emotions)
-        scores.append(float((scored.predicted == scored.truth).mean()))
-    return scores
+def training_part(args: argparse.Namespace) -> Corpus:
+    """Return the training part of EmoBox's first fold."""
+    corpus = open_corpus(args.corpus, cache_dir=args.cache_dir)
+    return corpus.part(FoldsFromFile(args.protocols).split(corpus).folds[0].train)
 
 
-def as_markdown(found: list[dict[str, Any]]) -> str:
-    lines = ["| variant | random thirds, three times | six actors |", "|---|---|---|"]
-    for row in found:
-        cells = []
-        for key in ("random", "actors"):
-            percent = 100 * np.array(row[key])
-            cells.append(f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f}")
-        lines.append(f"| {row['variant']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--protocols", type=Path, required=True, help="folder of EmoBox's lists for AESDD")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache-dir", type=Path)
-    args = parser.parse_args()
-    with one_thread():
-        found = measure(args)
-    write_json(args.out / "inner.json",
-               {"command": shlex.join(["python", *sys.argv]), "versions": versions(), "rows": found})  # fmt: skip
-    write_text(args.out / "inner.md", as_markdown(found))
-    print(as_markdown(found))
+    parser.add_argument("--cache-dir", type=Path, default=default_cache_dir())
+    return parser
+
+
+def main() -> None:
+    args = arguments(__doc__ or "").parse_args()
+    part, rows = training_part(args), []
+    lines = ["| variant | random thirds, three times | six actors |", "|---|---|---|"]
+    for name, changes in VARIANTS.items():
+        found = {key: accuracies(part, changes, divided, args.cache_dir) for key, divided in DIVIDED.items()}
+        row: dict[str, Any] = {"variant": name, "changes": list(changes), **found}
+        rows.append(row)
+        percent = [100 * np.array(each) for each in found.values()]
+        lines.append(f"| {name} | {' | '.join(f'{each.mean():.1f} ± {each.std(ddof=1):.1f}' for each in percent)} |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    told = {"command": shlex.join(["python", *sys.argv]), "versions": versions(), "rows": rows}
+    write_json(args.out / "inner.json", told)
+    write_text(args.out / "inner.md", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

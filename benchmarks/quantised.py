@@ -22,11 +22,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from thymos.audio import Samples, played, read_waveform
-from thymos.bench.machine import this_machine
 from thymos.cache import default_cache_dir
 from thymos.corpora import Corpus, open_corpus
 from thymos.errors import ThymosError
 from thymos.files import write_json, write_text
+from thymos.machine import this_machine
 from thymos.runtime.bundle import GRAPH, INPUT, Bundle, find_bundle, open_session, read_bundle
 from thymos.runtime.recognizer import Recognizer
 
@@ -125,10 +125,10 @@ def _timed(work: Callable[[], T]) -> tuple[T, float, float]:
 
 
 def measure(spec: str, count: int, cache_dir: Path) -> dict[str, Any]:
-    machine = this_machine()
+    machine = this_machine(("thymos", "numpy", "onnxruntime", "onnx"))
     bundle = read_bundle(find_bundle(None))
     about = bundle.about
-    clips = chosen(open_corpus(spec, cache_dir), count + CALIBRATED_ON)
+    clips = chosen(open_corpus(spec, cache_dir=cache_dir), count + CALIBRATED_ON)
     sounds = [
         [played(waveform, speed, about.rate_hz) for speed in about.speeds]
         for waveform in (read_waveform(file) for file, _ in clips)
@@ -181,7 +181,7 @@ def measure(spec: str, count: int, cache_dir: Path) -> dict[str, Any]:
         )
     return {
         "command": f"python benchmarks/quantised.py aesdd:PATH --out docs/results --clips {count}",
-        "machine": machine.model_dump(mode="json"),
+        "machine": machine,
         "model": f"{about.name} {about.version}",
         "clips": len(heard),
         "sound_s": sound_s,

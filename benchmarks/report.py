@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from thymos.files import write_json, write_text
+from thymos.machine import this_machine
 
 THYMOS_PACKAGES = ("thymos", "torch", "numpy", "scipy", "soundfile")
 
@@ -18,47 +16,18 @@ Record = dict[str, Any]
 
 
 def environment() -> Record:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    machine = this_machine()
+    return {key: machine[key] for key in ("date", "processor", "cores", "memory_gb", "system")}
 
 
 def thymos_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in THYMOS_PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    versions: dict[str, str] = this_machine(THYMOS_PACKAGES)["versions"]
     return versions
 
 
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else "unknown"
-
-
 def save(record: Record, markdown: str, folder: Path, name: str) -> None:
-    """Write both files under temporary names first: an interruption leaves the earlier results whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    contents = {f"{name}.json": json.dumps(record, indent=2) + "\n", f"{name}.md": markdown}
-    unfinished = {folder / f".{file}.part": folder / file for file in contents}
-    try:
-        for part, text in zip(unfinished, contents.values(), strict=True):
-            part.write_text(text, encoding="utf-8")
-        for part, final in unfinished.items():
-            part.replace(final)
-    finally:
-        for part in unfinished:
-            part.unlink(missing_ok=True)
+    write_json(folder / f"{name}.json", record)
+    write_text(folder / f"{name}.md", markdown)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -87,7 +56,7 @@ def _environment_lines(record: Record) -> str:
     where = record["environment"]
     lines = [
         f"- Date: {where['date']}",
-        f"- Machine: {where['cpu']}, {where['cores']} cores, {where['memory_gb']} GB, {where['system']}",
+        f"- Machine: {where['processor']}, {where['cores']} cores, {where['memory_gb']} GB, {where['system']}",
     ]
     for side, versions in record["versions"].items():
         lines.append(f"- {side}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))

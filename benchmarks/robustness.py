@@ -2,9 +2,7 @@
 
     python benchmarks/robustness.py aesdd:PATH --out docs/results [--recipe thymos] [--protocol recording]
 
-Cross-validates a recipe of kind whole that has a discriminant, and lets each fold's network hear its test part once
-more under every condition of ``thymos.audio.distort``. Babble is made of recordings of the fold's training part. Writes
-robustness.json and robustness.md.
+Writes robustness.json and robustness.md of what ``thymos.evaluation.robustness`` finds, for a recipe of any kind.
 """
 
 import argparse
@@ -15,106 +13,41 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from thymos.audio import Samples, Waveform, played
-from thymos.cache import default_cache_dir
-from thymos.corpora import open_corpus
-from thymos.corpora.folds import Fold, check_all_emotions
-from thymos.corpora.protocols import apply_protocol
-from thymos.encoder import experiment as whole_folds
-from thymos.encoder.descriptions import fit_discriminant, voice_network
-from thymos.encoder.encoder_file import resolved
-from thymos.encoder.level_mel import LevelMel
-from thymos.encoder.recipe import WholeRecipe
-from thymos.encoder.voice_network import VoiceNetwork
+from thymos.audio.distort import CLEAN
 from thymos.engine.process import set_up_process
 from thymos.errors import ThymosError
-from thymos.evaluation.evaluate import usable_for
-from thymos.evaluation.robustness import breakdown, predict_conditions, score_conditions
+from thymos.evaluation.robustness import breakdown, robustness
 from thymos.files import write_json, write_text
-from thymos.recipes import load_recipe
-from thymos.scoring.predictions import Scored
+from thymos.recipes import load_experiment
 from thymos.scoring.results import versions
 
-BABBLERS = 40
-"""Voices that babble is made of, at most."""
 GENDERS = {"1": "female", "2": "female", "5": "female", "3": "male", "4": "male", "6": "male"}
 """Of AESDD's actors, by the median pitch of ten sad clips of each, 223 to 251 Hz and 122 to 125 Hz: the corpus does not
 say, but that three of its first five are women."""
 
 
-class Predictor:
-    """A fold's network, from waveforms on."""
-
-    def __init__(self, network: VoiceNetwork, recipe: WholeRecipe, speeds: Sequence[float]):
-        self.network, self.speeds, self.rate_hz = network, speeds, recipe.features.rate_hz
-        self.front_end = LevelMel(recipe.features).eval()
-
-    def __call__(self, heard: Sequence[tuple[Samples, int]]) -> NDArray[np.float64]:
-        return np.array([self._one(Waveform(samples, rate_hz)) for samples, rate_hz in heard])
-
-    def _one(self, waveform: Waveform) -> NDArray[np.float64]:
-        with torch.inference_mode():
-            logits = [
-                self.network(
-                    self.front_end.levels(torch.from_numpy(played(waveform, speed, self.rate_hz).copy())[None])
-                )
-                for speed in self.speeds
-            ]
-            probabilities: NDArray[np.float64] = torch.stack(logits).mean(0)[0].double().softmax(0).numpy()
-        return probabilities
-
-
-def babblers(fold: Fold, root: Path, seed: int) -> list[Path]:
-    """Recordings of a fold's training part, drawn at random."""
-    count = min(BABBLERS, len(fold.train))
-    return [root / path for path in np.random.default_rng(seed).choice(fold.train, count, False)]
-
-
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    recipe = load_recipe(args.recipe, args.set)
-    if not isinstance(recipe, WholeRecipe) or recipe.discriminant is None:
-        raise SystemExit(f"recipe {recipe.name} has no discriminant")
-    cache_dir = args.cache_dir or default_cache_dir()
-    corpus = usable_for(open_corpus(args.corpus, cache_dir), recipe)
-    protocol = apply_protocol(corpus, args.protocol, 5, 1, args.seed)
-    whole_folds.check(corpus, recipe)
-    settings, pretrained = resolved(recipe)
-    material = whole_folds.prepare(corpus, recipe, cache_dir, lambda: None, 2, args.seed)
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
-    labels = corpus.emotions
-    targets = np.array([labels.index(clip.emotion) for clip in corpus.clips])
-    pooled: dict[str, list[NDArray[np.float64]]] = {}
-    tested: list[str] = []
-    folds: list[tuple[int, int]] = []
-    for fold in protocol.folds:
-        check_all_emotions(corpus, fold)
-        train = [place[path] for path in fold.train]
-        fitted = fit_discriminant(recipe, pretrained, material.descriptions_file, targets, train)
-        network = voice_network(pretrained, fitted)
-        predict = Predictor(network, settings, settings.speeds[: recipe.discriminant.scored_speeds])
-        around = babblers(fold, corpus.root, args.seed)
-        for name, probabilities in predict_conditions(predict, corpus.root, fold.test, around, seed=args.seed).items():
-            pooled.setdefault(name, []).append(probabilities)
-        tested += fold.test
-        folds += [(fold.repeat, fold.index)] * len(fold.test)
-        print(f"{fold.name}: done", file=sys.stderr, flush=True)
-    truth = targets[[place[path] for path in tested]]
-    speakers = np.array([corpus.clips[place[path]].speaker for path in tested])
-    everything = {name: np.concatenate(parts) for name, parts in pooled.items()}
-    scored = Scored(np.array(tested), speakers, np.array(folds), truth, everything["clean"])
+    experiment = load_experiment(args.recipe, args.set)
+    found = robustness(
+        args.corpus,
+        experiment,
+        args.protocol,
+        seed=args.seed,
+        cache_dir=args.cache_dir,
+        threads=args.threads,
+        on_fold=lambda fold: print(f"{fold.name}: done", file=sys.stderr, flush=True),
+    )
+    corpus = found.corpus
     durations_s = {clip.path: clip.sound.duration_s for clip in corpus.clips}
     genders = GENDERS if corpus.kind == "aesdd" and not corpus.synthetic else None
+    groups = breakdown(found.scored[CLEAN], corpus.emotions, durations_s, genders, args.seed)
     return {
         "command": shlex.join(["python", *sys.argv]),
-        "recipe": recipe.model_dump(mode="json"),
-        "protocol": protocol.name,
+        "recipe": experiment.settings(),
+        "protocol": found.split.name,
         "seed": args.seed,
-        "conditions": [asdict(row) for row in score_conditions(truth, everything, tested, args.seed)],
-        "groups": [asdict(row) for row in breakdown(scored, labels, durations_s, genders, args.seed)],
+        "conditions": [asdict(row) for row in found.table],
+        "groups": [asdict(row) for row in groups],
         "versions": versions(),
     }
 
@@ -150,6 +83,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--protocol", default="recording")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--cache-dir", type=Path)
     args = parser.parse_args()
     try:

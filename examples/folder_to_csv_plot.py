@@ -1,4 +1,4 @@
-"""A folder of recordings, such as a day of calls, to a table and a picture: one bar for each file.
+"""A folder of recordings, such as a day of calls, to a table and a figure: one bar for each file.
 
     python examples/folder_to_csv_plot.py data/mini-aesdd/anger emotions.csv emotions.png
 
@@ -47,13 +47,13 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def main(folder: str, csv: str, picture: str) -> None:
-    """Write the table and the picture, and print how often each emotion is heard."""
+def main(folder: str, csv: str, figure: str) -> None:
+    """Write the table and the figure, and print how often each emotion is heard."""
     table = hear(Path(folder))
     if "emotion" not in table:
         sys.exit(f"{folder}: holds no recording that can be heard")
     table.to_csv(csv, index=False)
-    draw(table, Path(picture))
+    draw(table, Path(figure))
     heard = table[table["error"] == ""]
     print(heard["emotion"].fillna("none heard").value_counts().to_string(header=False))
     print(f"not readable: {len(table) - len(heard)}")

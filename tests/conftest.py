@@ -1,20 +1,27 @@
-"""What many tests need: corpora that are there, and sounds that are made."""
+"""What many tests need: corpora that are there, sounds that are made, and a small bundle to hear them with."""
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from hypothesis import settings
 
-from thymos.audio import Samples
+from thymos.audio import Samples, read_waveform, resample
+from thymos.labels import AESDD_EMOTIONS
+from thymos.runtime.recognizer import Recognizer, load
 
 # Threads that wait for each other cost small networks more than they gain, and other test processes want the cores.
 # The libraries read this when they are first imported, so conftest must not import any of them that does.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+pytest_plugins = ["toys"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -25,6 +32,16 @@ settings.load_profile("thymos")
 
 WriteSound = Callable[..., Path]
 
+TOY_ABOUT = {
+    "name": "toy",
+    "version": "7",
+    "licence": "for tests",
+    "trained_on": [{"name": "mini-aesdd", "clips": 150, "stage": "training"}],
+    "temperature": 0.8,
+    "conformal": {"method": "lac", "coverage": 0.9, "threshold": 0.85, "rows": 30},
+    "scores": [],
+}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_is_heard() -> Iterator[None]:
@@ -34,6 +51,14 @@ def _ctrl_c_is_heard() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave the user's cache alone, and share one of their own: a corpus is decoded once for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THYMOS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def existing(folder: Path, what: str) -> Path:
@@ -90,3 +115,155 @@ def write_sound() -> WriteSound:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def make_bundle(mini: Path) -> Callable[..., Path]:
+    """``make_bundle(folder, speeds=(1.0,), **about) -> folder``: a network that has not learnt anything."""
+    import torch
+
+    from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
+    from thymos.encoder.export import exportable
+    from thymos.encoder.level_mel import LevelMel, LevelMelSettings
+    from thymos.encoder.recipe import EncoderRecipe
+    from thymos.engine.process import one_thread
+    from thymos.export import write_bundle
+    from thymos.runtime.bundle import OutOfDistributionAbout
+    from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
+
+    features = LevelMelSettings(n_bands=32)
+    size = AttentiveSettings(widths=(8, 12), blocks=(1, 1), time_strides=(2, 2), frame_units=16, attention_units=8)
+    clips = [resample(read_waveform(clip), features.rate_hz).samples for clip in sorted(mini.glob("*/*"))[::6]]
+
+    def make(folder: Path, speeds: tuple[float, ...] = (1.0,), **about: object) -> Path:
+        torch.manual_seed(3)
+        encoder = AttentiveEncoder(size, len(features.channels), features.n_bands)
+        network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(AESDD_EMOTIONS), 0.0))
+        front_end = LevelMel(features)
+        length = min(map(len, clips))
+        with one_thread():
+            levels = front_end(torch.from_numpy(np.stack([clip[:length] for clip in clips])))
+            network.train()
+            for _ in range(30):
+                network(levels)
+            network.eval()
+            with torch.inference_mode():
+                network.head.linear.weight *= 8
+                embeddings = np.concatenate(
+                    [network.encoder(front_end(torch.from_numpy(clip)[None])).embedding.numpy() for clip in clips]
+                )
+        table = fit_gaussian(embeddings, 4)
+        # Made of few clips, so that others of the same kind lie farther.
+        threshold = 1.5 * float(EmbeddingDistribution(table, 0.0).distances(embeddings).max())
+        description = OutOfDistributionAbout(threshold=threshold, acceptance=0.95, rows=len(clips))
+        distribution = (EmbeddingDistribution(table, threshold), description)
+        model = exportable(EncoderRecipe(name="toy", features=features, model=size), network, AESDD_EMOTIONS)
+        model = dataclasses.replace(model, about=model.about | {"speeds": list(speeds)})
+        write_bundle(folder, model, TOY_ABOUT | about, distribution)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundle(make_bundle, tmp_path_factory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "toy")
+
+
+@pytest.fixture(scope="session")
+def recognizer(bundle: Path) -> Recognizer:
+    return load(bundle)
+
+
+@pytest.fixture(scope="session")
+def spoken(mini: Path) -> list[Path]:
+    """Clips of synthetic speech."""
+    return sorted(mini.glob("*/*"))[::10]
+
+
+@pytest.fixture(scope="session")
+def long_speech(mini: Path) -> tuple[Samples, int]:
+    """Eighty seconds of speech at its own rate, with a pause of music and one of silence in it."""
+    clips = [read_waveform(clip) for clip in sorted(mini.glob("*/*"))]
+    rate_hz = clips[0].rate_hz
+    speech = np.concatenate([clip.samples for clip in clips])[: 80 * rate_hz]
+    speech[20 * rate_hz : 28 * rate_hz] = music(8, rate_hz)
+    speech[50 * rate_hz : 58 * rate_hz] = 0
+    return speech, rate_hz
+
+
+@cache
+def music(seconds: float, rate_hz: int) -> Samples:
+    """Chords of harmonic notes, each struck and fading."""
+    sound = np.zeros(round(seconds * rate_hz))
+    for number, root_hz in enumerate([220.0, 293.7, 246.9, 329.6] * 10):
+        rest = sound[number * rate_hz // 2 :]
+        since_s = np.arange(len(rest)) / rate_hz
+        for note_hz in (root_hz, root_hz * 1.26, root_hz * 1.5):
+            for harmonic in range(1, 6):
+                rest += np.sin(2 * np.pi * note_hz * harmonic * since_s) / harmonic * np.exp(-4 * since_s)
+    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def make_music() -> Callable[[float, int], Samples]:
+    return music
+
+
+WriteRun = Callable[..., Path]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """``write_run(name, right, folds=5, clips=60) -> folder``: a finished run, as ``thymos evaluate`` writes it.
+
+    ``right(i)`` says whether recording ``i`` was named correctly; ``i % folds`` is the fold that tested it.
+    """
+    return partial(_write_run, tmp_path)
+
+
+def _write_run(root: Path, name: str, right: Callable[[int], bool], folds: int = 5, clips: int = 60) -> Path:
+    from thymos.files import write_json
+    from thymos.scoring.predictions import write_predictions
+
+    content, predictions = _run_of(tuple(map(right, range(clips))), folds)
+    write_json(root / name / "results.json", content | {"recipe": {"name": name}})
+    write_predictions(root / name / "predictions.csv", predictions)
+    return root / name
+
+
+@cache
+def _run_of(right: tuple[bool, ...], folds: int) -> tuple[dict[str, Any], Any]:
+    """Results and predictions; kept, since their intervals take long."""
+    import pandas as pd
+
+    from thymos.corpora.folds import Fold
+    from thymos.corpora.protocols import RecordingFolds, Split
+    from thymos.corpora.table import Clip, Corpus, Measurements
+    from thymos.scoring.predictions import predictions_frame
+    from thymos.scoring.results import make_results
+
+    labels, clips = ("anger", "fear", "sadness"), len(right)
+    sounds = [Measurements(16_000, 1, 16_000, "WAV", 0.5, 0, 0.0, str(i)) for i in range(clips)]
+    table = [Clip(f"{i:02}.wav", labels[i % 3], str(1 + i % 2), sound=sounds[i]) for i in range(clips)]
+    results, made = [], []
+    for number in range(folds):
+        tested = range(clips)[number::folds]
+        said = [i % 3 if right[i] else (i + 1) % 3 for i in tested]
+        frame = predictions_frame(
+            [table[i].path for i in tested],
+            np.tile([0.0, 1.0], (len(tested), 1)),
+            (0, number),
+            [table[i].speaker for i in tested],
+            [table[i].emotion for i in tested],
+            labels,
+            0.1 + 0.7 * np.eye(3)[said],
+        )
+        sizes = {"train_clips": clips - len(tested), "test_clips": len(tested)}
+        sizes |= {"train_segments": clips - len(tested), "test_segments": len(tested)}
+        results.append(({"repeat": 0, "fold": number, "name": f"fold {number + 1}", "wall_s": 1.0} | sizes, frame))
+        made.append(Fold(0, number, f"fold {number + 1}", (), ()))
+    corpus, protocol = Corpus("folder", Path("toy"), tuple(table)), Split(RecordingFolds(folds), tuple(made))
+    facts = {"command": "", "finished": "2026-11-27T05:00:00+00:00", "wall_s": 1.0}
+    content = make_results(corpus, {"name": "toy"}, False, protocol, results, 0, facts)
+    return content, pd.concat([frame for _, frame in results])

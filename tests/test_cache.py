@@ -1,4 +1,4 @@
-"""Folders that are written whole or not at all, by several processes perhaps."""
+"""Where the cache is, and folders in it that are written whole or not at all, by several processes perhaps."""
 
 import os
 import platform
@@ -9,7 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thymos.cache import raw_to_npy, whole_folder
+from thymos.cache import default_cache_dir, raw_to_npy, whole_folder
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THYMOS_CACHE", "/a")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    assert default_cache_dir() == Path("/a")
+    monkeypatch.delenv("THYMOS_CACHE")
+    assert default_cache_dir() == Path("/b/thymos")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", "/c")
+    assert default_cache_dir() == Path("/c/.cache/thymos")
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The examples run as their first lines say."""
 
 import csv
-import importlib.util
 import os
 import shutil
 import socket
@@ -18,11 +17,6 @@ from thymos.audio import read_waveform
 from thymos.runtime.recognizer import load
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-# The bundle is made as the recogniser's own tests make it.
-_SPEC = importlib.util.spec_from_file_location("recognition_conftest", Path(__file__).parent / "runtime/conftest.py")
-_MADE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MADE)
-make_bundle, bundle = _MADE.make_bundle, _MADE.bundle
 
 
 def run(name: str, bundle: Path, *words: object) -> str:
@@ -44,8 +38,8 @@ def test_folder_to_csv_and_plot(bundle, mini, tmp_path):
         shutil.copy(clip, folder / ("more" if number % 2 else "") / f"{number}{clip.suffix}")
     soundfile.write(folder / "silence.wav", np.zeros(16_000), 16_000)
     (folder / "bad.wav").write_bytes(b"RIFF")
-    table, picture = tmp_path / "emotions.csv", tmp_path / "emotions.png"
-    said = run("folder_to_csv_plot.py", bundle, folder, table, picture)
+    table, figure = tmp_path / "emotions.csv", tmp_path / "emotions.png"
+    said = run("folder_to_csv_plot.py", bundle, folder, table, figure)
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["file"] for row in rows] == [
         "0.opus", "2.opus", "4.opus", "bad.wav", "more/1.opus", "more/3.opus", "silence.wav"
@@ -57,7 +51,7 @@ def test_folder_to_csv_and_plot(bundle, mini, tmp_path):
     counts = dict(line.rsplit(maxsplit=1) for line in said.splitlines())
     assert counts["not readable:"] == "1" and int(counts["none heard"]) >= 1
     assert sum(map(int, counts.values())) == len(rows)
-    pixels = matplotlib.image.imread(picture)[..., :3]
+    pixels = matplotlib.image.imread(figure)[..., :3]
     assert pixels.shape[0] > 200 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
 
 

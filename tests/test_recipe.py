@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from thymos.cnn.recipe import CnnRecipe, TrainingSettings
 from thymos.cnn.settings import SoundSettings
 from thymos.errors import RecipeError
-from thymos.recipes import Recipe, TrainingSettings, load_recipe, parse_recipe, shipped_recipes
+from thymos.recipes import load_experiment, load_recipe, parse_recipe, shipped_recipes, shipped_studies
 
 
 def test_the_studys_recipes_are_shipped() -> None:
@@ -42,7 +43,7 @@ def test_the_studys_models_are_as_published(name: str, convolutions: tuple[int, 
 def test_a_minimal_file_takes_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.yml"
     path.write_text("name: mine\n")
-    assert load_recipe(str(path)) == Recipe(name="mine")
+    assert load_recipe(str(path)) == CnnRecipe(name="mine")
 
 
 def test_changes_change_what_they_name_and_nothing_else() -> None:
@@ -69,7 +70,7 @@ def test_a_change_may_name_a_part_that_the_file_leaves_out_and_the_last_wins(tmp
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\n")
     recipe = load_recipe(path, ["training.epochs=5", "training.epochs=7", "name=thine"])
-    assert recipe == Recipe(name="thine", training=TrainingSettings(epochs=7))
+    assert recipe == CnnRecipe(name="thine", training=TrainingSettings(epochs=7))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,9 @@ def test_a_change_may_name_a_part_that_the_file_leaves_out_and_the_last_wins(tmp
         ("model.dropout=2", "model.dropout"),
         ("model.family=study_cmn", "study_cnn"),
         ("name=", "name: "),
-        ("kind=picture", "kind: there is no 'picture'; did you mean 'pictures'?"),
-        ("kind=[pictures]", "kind: there is no \"['pictures']\"; did you mean 'pictures'?"),
-        ("kind=", "kind: there is no 'None'; there are pictures"),
+        ("kind=ccn", "kind: there is no 'ccn'; did you mean 'cnn'?"),
+        ("kind=[encoder]", "kind: there is no \"['encoder']\"; did you mean 'encoder'?"),
+        ("kind=", "kind: there is no 'None'; there are cnn, encoder, functionals, pretraining"),
     ],
 )
 def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:
@@ -128,6 +129,27 @@ def test_bad_files_are_refused_by_name(tmp_path: Path, content: bytes, words: st
         load_recipe(path)
     assert str(path) in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", [*shipped_recipes("cnn"), *shipped_recipes("encoder"), *shipped_recipes("functionals")]
+)
+def test_every_recipe_is_an_experiment_that_says_its_settings(name: str) -> None:
+    experiment = load_experiment(name)
+    assert experiment.name == name
+    assert parse_recipe(experiment.settings(), name) == load_recipe(name)
+
+
+def test_recipes_that_only_pretrain_are_not_evaluated() -> None:
+    with pytest.raises(RecipeError, match="is of kind pretraining; those of kind cnn, encoder, functionals can be"):
+        load_experiment("pretraining")
+
+
+def test_studies_are_no_recipes() -> None:
+    assert "study" in shipped_studies()
+    assert not {*shipped_studies()} & {*shipped_recipes()}
+    with pytest.raises(RecipeError, match="there is no recipe 'study'"):
+        load_recipe("study")
 
 
 def test_what_is_not_there_is_named() -> None:

@@ -3,10 +3,31 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thymos.corpora.audit import Audit as Audit
+    from thymos.corpora.opening import open_corpus as open_corpus
+    from thymos.corpora.table import Clip as Clip
+    from thymos.corpora.table import Corpus as Corpus
     from thymos.errors import AudioError as AudioError
     from thymos.errors import BundleError as BundleError
+    from thymos.errors import CorpusError as CorpusError
+    from thymos.errors import LeakageError as LeakageError
     from thymos.errors import MissingExtraError as MissingExtraError
+    from thymos.errors import ProtocolError as ProtocolError
+    from thymos.errors import RecipeError as RecipeError
+    from thymos.errors import RunError as RunError
     from thymos.errors import ThymosError as ThymosError
+    from thymos.errors import TrainingError as TrainingError
+    from thymos.evaluation.evaluate import evaluate as evaluate
+    from thymos.evaluation.study import study as study
+    from thymos.evaluation.train import TrainedModel as TrainedModel
+    from thymos.evaluation.train import train as train
+    from thymos.experiment import Experiment as Experiment
+    from thymos.experiment import Fitted as Fitted
+    from thymos.experiment import Scores as Scores
+    from thymos.experiment import TrainingPart as TrainingPart
+    from thymos.experiment import Work as Work
     from thymos.runtime.explain import Explanation as Explanation
     from thymos.runtime.prediction import Failure as Failure
     from thymos.runtime.prediction import Flag as Flag
@@ -17,33 +38,80 @@ if TYPE_CHECKING:
     from thymos.runtime.recognizer import Recognizer as Recognizer
     from thymos.runtime.recognizer import load as load
     from thymos.runtime.stream import Stream as Stream
+    from thymos.scoring.comparison import ComparisonTable as ComparisonTable
+    from thymos.scoring.comparison import compare as compare
+    from thymos.scoring.paired import FinishedRun as FinishedRun
 
 __all__ = [
     "AudioError",
+    "Audit",
     "BundleError",
+    "Clip",
+    "ComparisonTable",
+    "Corpus",
+    "CorpusError",
+    "Experiment",
     "Explanation",
     "Failure",
+    "FinishedRun",
+    "Fitted",
     "Flag",
+    "LeakageError",
     "MissingExtraError",
     "Prediction",
+    "ProtocolError",
+    "RecipeError",
     "Recognizer",
+    "RunError",
+    "Scores",
     "Stream",
     "Stretch",
     "ThymosError",
     "Timeline",
+    "TrainedModel",
+    "TrainingError",
+    "TrainingPart",
     "Window",
+    "Work",
     "__version__",
+    "audit",
+    "compare",
+    "evaluate",
     "load",
+    "open_corpus",
     "predict",
+    "study",
+    "train",
 ]
 
 _HOMES = {
-    "thymos.errors": ("AudioError", "BundleError", "MissingExtraError", "ThymosError"),
+    "thymos.corpora.audit": ("Audit",),
+    "thymos.corpora.opening": ("open_corpus",),
+    "thymos.corpora.table": ("Clip", "Corpus"),
+    "thymos.errors": (
+        "AudioError",
+        "BundleError",
+        "CorpusError",
+        "LeakageError",
+        "MissingExtraError",
+        "ProtocolError",
+        "RecipeError",
+        "RunError",
+        "ThymosError",
+        "TrainingError",
+    ),
+    "thymos.evaluation.evaluate": ("evaluate",),
+    "thymos.evaluation.study": ("study",),
+    "thymos.evaluation.train": ("TrainedModel", "train"),
+    "thymos.experiment": ("Experiment", "Fitted", "Scores", "TrainingPart", "Work"),
     "thymos.runtime.explain": ("Explanation",),
     "thymos.runtime.prediction": ("Failure", "Flag", "Prediction", "Stretch", "Timeline", "Window"),
     "thymos.runtime.recognizer": ("Recognizer", "load"),
     "thymos.runtime.stream": ("Stream",),
+    "thymos.scoring.comparison": ("ComparisonTable", "compare"),
+    "thymos.scoring.paired": ("FinishedRun",),
 }
+"""Module of each name. What trains and judges needs ``pip install 'thymos[train]'``; what hears does not."""
 
 
 def predict(source: Any, model: Any = None) -> "Prediction":
@@ -56,6 +124,23 @@ def predict(source: Any, model: Any = None) -> "Prediction":
     from thymos.runtime.recognizer import load
 
     return load(model).predict(source)
+
+
+def audit(corpus: "Corpus | str | Path", *, cache_dir: "str | Path | None" = None) -> "Audit":
+    """Return what a corpus holds and what is odd about it: counts, lengths, levels, doubles, what is missing.
+
+    Args:
+        corpus: opened, or what ``open_corpus`` takes.
+        cache_dir: as for ``open_corpus``.
+
+    Raises:
+        CorpusError: the corpus cannot be opened.
+    """
+    from thymos.corpora.audit import audit_corpus
+    from thymos.corpora.opening import open_corpus
+    from thymos.corpora.table import Corpus
+
+    return audit_corpus(corpus if isinstance(corpus, Corpus) else open_corpus(corpus, cache_dir=cache_dir))
 
 
 def __getattr__(name: str) -> Any:

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from thymos.cache import default_cache_dir
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import CorpusError, RecipeError
-from thymos.scoring.conformal import Conformal
+from thymos.scoring.calibration import Conformal
 
 Features = TypeVar("Features")
 """What an experiment makes of a corpus: whatever ``fit`` and ``predict`` read. It travels to worker processes by
@@ -221,6 +221,10 @@ class Experiment(ABC, Generic[Features]):
 
     def quick(self, epochs: int) -> "Experiment[Features]":
         """Return the same with no more than ``epochs`` epochs, for a look."""
+        return self
+
+    def only_to_predict(self) -> "Experiment[Features]":
+        """Return the same, whose features hold no more than ``predict`` reads: no copies that only a fit needs."""
         return self
 
     def export(self, fitted: Fitted[Features]) -> Any:

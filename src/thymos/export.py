@@ -22,8 +22,18 @@ from torch import nn
 
 from thymos.errors import BundleError, MissingExtraError, RunError
 from thymos.files import is_unfinished, whole_file, write_json
-from thymos.runtime.bundle import ABOUT, FAMILIAR, FORMAT, GRAPH, INPUT, OUTPUTS, WEIGHTS, FamiliarityAbout, read_bundle
-from thymos.runtime.out_of_distribution import Familiarity
+from thymos.runtime.bundle import (
+    ABOUT,
+    DISTRIBUTION,
+    FORMAT,
+    GRAPH,
+    INPUT,
+    OUTPUTS,
+    WEIGHTS,
+    OutOfDistributionAbout,
+    read_bundle,
+)
+from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 _LEAST_VALUES = 256
 """Smaller weights are left alone: they take no room."""
@@ -71,7 +81,7 @@ def check_folder(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    own = {ABOUT, GRAPH, WEIGHTS, FAMILIAR}
+    own = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION}
     if not folder.is_dir():
         raise RunError(f"{folder} exists and is no folder; choose another --out")
     if (folder / "run.json").exists():
@@ -85,7 +95,7 @@ def write_bundle(
     folder: Path,
     model: Exportable,
     about: dict[str, Any],
-    familiarity: tuple[Familiarity, FamiliarityAbout] | None = None,
+    distribution: tuple[EmbeddingDistribution, OutOfDistributionAbout] | None = None,
     graph_only: bool = False,
 ) -> None:
     """Write ``model`` to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
@@ -106,13 +116,13 @@ def write_bundle(
         with whole_file(folder / WEIGHTS) as temporary:
             save_file(state, temporary)
         digests[WEIGHTS] = digest(folder / WEIGHTS)
-    if familiarity is None:
-        (folder / FAMILIAR).unlink(missing_ok=True)
+    if distribution is None:
+        (folder / DISTRIBUTION).unlink(missing_ok=True)
     else:
-        with whole_file(folder / FAMILIAR) as temporary, temporary.open("wb") as file:
-            np.save(file, familiarity[0].table, allow_pickle=False)
-        digests[FAMILIAR] = digest(folder / FAMILIAR)
-        about = about | {"familiarity": familiarity[1].model_dump(mode="json")}
+        with whole_file(folder / DISTRIBUTION) as temporary, temporary.open("wb") as file:
+            np.save(file, distribution[0].table, allow_pickle=False)
+        digests[DISTRIBUTION] = digest(folder / DISTRIBUTION)
+        about = about | {"familiarity": distribution[1].model_dump(mode="json")}
     parameters = sum(parameter.numel() for parameter in model.weights.parameters())
     told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": parameters}
     write_json(folder / ABOUT, told | {"sha256": digests})
@@ -155,7 +165,7 @@ def rewrite_bundle(
         for name in digests:
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(source / name, temporary)
-        for name in {GRAPH, WEIGHTS, FAMILIAR} - digests.keys():
+        for name in {GRAPH, WEIGHTS, DISTRIBUTION} - digests.keys():
             (folder / name).unlink(missing_ok=True)
     write_json(folder / ABOUT, about | {"sha256": digests})
     read_bundle(folder)
@@ -195,7 +205,7 @@ def write_graph(path: Path, graph: nn.Module, example_samples: int) -> None:
                 "frame_logits": {0: "batch", 1: "frames"},
             },
         )
-        _compact_weights(temporary)
+        compact_weights(temporary)
 
 
 @contextmanager
@@ -206,7 +216,7 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def _compact_weights(path: Path) -> None:
+def compact_weights(path: Path) -> None:
     """Rewrite the ONNX graph at ``path``: the weights of its convolutions and products as integers of 16 bits.
 
     Each filter has a scale of its own. The graph itself turns them back into float32, once, when it is loaded. An error

@@ -1,4 +1,6 @@
-"""The emotion vocabulary, and how the words that corpora use map onto it."""
+"""The emotion vocabulary, how the words that corpora use map onto it, and the order of names."""
+
+import re
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "neutral", "calm", "surprise")
 """Every emotion word that Thymos knows, in the order in which tables and probabilities list them."""
@@ -40,3 +42,9 @@ def to_emotion(word: str) -> str | None:
 def in_order(words: set[str]) -> tuple[str, ...]:
     """Return emotion words in the vocabulary's order."""
     return tuple(emotion for emotion in EMOTIONS if emotion in words)
+
+
+def natural_key(word: str) -> tuple[tuple[bool, int, str], ...]:
+    """Return a sorting key under which "2" comes before "10" and "s2" before "s10"."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", word)
+    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)

@@ -37,18 +37,18 @@ LOSSLESS = {"alac", "pcm_s16le"}
 def encoded(
     samples: Samples, muxer: str, codec: str, rate_hz: int, video: str | None = None, layout: str = "mono"
 ) -> bytes:
-    """``samples``, shape ``(channels, n)``, through PyAV; beside pictures, where a video codec is named."""
+    """``samples``, shape ``(channels, n)``, through PyAV; beside video, where a video codec is named."""
     target = io.BytesIO()
     with av.open(target, "w", format=muxer) as container:
         stream = container.add_stream(codec, rate=rate_hz, layout=layout)
         if video:
-            pictures = container.add_stream(video, rate=25)
-            pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+            images = container.add_stream(video, rate=25)
+            images.width, images.height, images.pix_fmt = 64, 64, "yuv420p"
             for number in range(25):
-                picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 9 * number, np.uint8), "rgb24")
-                picture.pts, picture.time_base = number, Fraction(1, 25)
-                container.mux(pictures.encode(picture))
-            container.mux(pictures.encode(None))
+                image = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 9 * number, np.uint8), "rgb24")
+                image.pts, image.time_base = number, Fraction(1, 25)
+                container.mux(images.encode(image))
+            container.mux(images.encode(None))
         stream.bit_rate = 64_000 * len(np.atleast_2d(samples))
         frame = av.AudioFrame.from_ndarray(np.atleast_2d(samples).T.reshape(1, -1).copy(), "flt", layout)
         frame.sample_rate = rate_hz
@@ -184,10 +184,10 @@ def test_a_format_that_needs_the_extra_says_which(make_tone, tmp_path):
 def test_video_without_sound_is_named_so():
     target = io.BytesIO()
     with av.open(target, "w", format="mp4") as container:
-        pictures = container.add_stream("mpeg4", rate=25)
-        pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
-        container.mux(pictures.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")))
-        container.mux(pictures.encode(None))
+        images = container.add_stream("mpeg4", rate=25)
+        images.width, images.height, images.pix_fmt = 64, 64, "yuv420p"
+        container.mux(images.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")))
+        container.mux(images.encode(None))
     with pytest.raises(AudioError, match="has no sound track"):
         read_waveform(target.getvalue())
 

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thymos.baseline.experiment import FunctionalsTask, choose, run_functionals_fold, tasks
+from thymos.baseline.experiment import FunctionalsExperiment
 from thymos.baseline.functionals import read_functionals
 from thymos.baseline.linear_svm import fit_svms
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import protocol_named
 from thymos.errors import MissingExtraError, ProtocolError
-from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
+from thymos.evaluation.evaluate import Watcher, evaluate
+from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold
+from thymos.experiment import Work
 from thymos.recipes import load_recipe
 from thymos.reports.run_report import write_report
 
@@ -47,16 +49,17 @@ def files(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> list[Path
     return made
 
 
-def fold_tasks(corpus: Corpus, files: list[Path], protocol: str = "recording", folds: int = 3) -> list[FunctionalsTask]:
-    return tasks(corpus, RECIPE, apply_protocol(corpus, protocol, folds), files, seed=0)
+def tasks_of(corpus: Corpus, files: list[Path], protocol: str = "recording", folds: int = 3) -> list[FoldTask]:
+    divided = protocol_named(protocol, folds).split(corpus)
+    return fold_tasks(corpus, FunctionalsExperiment(RECIPE), divided, tuple(files), 0, Work())
 
 
-def run(task: FunctionalsTask) -> tuple[dict, pd.DataFrame]:
-    return run_functionals_fold(pickle.loads(pickle.dumps(task)), lambda message: None)
+def run(task: FoldTask) -> tuple[dict, pd.DataFrame]:
+    return run_fold(pickle.loads(pickle.dumps(task)), lambda message: None)
 
 
 def test_one_row_a_recording_with_probabilities_and_facts(corpus, files):
-    task = fold_tasks(corpus, files)[0]
+    task = tasks_of(corpus, files)[0]
     facts, frame = run(task)
     assert sorted(frame["clip"]) == sorted(task.fold.test)
     durations = {clip.path: clip.sound.duration_s for clip in corpus.clips}
@@ -77,27 +80,31 @@ def test_one_row_a_recording_with_probabilities_and_facts(corpus, files):
 
 
 def test_the_most_probable_emotion_is_the_one_that_the_machine_decides_for(corpus, files):
-    for task in fold_tasks(corpus, files):
+    for task in tasks_of(corpus, files):
         facts, frame = run(task)
-        vectors, targets = read_functionals(files), np.array(task.targets)
-        train, test = list(task.train), list(task.test)
-        (machine,) = fit_svms(facts["scaler"], [facts["c"]], vectors[train], targets[train], task.seed)
-        decided = machine.margins(vectors[test]).argmax(1)
-        assert (frame[[f"p_{word}" for word in task.labels]].to_numpy().argmax(1) == decided).all()
+        vectors, part = read_functionals(files), task.part
+        (machine,) = fit_svms(facts["scaler"], [facts["c"]], vectors[list(part.rows)], part.targets, part.seed)
+        decided = machine.margins(vectors[list(task.test)]).argmax(1)
+        assert (frame[[f"p_{word}" for word in part.labels]].to_numpy().argmax(1) == decided).all()
 
 
 def test_a_test_part_chooses_nothing(corpus, files, tmp_path):
     """Scaler, C, temperature and machine stay when the sound and labels of other tested recordings change."""
-    task = fold_tasks(corpus, files)[0]
+    task = tasks_of(corpus, files)[0]
     facts, frame = run(task)
     kept, *changed = task.test
     random = np.random.default_rng(1)
-    other_files, targets = list(task.files), list(task.targets)
+    other_files, clips = list(task.features), list(corpus.clips)
     for i in changed:
         other_files[i] = tmp_path / f"{i}.npy"
         np.save(other_files[i], random.normal(3, 100, N_FUNCTIONALS).astype(np.float32))
-        targets[i] = (targets[i] + 1) % len(task.labels)
-    other_facts, other_frame = run(replace(task, files=tuple(other_files), targets=tuple(targets)))
+        place = corpus.emotions.index(clips[i].emotion)
+        clips[i] = replace(clips[i], emotion=corpus.emotions[(place + 1) % len(corpus.emotions)])
+    turned = replace(corpus, clips=tuple(clips))
+    protocol = protocol_named("recording", 3).split(corpus)
+    other = fold_tasks(turned, FunctionalsExperiment(RECIPE), protocol, tuple(other_files), 0, Work())[0]
+    assert other.test_emotions != task.test_emotions
+    other_facts, other_frame = run(other)
     for key in ("scaler", "c", "inner_uar", "calibration"):
         assert other_facts[key] == facts[key]
     assert kept == task.test[0]
@@ -107,35 +114,38 @@ def test_a_test_part_chooses_nothing(corpus, files, tmp_path):
 
 def test_inner_splits_obey_the_protocols_rule(corpus, files):
     speakers = [clip.speaker for clip in corpus.clips]
-    for task in fold_tasks(corpus, files, "speaker"):
-        assert task.inner
-        for train, validation in task.inner:
+    for task in tasks_of(corpus, files, "speaker"):
+        assert task.part.inner
+        for split in task.part.inner:
+            train, validation = split.train.rows, split.rows
             assert not {speakers[i] for i in train} & {speakers[i] for i in validation}
             assert not (set(train) | set(validation)) & set(task.test)
 
 
 def test_of_equal_candidates_the_smallest_is_taken(corpus, files):
-    task = fold_tasks(corpus, files)[0]
+    task = tasks_of(corpus, files)[0]
     tied = RECIPE.model_copy(
         update={"model": RECIPE.model.model_copy(update={"c": (100.0, 50.0, 200.0), "scaler": ("standard",)})}
     )
-    chosen = choose(replace(task, recipe=tied), read_functionals(files), np.array(task.targets))
+    chosen = FunctionalsExperiment(tied).choose(read_functionals(files), task.part)
     assert len(set(chosen.inner_uar["standard"].values())) == 1  # far beyond the margin's hardness they are one machine
     assert chosen.c == 50
 
 
 def test_a_training_part_that_lacks_an_emotion_is_refused(corpus, files):
-    protocol = apply_protocol(corpus, "recording", 3)
+    protocol = protocol_named("recording", 3).split(corpus)
     first = protocol.folds[0]
     angerless = replace(first, train=tuple(path for path in first.train if not path.startswith("anger")))
     with pytest.raises(ProtocolError, match="has no recording of anger to train on"):
-        tasks(corpus, RECIPE, replace(protocol, folds=(angerless,)), files, 0)
+        fold_tasks(
+            corpus, FunctionalsExperiment(RECIPE), replace(protocol, folds=(angerless,)), tuple(files), 0, Work()
+        )
 
 
 @pytest.mark.skipif(INSTALLED, reason="openSMILE is installed")
 def test_without_opensmile_it_is_refused_before_any_work(corpus, tmp_path):
     with pytest.raises(MissingExtraError, match="research only"):
-        evaluate(corpus, EvaluationPlan(RECIPE, folds=2), tmp_path / "run", tmp_path / "cache")
+        evaluate(corpus, FunctionalsExperiment(RECIPE), folds=2, out=tmp_path / "run", cache_dir=tmp_path / "cache")
     assert not (tmp_path / "run").exists()
 
 
@@ -144,21 +154,21 @@ def test_a_whole_evaluation_from_sound_on(corpus, tmp_path):
     kept = [clip for emotion in corpus.emotions for clip in corpus.clips if clip.emotion == emotion][::2]
     small = replace(corpus, clips=tuple(sorted(kept, key=lambda clip: clip.path)))
     recipe = load_recipe("functionals-svm", ["features.feature_set=eGeMAPSv02", "model.inner_folds=2"])
-    plan = EvaluationPlan(recipe, folds=2, threads=1)
+    asked = {"folds": 2, "threads": 1, "cache_dir": tmp_path / "cache"}
     steps: list[None] = []
     told: list[object] = []
     watcher = Watcher(
-        on_pictures=told.append,
-        on_picture=lambda: steps.append(None),
+        on_features=told.append,
+        on_feature=lambda: steps.append(None),
         on_folds=lambda *counts: told.append(counts),
         on_fold=lambda fold: told.append(fold.name),
     )
-    results = evaluate(small, plan, tmp_path / "run", tmp_path / "cache", watcher=watcher)
+    results = evaluate(small, FunctionalsExperiment(recipe), out=tmp_path / "run", watcher=watcher, **asked).results
     assert told == [len(kept), (2, 0), "fold 1", "fold 2"]
     assert len(steps) == len(kept)
     assert results["recipe"]["kind"] == "functionals"
     assert results["deciding"].keys() == {"opensmile", "scikit-learn"}
     assert results["summary"]["segment"]["accuracy"] == results["summary"]["recording"]["accuracy"]
     assert "functionals-svm" in write_report(tmp_path / "run").read_text(encoding="utf-8")
-    evaluate(small, plan, tmp_path / "again", tmp_path / "cache", workers=2)
+    evaluate(small, FunctionalsExperiment(recipe), out=tmp_path / "again", workers=2, **asked)
     assert (tmp_path / "again/predictions.csv").read_bytes() == (tmp_path / "run/predictions.csv").read_bytes()

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 FAST = ["--recipe", "model1", "--set", "training.epochs=1", "--set", "features.n_mels=32", "--folds", "2", "--quiet"]
+FAST += ["--device", "cpu", "--workers", "1"]
 
 
 def thymos(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -67,6 +68,7 @@ def test_audit_names_every_bad_file_and_exits_1(hostile, tmp_path):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_evaluate_leaves_bad_files_out_and_says_so(hostile, tmp_path):
     done = thymos("evaluate", hostile, *FAST, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache")
     assert done.returncode == 0, done.stderr
@@ -80,6 +82,7 @@ def test_evaluate_leaves_bad_files_out_and_says_so(hostile, tmp_path):
     assert all(name in page for name in BAD)
 
 
+@pytest.mark.slow
 def test_a_greek_name_is_a_name_like_any_other(hostile, tmp_path):
     done = thymos("evaluate", f"folders:{hostile}", *FAST, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache")
     assert done.returncode == 0, done.stderr
@@ -94,22 +97,67 @@ def test_strict_stops_before_any_work(hostile, tmp_path, command):
     assert not (tmp_path / "run").exists()
 
 
-def test_train_writes_weights_that_load_into_the_network(hostile, tmp_path):
-    from safetensors.torch import load_file
-
-    from thymos.cnn.networks import build_model
-    from thymos.recipes import parse_recipe
-
+@pytest.mark.slow
+def test_what_train_writes_is_what_predict_hears_with(hostile, tmp_path):
     changes = ["--set", "training.epochs=1", "--set", "features.n_mels=32"]
-    done = thymos(
-        "train", hostile, "--recipe", "model1", *changes, "--out", tmp_path / "m", "--cache-dir", tmp_path / "c"
-    )
+    words = ["--out", tmp_path / "m", "--cache-dir", tmp_path / "c"]
+    done = thymos("train", hostile, "--recipe", "model1", *changes, *words)
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "m/model.json").read_text())
     assert about["labels"] == ["anger", "sadness"]
-    recipe = parse_recipe(about["recipe"], "model.json")
-    network = build_model(recipe.model, tuple(about["picture_shape"]), len(about["labels"]))
-    network.load_state_dict(load_file(tmp_path / "m/weights.safetensors"))
+    clip = sorted((hostile / "anger").glob("*.opus"))[0]
+    heard = thymos("predict", clip, "--model", tmp_path / "m", "--format", "jsonl", "--quiet")
+    assert heard.returncode == 0, heard.stderr
+    assert json.loads(heard.stdout.splitlines()[-1])["probabilities"].keys() == {"anger", "sadness"}
+
+
+def run_folder(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("run.json", "results.json", "predictions.csv"):
+        (folder / name).write_text("{}")
+
+
+def thesis(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("do not touch")
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (run_folder, "x holds a run of `thymos evaluate` or `study`, not a model; choose another --out"),
+        (thesis, "x holds thesis.txt, which is no part of a model; choose another --out"),
+        (Path.touch, "x exists and is no folder; choose another --out"),
+    ],
+)
+def test_train_writes_nothing_into_what_is_no_models_folder(mini, tmp_path, make, complaint):
+    def content() -> dict[Path, bytes | None]:
+        return {path: path.read_bytes() if path.is_file() else None for path in sorted(tmp_path.rglob("*"))}
+
+    from thymos.errors import RunError
+    from thymos.evaluation.train import train
+
+    make(tmp_path / "x")
+    before = content()
+    with pytest.raises(RunError, match=re.escape(complaint)):
+        train(mini, "fine-tuned", tmp_path / "x", cache_dir=tmp_path / "cache", device="cpu")
+    words = ["--recipe", "fine-tuned", "--out", tmp_path / "x", "--cache-dir", tmp_path / "cache"]
+    if make is run_folder:
+        done = thymos("train", mini, *words)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"thymos: {tmp_path}/{complaint}\n")
+    assert content() == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "study"])
+def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, command):
+    import torch
+
+    device = "mps" if torch.cuda.is_available() else "cuda"
+    corpus = ["study", "--corpus", mini] if command == "study" else [mini, "--recipe", "fine-tuned"]
+    done = thymos(command, *corpus, "--out", tmp_path / "x", "--device", device, "--cache-dir", tmp_path / "cache")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"thymos: there is no device {device} on this machine; --device auto takes what there is\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -123,11 +171,8 @@ def test_train_writes_weights_that_load_into_the_network(hostile, tmp_path):
         (["evaluate", "{mini}", "--folds", "1000", "--out", "x"], "folds need as many groups"),
         (["evaluate", "iemocap:{mini}", "--out", "x"], "known kinds"),
         (["evaluate", "{mini}", "--out", "{mini}/README.md"], "is not a run folder"),
-        (["evaluate", "{mini}", "--recipe", "pretraining", "--out", "x"], "kind pretraining, which cannot be"),
-        (
-            ["train", "{mini}", "--recipe", "functionals-svm", "--out", "x"],
-            "functionals-svm is of kind functionals: only",
-        ),
+        (["evaluate", "{mini}", "--recipe", "pretraining", "--out", "x"], "is of kind pretraining; those of kind cnn"),
+        (["train", "{mini}", "--recipe", "functionals-svm", "--out", "x"], "functionals-svm cannot be trained into a"),
         (["show", "nowhere.wav"], "does not exist"),
         (["audit", "{mini}/README.md"], "a corpus is a folder or a CSV table"),
     ],
@@ -148,6 +193,7 @@ def test_wrong_call_gives_one_sentence_and_2(mini, tmp_path, words, expected):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_one_sentence(mini, tmp_path):
     import signal
 
@@ -166,7 +212,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(mini, tmp_path):
         [sys.executable, "-m", "thymos", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "cache/pictures").is_dir() and time.monotonic() < deadline:
+    while not (tmp_path / "run/run.json").is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(3)  # into the training
     os.killpg(victim.pid, signal.SIGINT)  # as a terminal does, to every process

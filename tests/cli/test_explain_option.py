@@ -1,7 +1,6 @@
-"""``thymos predict --explain``: a picture for each recording that is heard, and one sentence where that cannot be."""
+"""``thymos predict --explain``: a figure for each recording that is heard, and one sentence where that cannot be."""
 
 import dataclasses
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -11,17 +10,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from thymos.cli import app
 from thymos.reports.explanation_figure import explanation_figure, write_explanation
-from thymos.runtime.explain import Evidence, Part, explain_part
-
-# The bundle is made as the recogniser's own tests make it.
-_SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parents[1] / "runtime" / "conftest.py"
-)
-_MADE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MADE)
-make_bundle, bundle = _MADE.make_bundle, _MADE.bundle
+from thymos.runtime.explain import Evidence, ExplainedPart, explain_part
 
 WITHOUT_MATPLOTLIB = """
 import sys
@@ -55,8 +48,8 @@ def sounds(mini: Path, tmp_path: Path) -> Path:
     return tmp_path / "sounds"
 
 
-def test_pictures_are_drawn_without_torch(bundle, sounds, tmp_path):
-    out = tmp_path / "pictures"
+def test_figures_are_drawn_without_torch(bundle, sounds, tmp_path):
+    out = tmp_path / "figures"
     words = [sounds / "a" / "$x$ [1].opus", sounds / "b" / "$x$ [1].opus", sounds / "silence.wav", sounds / "bad.wav"]
     done = run(WITHOUT_TORCH, *words, "--model", bundle, "--format", "jsonl", "--explain", "--explain-out", out)
     assert done.returncode == 1, "one file is bad"
@@ -64,17 +57,21 @@ def test_pictures_are_drawn_without_torch(bundle, sounds, tmp_path):
     assert names == {"$x$ [1].opus.explain.png", "$x$ [1].opus.2.explain.png"}
     for name in names:
         assert f"drawn: {out / name}" in done.stderr
-        picture = matplotlib.image.imread(out / name)
-        assert picture.shape[0] > 800 and picture.shape[1] > 1500 and picture.std() > 0.05
+        image = matplotlib.image.imread(out / name)
+        assert image.shape[0] > 800 and image.shape[1] > 1500 and image.std() > 0.05
     assert done.stdout.count("\n") == 4, "results are printed as without the option"
 
 
-def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path):
+def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path, monkeypatch):
     (sounds / "bad.wav").unlink()
-    done = run(WITHOUT_TORCH, sounds, "--model", bundle, "--explain-out", tmp_path / "out")
-    assert done.returncode == 0
-    drawn = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
-    assert drawn == {"a/$x$ [1].opus.explain.png", "b/$x$ [1].opus.explain.png"}
+    drawn: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "thymos.reports.explanation_figure.write_explanation",
+        lambda explanation, name, path: drawn.append((name, str(path.relative_to(tmp_path / "out")))),
+    )
+    words = ["predict", str(sounds), "--model", str(bundle), "--explain-out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert drawn == [("$x$ [1].opus", f"{folder}/$x$ [1].opus.explain.png") for folder in "ab"]
 
 
 def test_what_cannot_be_is_one_sentence(bundle, sounds, tmp_path):
@@ -92,8 +89,8 @@ def test_gradients_are_drawn_too(bundle, sounds, tmp_path):
     words = [clip, "--model", bundle, "--explain", "--explain-method", "gradients", "--explain-out", tmp_path / "out"]
     done = run("from thymos.cli import main; main()", *words)
     assert done.returncode == 0, done.stderr
-    picture = matplotlib.image.imread(tmp_path / "out" / "$x$ [1].opus.explain.png")
-    assert picture.shape[1] > 1500 and picture.std() > 0.05
+    image = matplotlib.image.imread(tmp_path / "out" / "$x$ [1].opus.explain.png")
+    assert image.shape[1] > 1500 and image.std() > 0.05
 
 
 @pytest.mark.parametrize("missing", ["captum", "torch"])
@@ -108,11 +105,11 @@ def test_gradients_say_what_they_need(bundle, sounds, tmp_path, missing):
 
 
 @pytest.mark.parametrize("method", ["occlusion", "gradients"])
-def test_the_scale_of_effects_is_no_longer_than_its_picture(method):
+def test_the_scale_of_effects_is_no_longer_than_its_figure(method):
     sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
     evidence = Evidence(np.linspace(0.1, 1.9, 10), np.tile([0.7, 0.3], (10, 1)))
     explanation = explain_part(
-        lambda samples: np.array([0.9, 0.1]), Part(sound, 16_000), evidence, ("anger", "fear"), None, "toy"
+        lambda samples: np.array([0.9, 0.1]), ExplainedPart(sound, 16_000), evidence, ("anger", "fear"), None, "toy"
     )
     figure = explanation_figure(dataclasses.replace(explanation, method=method), "call.wav")
     figure.draw_without_rendering()
@@ -120,7 +117,7 @@ def test_the_scale_of_effects_is_no_longer_than_its_picture(method):
     assert label.height < 1.1 * figure.axes[2].get_window_extent().height
 
 
-def test_the_picture_says_what_it_shows(tmp_path):
+def test_the_figure_says_what_it_shows(tmp_path):
     sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
 
     def hear(samples: np.ndarray) -> np.ndarray:
@@ -128,7 +125,7 @@ def test_the_picture_says_what_it_shows(tmp_path):
         return np.array([left, 1 - left]) * 0.8 + 0.1
 
     evidence = Evidence(np.linspace(0.1, 1.9, 10), np.tile([0.7, 0.3], (10, 1)))
-    explanation = explain_part(hear, Part(sound, 16_000, 5.0), evidence, ("anger", "fear"), None, "toy 7")
+    explanation = explain_part(hear, ExplainedPart(sound, 16_000, 5.0), evidence, ("anger", "fear"), None, "toy 7")
     figure = explanation_figure(explanation, "call\n$2.wav")
     frames, regions = figure.axes[1], figure.axes[2]
     said = " ".join(text.get_text() for text in figure.axes[0].texts)

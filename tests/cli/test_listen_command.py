@@ -1,6 +1,5 @@
 """``thymos listen``: raw PCM in, JSON lines, a meter and OSC messages out; it ends quietly whichever way it ends."""
 
-import importlib.util
 import json
 import os
 import pty
@@ -17,14 +16,6 @@ from pythonosc.osc_message import OscMessage
 
 from thymos.audio import read_waveform
 from thymos.runtime.recognizer import load
-
-# The bundle is made as the recogniser's own tests make it.
-_SPEC = importlib.util.spec_from_file_location(
-    "recognition_conftest", Path(__file__).parents[1] / "runtime" / "conftest.py"
-)
-_MADE = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MADE)
-make_bundle, bundle = _MADE.make_bundle, _MADE.bundle
 
 RATE_HZ = 24_000
 WITHOUT_TRAINING_STACK = (

@@ -104,7 +104,7 @@ def test_evaluate_without_an_encoder_is_one_sentence(halves: tuple[Path, Path], 
 @pytest.mark.parametrize(
     ("words", "error", "complaint"),
     [
-        (["--recipe", "thymos"], RecipeError, "recipe thymos is of kind whole: pretraining needs one of kind pretr"),
+        (["--recipe", "thymos"], RecipeError, "recipe thymos is of kind encoder: pretraining needs one of kind pretr"),
         (["--recipe", "pretrainig"], RecipeError, "did you mean 'pretraining'?"),
         (["--set", "training.epoch=1"], RecipeError, "did you mean 'epochs'?"),
         (["--out", "{file}"], RunError, "exists and is no folder"),

@@ -39,7 +39,7 @@ def test_a_study_from_end_to_end_with_a_row_that_fails(folder, mini):
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "too small to be halved" in done.stderr
-    assert "cell 9 of 9" in done.stderr
+    assert "cell 6 of 6" in done.stderr
     assert "narrow [red]" in done.stdout
     out = folder / "out"
     for name in ("plain", "narrow-red"):

@@ -1,4 +1,4 @@
-"""What happens to a batch of pictures while a network is fitted."""
+"""What happens to a batch of spectrograms while a network is fitted."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ EACH: list[dict[str, Any]] = [{"spec_augment": SPEC_AUGMENT}, {"time_shift_s": 1
 
 
 @pytest.fixture
-def pictures() -> Tensor:
+def spectrograms() -> Tensor:
     return torch.randn(16, 3, BANDS, FRAMES, generator=torch.Generator().manual_seed(0))
 
 
@@ -29,52 +29,52 @@ def augmentation(seed: int = 0, **settings: Any) -> BatchAugmentation:
     return BatchAugmentation(AugmentationSettings(**settings), 10 if "time_shift_s" in settings else 0, 4, seed)
 
 
-def test_empty_settings_hand_the_batch_on(pictures: Tensor, targets: Tensor) -> None:
-    shown, asked = augmentation()(pictures, targets)
-    assert shown is pictures
+def test_empty_settings_hand_the_batch_on(spectrograms: Tensor, targets: Tensor) -> None:
+    shown, asked = augmentation()(spectrograms, targets)
+    assert shown is spectrograms
     assert asked is targets
 
 
 @pytest.mark.parametrize("settings", EACH)
-def test_the_seed_decides_and_batches_differ(pictures: Tensor, targets: Tensor, settings: dict[str, Any]) -> None:
+def test_the_seed_decides_and_batches_differ(spectrograms: Tensor, targets: Tensor, settings: dict[str, Any]) -> None:
     state = torch.get_rng_state()
-    before = pictures.clone()
+    before = spectrograms.clone()
     one, other = augmentation(7, **settings), augmentation(7, **settings)
-    first, second = one(pictures, targets), one(pictures, targets)
-    torch.testing.assert_close(first, other(pictures, targets), rtol=0, atol=0)
+    first, second = one(spectrograms, targets), one(spectrograms, targets)
+    torch.testing.assert_close(first, other(spectrograms, targets), rtol=0, atol=0)
     assert not torch.equal(first[0], second[0])
-    assert not torch.equal(first[0], augmentation(8, **settings)(pictures, targets)[0])
-    assert torch.equal(pictures, before)
+    assert not torch.equal(first[0], augmentation(8, **settings)(spectrograms, targets)[0])
+    assert torch.equal(spectrograms, before)
     assert torch.equal(torch.get_rng_state(), state)
     for dtype in (torch.float32, torch.bfloat16):
-        assert one(pictures.to(dtype), targets)[0].dtype == dtype
+        assert one(spectrograms.to(dtype), targets)[0].dtype == dtype
 
 
 def test_rolls_are_numpys() -> None:
-    pictures = torch.arange(4 * 2 * 3 * 5).reshape(4, 2, 3, 5).float()
+    spectrograms = torch.arange(4 * 2 * 3 * 5).reshape(4, 2, 3, 5).float()
     shifts = np.array([0, 2, -1, 5])
-    rolled = roll_frames(pictures, shifts)
-    for picture, result, shift in zip(pictures, rolled, shifts, strict=True):
-        np.testing.assert_array_equal(result, np.roll(picture.numpy(), shift, axis=-1))
+    rolled = roll_frames(spectrograms, shifts)
+    for spectrogram, result, shift in zip(spectrograms, rolled, shifts, strict=True):
+        np.testing.assert_array_equal(result, np.roll(spectrogram.numpy(), shift, axis=-1))
 
 
 def test_shifts_reach_as_far_as_allowed_either_way(targets: Tensor) -> None:
-    pictures = torch.zeros(16, 1, 1, FRAMES)
-    pictures[..., 15] = 1
+    spectrograms = torch.zeros(16, 1, 1, FRAMES)
+    spectrograms[..., 15] = 1
     shift = augmentation(time_shift_s=1.0)
-    places = torch.cat([shift(pictures, targets)[0].argmax(-1).flatten() for _ in range(100)]) - 15
+    places = torch.cat([shift(spectrograms, targets)[0].argmax(-1).flatten() for _ in range(100)]) - 15
     assert places.unique().tolist() == list(range(-10, 11))
     assert abs(places.double().mean()) < 0.5
 
 
-def test_masks_hold_the_mean_and_leave_the_rest(pictures: Tensor) -> None:
+def test_masks_hold_the_mean_and_leave_the_rest(spectrograms: Tensor) -> None:
     bands, frames = np.zeros((16, BANDS), bool), np.zeros((16, FRAMES), bool)
     bands[3, 4:6], frames[3, 10:13], frames[5, 0] = True, True, True
-    masked = mask(pictures, bands, frames)
-    means = pictures.mean(dim=(-2, -1), keepdim=True)
+    masked = mask(spectrograms, bands, frames)
+    means = spectrograms.mean(dim=(-2, -1), keepdim=True)
     torch.testing.assert_close(masked[3, :, 4:6], means[3].expand(3, 2, FRAMES))
     torch.testing.assert_close(masked[3, :, :, 10:13], means[3].expand(3, BANDS, 3))
-    changed = (masked != pictures).all(dim=1)
+    changed = (masked != spectrograms).all(dim=1)
     assert int(changed[3].sum()) == 2 * FRAMES + 3 * BANDS - 2 * 3
     assert int(changed[5].sum()) == BANDS
     assert int(changed.sum()) == int(changed[3].sum() + changed[5].sum())
@@ -98,25 +98,25 @@ def test_masks_are_as_many_and_as_wide_as_the_settings_say() -> None:
     assert frames.any(0).all()
 
 
-def test_each_picture_has_masks_of_its_own(targets: Tensor) -> None:
-    pictures = torch.randn(16, 1, BANDS, FRAMES)
-    masked, asked = augmentation(spec_augment=SPEC_AUGMENT)(pictures, targets)
+def test_each_spectrogram_has_masks_of_its_own(targets: Tensor) -> None:
+    spectrograms = torch.randn(16, 1, BANDS, FRAMES)
+    masked, asked = augmentation(spec_augment=SPEC_AUGMENT)(spectrograms, targets)
     assert torch.equal(asked, targets)
-    assert len({tuple(rows.flatten().tolist()) for rows in masked != pictures}) > 10
+    assert len({tuple(rows.flatten().tolist()) for rows in masked != spectrograms}) > 10
 
 
-def test_mixup_mixes_pictures_and_classes_alike(pictures: Tensor) -> None:
+def test_mixup_mixes_spectrograms_and_classes_alike(spectrograms: Tensor) -> None:
     shares = torch.eye(4)[torch.arange(16) % 4]
     partner = torch.arange(16).flip(0)
-    mixed, classes = mixup(pictures, shares, partner, 0.7)
-    torch.testing.assert_close(mixed[0], 0.7 * pictures[0] + 0.3 * pictures[15])
+    mixed, classes = mixup(spectrograms, shares, partner, 0.7)
+    torch.testing.assert_close(mixed[0], 0.7 * spectrograms[0] + 0.3 * spectrograms[15])
     torch.testing.assert_close(classes[0], torch.tensor([0.7, 0, 0, 0.3]))
     torch.testing.assert_close(classes.sum(1), torch.ones(16))
 
 
-def test_mixups_loss_is_that_of_both_classes(pictures: Tensor, targets: Tensor) -> None:
+def test_mixups_loss_is_that_of_both_classes(spectrograms: Tensor, targets: Tensor) -> None:
     """λ times the loss with one class and 1 − λ times that with the other, as Zhang et al. (2018) have it."""
-    _, classes = augmentation(mixup_alpha=0.4)(pictures, targets)
+    _, classes = augmentation(mixup_alpha=0.4)(spectrograms, targets)
     assert classes.shape == (16, 4)
     logits = torch.randn(16, 4)
     both = torch.tensor([

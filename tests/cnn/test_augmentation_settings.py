@@ -36,9 +36,9 @@ GAIN = "augmentation.copies=[{gain_db: 6}]"
         ([f"{SPEC}{{freq_masks: 2}}"], "spec_augment.freq_width: must be above 0 just where freq_masks is, not 0"),
         ([f"{SPEC}{{time_width: 9}}"], "spec_augment.time_width: must be above 0 just where time_masks is, not 9"),
         ([f"{SPEC}{{freq_mask: 2}}"], "unknown key 'augmentation.spec_augment.freq_mask'; did you mean 'freq_masks'?"),
-        ([f"{SPEC}{{freq_masks: 1, freq_width: 128}}"], "freq_width must be below the picture's 128 bands"),
-        ([f"{SPEC}{{freq_masks: 1, freq_width: 12}}", "features.kind=chroma"], "below the picture's 12 bands"),
-        ([f"{SPEC}{{time_masks: 1, time_width: 130}}"], "time_width must be below the picture's 130 frames"),
+        ([f"{SPEC}{{freq_masks: 1, freq_width: 128}}"], "freq_width must be below the spectrogram's 128 bands"),
+        ([f"{SPEC}{{freq_masks: 1, freq_width: 12}}", "features.kind=chroma"], "below the spectrogram's 12 bands"),
+        ([f"{SPEC}{{time_masks: 1, time_width: 130}}"], "time_width must be below the spectrogram's 130 frames"),
         ([f"{SPEC}{{freq_masks: 1, freq_width: 4}}", "features.kind=mfcc"], "rows that are frequencies, which mfcc"),
         (["augmentation.time_shift_s=2"], "time_shift_s must be at most half of sound.window_s"),
         (["augmentation.time_shift_s=0.001"], "time_shift_s must be at least half a frame"),
@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(changes: list[str], word
 
 
 @pytest.mark.parametrize("kind", ["mel", "mfcc", "chroma", "mel_mfcc_chroma"])
-def test_what_makes_sense_for_all_pictures_is_taken(kind: str) -> None:
+def test_what_makes_sense_for_all_spectrograms_is_taken(kind: str) -> None:
     changes = [
         f"features.kind={kind}",
         f"{SPEC}{{time_masks: 2, time_width: 20}}",

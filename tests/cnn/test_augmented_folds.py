@@ -1,6 +1,7 @@
 """Augmentation, normalisation by speaker and stretched segments in a whole evaluation on a few recordings."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thymos.cnn import experiment as picture_folds
-from thymos.cnn.experiment import FoldTask, fold_tasks, run_fold
-from thymos.cnn.spectrograms import Pictures, make_pictures
-from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.protocols import apply_protocol
+from thymos.cnn import experiment as module
+from thymos.cnn.experiment import CnnExperiment
+from thymos.corpora import Corpus, open_corpus, protocol_named
 from thymos.errors import ProtocolError
-from thymos.evaluation.evaluate import EvaluationPlan, Watcher, evaluate
-from thymos.recipes import Recipe, load_recipe
+from thymos.evaluation.evaluate import Watcher, evaluate
+from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold
+from thymos.experiment import Work
+from thymos.recipes import load_experiment
 from thymos.reports.run_report import write_report
 
 SMALL = ("training.epochs=2", "model.conv_channels=[4, 8]", "model.dense_units=[8]", "features.n_mels=32")
@@ -35,102 +36,98 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def pictures_of(corpus: Corpus, recipe: Recipe, cache: Path) -> Pictures:
-    return make_pictures(corpus, recipe.sound, recipe.features, cache, copies=recipe.augmentation.copies)
+def small(*changes: str) -> CnnExperiment:
+    return load_experiment("model1", [*SMALLER, *changes])
 
 
-def first_task(corpus: Corpus, recipe: Recipe, cache: Path, watched: bool = False) -> FoldTask:
-    folds = apply_protocol(corpus, "recording", 2).folds
-    return fold_tasks(corpus, recipe, folds[:1], pictures_of(corpus, recipe, cache), 0, watched)[0]
+@pytest.fixture
+def first_task(corpus: Corpus, cache: Path) -> Callable[..., FoldTask]:
+    """``first_task(experiment, corpus=the module's, watched=False) -> FoldTask``: the first of two folds."""
+
+    def make(experiment: CnnExperiment, corpus: Corpus = corpus, watched: bool = False) -> FoldTask:
+        split = protocol_named("recording", 2).split(corpus)
+        features = experiment.features(corpus, Work(cache))
+        return fold_tasks(corpus, experiment, split, features, 0, Work(cache), watched)[0]
+
+    return make
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is fitted on and what is tested on, in the next fold that is run."""
     noted: dict[str, Any] = {}
-    fit, predict = picture_folds.fit, picture_folds.predict_probabilities
+    fit, predict = module.fit, module.predict_probabilities
 
-    def noting_fit(recipe, pictures, targets, *others, **more):
-        noted.update(train=pictures, targets=targets)
-        return fit(recipe, pictures, targets, *others, **more)
+    def noting_fit(recipe, spectrograms, targets, *others, **more):
+        noted.update(train=spectrograms, targets=targets)
+        return fit(recipe, spectrograms, targets, *others, **more)
 
-    def noting_predict(model, pictures, settings):
-        noted.update(test=pictures)
-        return predict(model, pictures, settings)
+    def noting_predict(model, spectrograms, *others):
+        noted.update(test=spectrograms)
+        return predict(model, spectrograms, *others)
 
-    monkeypatch.setattr(picture_folds, "fit", noting_fit)
-    monkeypatch.setattr(picture_folds, "predict_probabilities", noting_predict)
+    monkeypatch.setattr(module, "fit", noting_fit)
+    monkeypatch.setattr(module, "predict_probabilities", noting_predict)
     return noted
 
 
-def test_training_is_augmented_and_testing_is_not(corpus: Corpus, cache: Path, seen: dict[str, Any]) -> None:
-    recipe = load_recipe("model1", [*SMALLER, COPIES, "augmentation.time_shift_s=1"])
-    task = first_task(corpus, recipe, cache)
+def test_training_is_augmented_and_testing_is_not(first_task, corpus: Corpus, seen: dict[str, Any]) -> None:
+    """The study's cross-validation left its augmentation out unnoticed."""
+    task = first_task(small(COPIES, "augmentation.time_shift_s=1"))
     facts, frame = run_fold(task, lambda message: None)
-    pictures = pictures_of(corpus, recipe, cache)
-    train, test = list(task.train_segments), list(task.test_segments)
-    expected = [each.values[train] for each in (pictures, *pictures.copies)]
+    spectrograms = task.features.open()
+    train, test = (np.flatnonzero(np.isin(spectrograms.clip_index, rows)) for rows in (task.part.rows, task.test))
+    expected = [each.values[train] for each in (spectrograms, *spectrograms.copies)]
+    assert len(expected) == 3
     np.testing.assert_array_equal(seen["train"], np.concatenate(expected))
-    assert seen["targets"].tolist() == [task.segment_labels[i] for i in train] * 3
-    np.testing.assert_array_equal(seen["test"], pictures.values[test])
+    assert seen["targets"].tolist() == corpus.targets[spectrograms.clip_index[train]].tolist() * 3
+    np.testing.assert_array_equal(seen["test"], spectrograms.values[test])
     assert len(frame) == len(test)
     assert facts["train_segments"] == len(train)
 
 
-def test_pictures_without_the_recipes_copies_are_refused(corpus: Corpus, cache: Path) -> None:
-    """The study's cross-validation left its augmentation out unnoticed."""
-    recipe = load_recipe("model1", [*SMALLER, COPIES])
-    plain = make_pictures(corpus, recipe.sound, recipe.features, cache)
-    with pytest.raises(ValueError, match="without the recipe's"):
-        fold_tasks(corpus, recipe, apply_protocol(corpus, "recording", 2).folds, plain, 0)
-
-
-def test_only_a_watched_test_part_is_in_the_curve(corpus: Corpus, cache: Path) -> None:
-    recipe = load_recipe("model1", SMALLER)
-    plain = run_fold(first_task(corpus, recipe, cache), lambda message: None)
-    watched = run_fold(first_task(corpus, recipe, cache, watched=True), lambda message: None)
+def test_only_a_watched_test_part_is_in_the_curve(first_task) -> None:
+    plain = run_fold(first_task(small()), lambda message: None)
+    watched = run_fold(first_task(small(), watched=True), lambda message: None)
     assert plain[0]["curve"][0].keys() == {"epoch", "loss", "accuracy"}
     assert watched[0]["curve"][0].keys() == {*plain[0]["curve"][0], "validation_loss", "validation_accuracy"}
     assert plain[1].equals(watched[1])
 
 
-def test_normalisation_covers_both_sides_of_a_fold(corpus: Corpus, cache: Path, seen: dict[str, Any]) -> None:
-    recipe = load_recipe("model1", [*SMALLER, "features.normalise=speaker"])
-    task = first_task(corpus, recipe, cache)
+def test_normalisation_covers_both_sides_of_a_fold(first_task, corpus: Corpus, seen: dict[str, Any]) -> None:
+    task = first_task(small("features.normalise=speaker"))
     run_fold(task, lambda message: None)
-    pictures = pictures_of(corpus, recipe, cache)
-    order = [*task.train_segments, *task.test_segments]
-    speakers = np.array([corpus.clips[i].speaker for i in pictures.clip_index[order]])
+    index = task.features.open().clip_index
+    order = np.concatenate([index[np.isin(index, rows)] for rows in (task.part.rows, task.test)])
+    speakers = np.array([corpus.clips[place].speaker for place in order])
     values = np.concatenate([seen["train"], seen["test"]])
-    assert len(values) == len(pictures.values)
+    assert len(values) == len(index)
     for speaker in set(speakers):
         own = values[speakers == speaker].astype(np.float64)
         np.testing.assert_allclose(own.mean(axis=(0, 3)), 0, atol=1e-3)
         np.testing.assert_allclose(own.std(axis=(0, 3)), 1, atol=1e-3)
 
 
-def test_normalisation_needs_speakers(corpus: Corpus, cache: Path) -> None:
-    recipe = load_recipe("model1", [*SMALLER, "features.normalise=speaker"])
+def test_normalisation_needs_speakers(first_task, corpus: Corpus) -> None:
     nobody = replace(corpus, clips=tuple(replace(clip, speaker="") for clip in corpus.clips))
     with pytest.raises(ProtocolError, match="needs to know who speaks"):
-        first_task(nobody, recipe, cache)
+        first_task(small("features.normalise=speaker"), nobody)
 
 
 def test_a_whole_evaluation_with_everything(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
-    changes = [
-        *SMALLER,
+    experiment = small(
         COPIES,
         "sound.segments=stretch",
         "features.normalise=speaker",
         "augmentation.spec_augment={freq_masks: 1, freq_width: 4, time_masks: 1, time_width: 10}",
         "augmentation.mixup_alpha=0.2",
-    ]
-    plan = EvaluationPlan(load_recipe("model1", changes), folds=2, threads=1)
+    )
     steps: list[None] = []
     totals: list[int] = []
-    watcher = Watcher(on_pictures=totals.append, on_picture=lambda: steps.append(None))
-    evaluate(corpus, plan, tmp_path / "one", cache, watcher=watcher)
-    evaluate(corpus, plan, tmp_path / "two", cache, workers=2)
+    watcher = Watcher(on_features=totals.append, on_feature=lambda: steps.append(None))
+    asked: dict[str, Any] = {"folds": 2, "cache_dir": cache, "device": "cpu"}
+    evaluate(corpus, experiment, **asked, out=tmp_path / "one", threads=1, watcher=watcher)
+    evaluate(corpus, experiment, **asked, out=tmp_path / "two", threads=2, workers=2)
     assert [len(steps)] == totals == [3 * len(corpus.clips)]
     predictions = (tmp_path / "one/predictions.csv").read_bytes()
     assert predictions == (tmp_path / "two/predictions.csv").read_bytes()

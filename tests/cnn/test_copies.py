@@ -1,4 +1,4 @@
-"""Changed copies of recordings, their pictures and their cache; recordings stretched to one length."""
+"""Changed copies of recordings, their spectrograms and their cache; recordings stretched to one length."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from thymos.audio import Samples
-from thymos.cnn.copies import changed_copy
 from thymos.cnn.parts import plain_part, training_part
 from thymos.cnn.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
-from thymos.cnn.spectrograms import cache_key, make_pictures, open_pictures
+from thymos.cnn.spectrograms import cache_key, changed_copy, make_spectrograms, open_spectrograms
 from thymos.corpora import Corpus, open_corpus
 
 RATE_HZ = 16_000
@@ -65,32 +64,37 @@ def test_silence_gets_no_noise() -> None:
 
 
 def test_a_gain_survives_normalisation(corpus: Corpus, tmp_path: Path) -> None:
-    pictures = make_pictures(corpus, SOUND, FEATURES, tmp_path, copies=[CopySettings(gain_db=-10)])
-    loud = pictures.values > -50
-    np.testing.assert_allclose((pictures.copies[0].values - pictures.values)[loud], -10, atol=0.05)
+    spectrograms = make_spectrograms(corpus, SOUND, FEATURES, tmp_path, copies=[CopySettings(gain_db=-10)])
+    loud = spectrograms.values > -50
+    np.testing.assert_allclose((spectrograms.copies[0].values - spectrograms.values)[loud], -10, atol=0.05)
 
 
 def test_pitch_copies_go_the_way_they_say(corpus: Corpus, tmp_path: Path) -> None:
-    pictures = make_pictures(corpus, SOUND, FEATURES, tmp_path, copies=[UP, DOWN])
-    loudest = [each.values.mean(axis=(0, 1, 3)).argmax() for each in (pictures.copies[1], pictures, pictures.copies[0])]
+    spectrograms = make_spectrograms(corpus, SOUND, FEATURES, tmp_path, copies=[UP, DOWN])
+    loudest = [
+        each.values.mean(axis=(0, 1, 3)).argmax()
+        for each in (spectrograms.copies[1], spectrograms, spectrograms.copies[0])
+    ]
     assert loudest[0] < loudest[1] < loudest[2]
-    for copy in pictures.copies:
-        assert copy.values.shape == pictures.values.shape
-        np.testing.assert_array_equal(copy.clip_index, pictures.clip_index)
-        np.testing.assert_array_equal(copy.times_s, pictures.times_s)
+    for copy in spectrograms.copies:
+        assert copy.values.shape == spectrograms.values.shape
+        np.testing.assert_array_equal(copy.clip_index, spectrograms.clip_index)
+        np.testing.assert_array_equal(copy.times_s, spectrograms.times_s)
 
 
-def test_copies_are_made_once_and_beside_the_plain_pictures(corpus: Corpus, tmp_path: Path) -> None:
-    plain = make_pictures(corpus, SOUND, FEATURES, tmp_path / "cache")
+def test_copies_are_made_once_and_beside_the_plain_spectrograms(corpus: Corpus, tmp_path: Path) -> None:
+    plain = make_spectrograms(corpus, SOUND, FEATURES, tmp_path / "cache")
     steps: list[None] = []
-    first = make_pictures(corpus, SOUND, FEATURES, tmp_path / "cache", lambda: steps.append(None), copies=[UP, DOWN])
+    first = make_spectrograms(
+        corpus, SOUND, FEATURES, tmp_path / "cache", lambda: steps.append(None), copies=[UP, DOWN]
+    )
     assert len(steps) == 2 * 3
     assert first.folder == plain.folder
     assert len({first.folder, *(copy.folder for copy in first.copies)}) == 3
     lost = replace(corpus, root=tmp_path / "nowhere")
-    second = make_pictures(lost, SOUND, FEATURES, tmp_path / "cache", copies=[DOWN, UP])
+    second = make_spectrograms(lost, SOUND, FEATURES, tmp_path / "cache", copies=[DOWN, UP])
     assert [copy.folder for copy in second.copies] == [copy.folder for copy in first.copies][::-1]
-    reopened = open_pictures(first.folder, [copy.folder for copy in first.copies])
+    reopened = open_spectrograms(first.folder, [copy.folder for copy in first.copies])
     np.testing.assert_array_equal(reopened.copies[1].values, second.copies[0].values)
 
 
@@ -104,28 +108,28 @@ def test_all_of_a_copy_is_in_the_key_and_nothing_else_of_augmentation(corpus: Co
 
 @pytest.mark.parametrize("speakers", [None, ["a", "b", "b"]])
 def test_copies_come_along_in_training_and_never_in_tests(corpus: Corpus, tmp_path: Path, speakers: Any) -> None:
-    pictures = make_pictures(corpus, SOUND, FEATURES, tmp_path, copies=[UP, DOWN])
-    alone = make_pictures(corpus, SOUND, FEATURES, tmp_path)
-    part = training_part(pictures, [2, 0], speakers)
+    spectrograms = make_spectrograms(corpus, SOUND, FEATURES, tmp_path, copies=[UP, DOWN])
+    alone = make_spectrograms(corpus, SOUND, FEATURES, tmp_path)
+    part = training_part(spectrograms, [2, 0], speakers)
     assert part.shape == (6, 1, 32, 63)
-    np.testing.assert_array_equal(plain_part(pictures, [2, 0], speakers), part[:2])
+    np.testing.assert_array_equal(plain_part(spectrograms, [2, 0], speakers), part[:2])
     np.testing.assert_array_equal(training_part(alone, [2, 0], speakers), part[:2])
-    for copy, rows in zip(pictures.copies, (part[2:4], part[4:]), strict=True):
+    for copy, rows in zip(spectrograms.copies, (part[2:4], part[4:]), strict=True):
         np.testing.assert_array_equal(plain_part(copy, [2, 0], speakers), rows)
     if speakers is None:
-        np.testing.assert_array_equal(part[:2], pictures.values[[2, 0]])
+        np.testing.assert_array_equal(part[:2], spectrograms.values[[2, 0]])
 
 
 def test_stretched_recordings_give_one_segment_each(corpus: Corpus, tmp_path: Path) -> None:
     sound = SOUND.model_copy(update={"segments": "stretch"})
-    pictures = make_pictures(corpus, sound, FEATURES, tmp_path, copies=[UP])
-    assert pictures.values.shape == (2, 1, 32, 63)
-    assert pictures.clip_index.tolist() == [0, 1]
-    np.testing.assert_allclose(pictures.times_s, [[0, 0.8], [0, 1.5]])
+    spectrograms = make_spectrograms(corpus, sound, FEATURES, tmp_path, copies=[UP])
+    assert spectrograms.values.shape == (2, 1, 32, 63)
+    assert spectrograms.clip_index.tolist() == [0, 1]
+    np.testing.assert_allclose(spectrograms.times_s, [[0, 0.8], [0, 1.5]])
     # A tone of one pitch, with sound from end to end: nothing was padded, and the pitch was kept.
-    cut = make_pictures(corpus, SOUND, FEATURES, tmp_path)
+    cut = make_spectrograms(corpus, SOUND, FEATURES, tmp_path)
     band = cut.values[1].mean(axis=(0, 2)).argmax()
-    assert (pictures.values[:, 0, band, 4:-4] > cut.values[1, 0, band].max() - 6).all()
-    assert (pictures.values.mean(axis=(1, 3)).argmax(1) == band).all()
-    assert (pictures.copies[0].values.mean(axis=(1, 3)).argmax(1) > band).all()
+    assert (spectrograms.values[:, 0, band, 4:-4] > cut.values[1, 0, band].max() - 6).all()
+    assert (spectrograms.values.mean(axis=(1, 3)).argmax(1) == band).all()
+    assert (spectrograms.copies[0].values.mean(axis=(1, 3)).argmax(1) > band).all()
     assert cache_key(corpus, sound, FEATURES) != cache_key(corpus, SOUND, FEATURES)

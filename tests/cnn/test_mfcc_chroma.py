@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from thymos.audio import cut, normalise_peak, read_waveform, resample, study_spans
-from thymos.cnn.chroma import chroma_filterbank
-from thymos.cnn.front_end import MelMfccChroma, front_end, repeat_rows
+from thymos.cnn.front_end import MelMfccChroma, chroma_filterbank, front_end, repeat_rows
 from thymos.cnn.mel import LogMel
 from thymos.cnn.networks import build_model
 from thymos.cnn.settings import FeatureSettings, SoundSettings
@@ -35,7 +34,7 @@ def segments() -> NDArray[np.float32]:
     return np.concatenate([cut(wave, study_spans(len(wave), SOUND.window)) for wave in waves])
 
 
-def pictures(samples: NDArray[np.float32], features: FeatureSettings) -> NDArray[np.float32]:
+def spectrograms(samples: NDArray[np.float32], features: FeatureSettings) -> NDArray[np.float32]:
     with torch.inference_mode():
         return front_end(SOUND, features)(torch.from_numpy(samples)).numpy()
 
@@ -52,7 +51,7 @@ def librosa_chroma(samples: NDArray[np.float32], n_chroma: int = 12) -> NDArray[
 
 @pytest.mark.parametrize("n_mfcc", [13, 40])
 def test_mfcc_and_deltas_are_librosas(n_mfcc: int) -> None:
-    ours = pictures(segments(), FeatureSettings(kind="mfcc", n_mfcc=n_mfcc))
+    ours = spectrograms(segments(), FeatureSettings(kind="mfcc", n_mfcc=n_mfcc))
     for samples, (mfcc, delta, delta_delta) in zip(segments(), ours, strict=True):
         expected = librosa_mfcc(samples, n_mfcc)
         np.testing.assert_allclose(mfcc, expected, rtol=0, atol=MFCC_TOLERANCE)
@@ -62,13 +61,13 @@ def test_mfcc_and_deltas_are_librosas(n_mfcc: int) -> None:
 
 
 def test_without_deltas_the_coefficients_are_the_same() -> None:
-    alone = pictures(segments(), FeatureSettings(kind="mfcc", deltas=False))
-    np.testing.assert_array_equal(alone[:, 0], pictures(segments(), FeatureSettings(kind="mfcc"))[:, 0])
+    alone = spectrograms(segments(), FeatureSettings(kind="mfcc", deltas=False))
+    np.testing.assert_array_equal(alone[:, 0], spectrograms(segments(), FeatureSettings(kind="mfcc"))[:, 0])
 
 
 @pytest.mark.parametrize("n_chroma", [12, 24])
 def test_chroma_is_librosas(n_chroma: int) -> None:
-    ours = pictures(segments(), FeatureSettings(kind="chroma", n_chroma=n_chroma))
+    ours = spectrograms(segments(), FeatureSettings(kind="chroma", n_chroma=n_chroma))
     for samples, chroma in zip(segments(), ours[:, 0], strict=True):
         expected = librosa_chroma(samples, n_chroma)
         np.testing.assert_allclose(chroma, expected, rtol=0, atol=CHROMA_TOLERANCE)
@@ -82,12 +81,12 @@ def test_chroma_filters_are_librosas(rate_hz: int, n_fft: int, n_chroma: int) ->
 
 def test_a_tone_of_440_hz_is_an_a() -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(SOUND.window) / SOUND.rate_hz).astype(np.float32)
-    chroma = pictures(tone[None], FeatureSettings(kind="chroma"))[0, 0]
+    chroma = spectrograms(tone[None], FeatureSettings(kind="chroma"))[0, 0]
     assert set(chroma[:, 5:-5].argmax(axis=0)) == {9}
 
 
 def test_the_three_channels_are_librosas_scaled_and_stretched() -> None:
-    ours = pictures(segments(), FeatureSettings(kind="mel_mfcc_chroma"))
+    ours = spectrograms(segments(), FeatureSettings(kind="mel_mfcc_chroma"))
     mel_db = LogMel(SOUND.rate_hz)(torch.from_numpy(segments())).numpy()
     np.testing.assert_allclose(ours[:, 0], (mel_db + 30) / 20, rtol=0, atol=1e-5)
     for samples, (_, mfcc, chroma) in zip(segments(), ours, strict=True):
@@ -100,19 +99,19 @@ def test_the_three_channels_are_librosas_scaled_and_stretched() -> None:
 
 
 def test_the_three_channels_have_about_one_scale() -> None:
-    spreads = pictures(segments(), FeatureSettings(kind="mel_mfcc_chroma")).std(axis=(0, 2, 3))
+    spreads = spectrograms(segments(), FeatureSettings(kind="mel_mfcc_chroma")).std(axis=(0, 2, 3))
     assert spreads.min() > 0.4
     assert spreads.max() < 2.5
 
 
 def test_mel_is_what_log_mel_gives() -> None:
     expected = LogMel(SOUND.rate_hz)(torch.from_numpy(segments())).numpy()
-    np.testing.assert_array_equal(pictures(segments(), FeatureSettings())[:, 0], expected)
+    np.testing.assert_array_equal(spectrograms(segments(), FeatureSettings())[:, 0], expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes(kind: str) -> None:
-    ours = pictures(segments(), FeatureSettings(kind=kind))
+    ours = spectrograms(segments(), FeatureSettings(kind=kind))
     assert ours.dtype == np.float32
     assert ours.shape == (len(segments()), *SHAPES[kind])
 
@@ -120,15 +119,15 @@ def test_shapes(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_segment_is_the_same_alone_and_in_a_batch(kind: str) -> None:
     features = FeatureSettings(kind=kind)
-    alone = np.concatenate([pictures(samples[None], features) for samples in segments()])
+    alone = np.concatenate([spectrograms(samples[None], features) for samples in segments()])
     # The quietest bands are 80 dB down: there, one rounding of the spectrum is worth about 1e-4 dB.
-    np.testing.assert_allclose(pictures(segments(), features), alone, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(spectrograms(segments(), features), alone, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_silence_gives_finite_values(kind: str) -> None:
     silence = np.zeros((1, SOUND.window), np.float32)
-    assert np.isfinite(pictures(silence, FeatureSettings(kind=kind))).all()
+    assert np.isfinite(spectrograms(silence, FeatureSettings(kind=kind))).all()
 
 
 def test_repeated_rows_keep_their_order() -> None:
@@ -137,7 +136,7 @@ def test_repeated_rows_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["mfcc", "chroma", "mel_mfcc_chroma"])
-def test_shipped_recipe_has_a_network_for_its_pictures(name: str) -> None:
+def test_shipped_recipe_has_a_network_for_its_spectrograms(name: str) -> None:
     recipe = load_recipe(name)
     ours = front_end(recipe.sound, recipe.features)(torch.from_numpy(segments()[:2]))
     assert recipe.name == recipe.features.kind == name

@@ -11,12 +11,17 @@ from torch.nn import functional
 
 from thymos.cnn.fit import fit, predict_probabilities
 from thymos.cnn.front_end import front_end
-from thymos.cnn.networks import ModelSettings, build_model
-from thymos.cnn.recurrent import RecurrentNetwork, RecurrentSettings
-from thymos.cnn.residual import ResidualSettings
-from thymos.cnn.study_cnn import StudyCNNSettings
+from thymos.cnn.networks import (
+    ModelSettings,
+    RecurrentNetwork,
+    RecurrentSettings,
+    ResidualSettings,
+    StudyCNNSettings,
+    build_model,
+)
+from thymos.cnn.recipe import CnnRecipe
 from thymos.errors import RecipeError
-from thymos.recipes import Recipe, load_recipe, parse_recipe, shipped_recipes
+from thymos.recipes import load_recipe, parse_recipe, shipped_recipes
 
 MINI = (1, 16, 16)
 MINI_SETTINGS = [
@@ -41,18 +46,18 @@ def one_thread() -> Iterator[None]:
 
 
 def easy_set(segments: int = 64) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Pictures in dB, as they come from the front end: one class is loud in the low bands, the other in the high."""
+    """Spectrograms in dB, as the front end makes them: one class is loud in the low bands, the other in the high."""
     rng = np.random.default_rng(0)
-    pictures = rng.normal(-40, 5, (segments, *MINI)).astype(np.float32)
+    spectrograms = rng.normal(-40, 5, (segments, *MINI)).astype(np.float32)
     targets = np.arange(segments) % 2
-    pictures[targets == 0, :, :8] += 30
-    pictures[targets == 1, :, 8:] += 30
-    return pictures, targets
+    spectrograms[targets == 0, :, :8] += 30
+    spectrograms[targets == 1, :, 8:] += 30
+    return spectrograms, targets
 
 
-def mini_recipe(settings: ModelSettings, **training: Any) -> Recipe:
+def mini_recipe(settings: ModelSettings, **training: Any) -> CnnRecipe:
     settled = {"epochs": 25, "batch_size": 8, "learning_rate": 3e-3, **training}
-    return Recipe.model_validate({"name": "mini", "model": settings.model_dump(), "training": settled})
+    return CnnRecipe.model_validate({"name": "mini", "model": settings.model_dump(), "training": settled})
 
 
 def weights(model: nn.Module) -> list[torch.Tensor]:
@@ -78,30 +83,30 @@ def test_runs_forward_and_reaches_every_weight_backward(settings: ModelSettings,
 @every_network
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_learns_an_easy_set(settings: ModelSettings, precision: str) -> None:
-    pictures, targets = easy_set()
+    spectrograms, targets = easy_set()
     recipe = mini_recipe(settings, precision=precision)
-    fitted = fit(recipe, pictures, targets, 2, seed=0)
-    probabilities = predict_probabilities(fitted.model, pictures, recipe.training)
+    fitted = fit(recipe, spectrograms, targets, 2, seed=0)
+    probabilities = predict_probabilities(fitted.model, spectrograms, recipe.training)
     assert (probabilities.argmax(1) == targets).mean() > 0.95
 
 
 @every_network
 def test_same_seed_same_weights_and_another_seed_others(settings: ModelSettings) -> None:
-    pictures, targets = easy_set()
+    spectrograms, targets = easy_set()
     recipe = mini_recipe(settings, epochs=2)
-    first, again, other = (weights(fit(recipe, pictures, targets, 2, seed).model) for seed in (7, 7, 8))
+    first, again, other = (weights(fit(recipe, spectrograms, targets, 2, seed).model) for seed in (7, 7, 8))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 @every_network
-def test_a_picture_scores_the_same_alone_and_in_a_batch(settings: ModelSettings) -> None:
+def test_a_spectrogram_scores_the_same_alone_and_in_a_batch(settings: ModelSettings) -> None:
     torch.manual_seed(0)
     model = build_model(settings, MINI, 3).eval()
-    pictures = torch.randn(6, *MINI) * 20 - 30
+    spectrograms = torch.randn(6, *MINI) * 20 - 30
     with torch.inference_mode():
-        alone = torch.cat([model(picture[None]) for picture in pictures])
-        torch.testing.assert_close(model(pictures), alone, atol=1e-5, rtol=1e-4)
+        alone = torch.cat([model(spectrogram[None]) for spectrogram in spectrograms])
+        torch.testing.assert_close(model(spectrograms), alone, atol=1e-5, rtol=1e-4)
 
 
 @every_network
@@ -111,13 +116,13 @@ def test_settings_survive_yaml(settings: ModelSettings) -> None:
     assert parse_recipe(content, "copy") == recipe
 
 
-@pytest.mark.parametrize("name", shipped_recipes("pictures"))
+@pytest.mark.parametrize("name", shipped_recipes("cnn"))
 def test_every_shipped_recipe_builds_its_network(name: str) -> None:
     recipe = load_recipe(name)
     with torch.inference_mode():
-        pictures = front_end(recipe.sound, recipe.features)(torch.randn(2, recipe.sound.window))
-        model = build_model(recipe.model, tuple(pictures.shape[1:]), 5).eval()
-        assert model(pictures).shape == (2, 5)
+        spectrograms = front_end(recipe.sound, recipe.features)(torch.randn(2, recipe.sound.window))
+        model = build_model(recipe.model, tuple(spectrograms.shape[1:]), 5).eval()
+        assert model(spectrograms).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,7 @@ def test_recurrent_network_keeps_as_many_frames_as_it_is_told() -> None:
 
 
 @pytest.mark.parametrize("settings", [StudyCNNSettings(), RecurrentSettings()])
-def test_too_small_a_picture_is_refused(settings: ModelSettings) -> None:
+def test_too_small_a_spectrogram_is_refused(settings: ModelSettings) -> None:
     with pytest.raises(ValueError, match="8 × 130 is too small to be halved 4 times"):
         build_model(settings, (1, 8, 130), 5)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from thymos.cnn.networks import StudyCNN, StudyCNNSettings
 from thymos.cnn.pooled_conv import PooledConv, dropout
-from thymos.cnn.study_cnn import StudyCNN, StudyCNNSettings
 
 
 def plain(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -55,9 +55,18 @@ def test_dropout_keeps_the_mean_and_the_share():
 def test_both_ways_give_the_same_logits():
     torch.manual_seed(0)
     model = StudyCNN(StudyCNNSettings(), (1, 128, 130), 5).eval()
-    pictures = torch.randn(4, 1, 128, 130)
-    exact = model(pictures)
+    spectrograms = torch.randn(4, 1, 128, 130)
+    exact = model(spectrograms)
     with torch.autocast("cpu", torch.bfloat16):
-        fast = model(pictures)
+        fast = model(spectrograms)
     assert fast.dtype == torch.float32
     assert (fast - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_dropout_of_a_generator_is_its_own() -> None:
+    """Whatever else draws meanwhile: shards of a batch are worked on side by side."""
+    x = torch.ones(50, 40)
+    first = dropout(x, 0.5, torch.Generator().manual_seed(3))
+    torch.rand(7)
+    assert torch.equal(dropout(x, 0.5, torch.Generator().manual_seed(3)), first)
+    assert not torch.equal(dropout(x, 0.5, torch.Generator().manual_seed(4)), first)

@@ -12,10 +12,9 @@ from typer.testing import CliRunner
 from thymos.audio import Samples
 from thymos.cli import app
 from thymos.cli.audit import print_audit
-from thymos.corpora import Clip, Corpus, Sound, open_corpus
-from thymos.corpora.audit import audit
+from thymos.corpora import Clip, Corpus, Measurements, open_corpus
 from thymos.corpora.findings import findings, printable
-from thymos.reports.audit_report import CLIP_COLUMNS, audit_page, clips_csv, counts_figure
+from thymos.reports.audit_report import CLIP_COLUMNS, audit, audit_page, clips_csv, counts_figure
 
 RATE_HZ = 16_000
 
@@ -151,29 +150,72 @@ def clip(
     sentence: str = "",
     take: str = "",
     seconds: float = 2.0,
+    silence_s: float = 0.2,
 ) -> Clip:
-    sound = Sound(RATE_HZ, 1, round(seconds * RATE_HZ), "WAV PCM_16", 0.5, 0, 0.2, f"{path}{emotion}{speaker}")
-    return Clip(path, emotion, sound, speaker, sentence, take)
+    sound = Measurements(
+        RATE_HZ, 1, round(seconds * RATE_HZ), "WAV PCM_16", 0.5, 0, silence_s, f"{path}{emotion}{speaker}"
+    )
+    return Clip(path, emotion, speaker, sentence, take, sound=sound)
 
 
 def corpus(*clips: Clip) -> Corpus:
     return Corpus("csv", Path("somewhere"), clips)
 
 
-def test_takes_and_missing_cells_need_speaker_and_sentence() -> None:
+WORKED = corpus(
+    clip("a.wav", "anger", "2", seconds=1, silence_s=0.25),
+    clip("b.wav", "anger", "10", seconds=2, silence_s=0.5),
+    clip("c.wav", "anger", "10", seconds=3, silence_s=0.75),
+    clip("d.wav", "sadness", "2", seconds=4, silence_s=1),
+    clip("e.wav", "sadness", "10", seconds=10, silence_s=5),
+)
+"""20 s of sound. Lengths have the quartiles 2 and 4 s, so their upper fence is 4 + 1.5 × 2 = 7 s; seconds of silence
+0.5 and 1, so 1 + 1.5 × 0.5 = 1.75 s; shares of silence are alike but for one, so their fence is 0.25 + 0.05."""
+
+
+def test_what_people_read_of_a_worked_example() -> None:
+    found = audit(WORKED)
+    text = io.StringIO()
+    print_audit(found, Console(file=text, width=200))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert lines[1:8] == [
+        "5 clips, 2 emotions, 0.3 min: mean 4.00 s, median 3.00 s, 1.00 to 10.00 s",
+        "16000 Hz; mono; WAV PCM_16",
+        "",
+        "  speaker  anger  sadness  all",
+        "  2            1        1    2",
+        "  10           2        1    3",
+        "  all          3        2    5",
+    ]
+    odd = {finding.name: (finding.note, finding.rows) for finding in findings(found)}
+    assert odd["long"] == ("Longer than 7.00 s, the upper Tukey fence.", (("e.wav", "10.00"),))
+    note, rows = odd["silent"]
+    assert note.startswith("Silent for more than 1.75 s and for more than 30\N{NO-BREAK SPACE}% of the length")
+    assert rows == (("e.wav", "5.00", "10.00", "50\N{NO-BREAK SPACE}%"),)
+    assert found.by_emotion == {"anger": 3, "sadness": 2}
+    assert found.imbalance == 1.5
+    assert (found.histogram.edges_s[0], found.histogram.edges_s[-1], sum(found.histogram.counts)) == (1, 10, 5)
+    table = {row["path"]: row for row in csv.DictReader(io.StringIO(clips_csv(found)))}
+    assert [table["e.wav"][name] for name in ("duration_s", "silence_s", "silence_share", "problems")] == [
+        "10.0000", "5.0000", "0.5000", "long; mostly silent",
+    ]  # fmt: skip
+    assert repr(found).endswith("2 speakers, 0.01 h>: clips with problems 1, unusable files 0>")
+
+
+def test_takes_and_missing_recordings_need_speaker_and_sentence() -> None:
     grid = [clip(f"{s}{n}", speaker=s, sentence=n) for s in "123" for n in ("01", "02")]
     lacking = [c for c in grid if c.path != "202"]
     found = audit(corpus(*lacking, clip("again", speaker="1", sentence="01", take="b")))
-    assert [(m.emotion, m.speaker, m.sentence) for m in found.missing_cells] == [("anger", "2", "02")]
+    assert [(m.emotion, m.speaker, m.sentence) for m in found.missing] == [("anger", "2", "02")]
     (take,) = found.repeated_takes
     assert (take.speaker, take.sentence, len(take.clips)) == ("1", "01", 2)
 
     unknown = audit(corpus(clip("a"), clip("b")))
-    assert unknown.missing_cells == unknown.repeated_takes == ()
+    assert unknown.missing == unknown.repeated_takes == ()
 
 
 def test_sentences_of_their_own_are_not_missing_from_others() -> None:
-    assert audit(corpus(*(clip(s, speaker=s, sentence=s) for s in "12345"))).missing_cells == ()
+    assert audit(corpus(*(clip(s, speaker=s, sentence=s) for s in "12345"))).missing == ()
 
 
 def test_clips_cut_to_one_length_have_no_outliers() -> None:
@@ -238,7 +280,7 @@ def test_aesdd(aesdd: Path) -> None:
     assert found.longest[0].path == "sadness/s19 (6).flac"
     assert len(found.repeated_takes) == 8
     assert {take.speaker for take in found.repeated_takes} == {"5"}
-    assert [(cell.emotion, cell.speaker, cell.sentence) for cell in found.missing_cells] == [
+    assert [(cell.emotion, cell.speaker, cell.sentence) for cell in found.missing] == [
         ("anger", "5", "20"),
         ("disgust", "5", "18"),
         ("fear", "4", "02"),

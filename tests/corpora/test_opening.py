@@ -6,7 +6,7 @@ import pytest
 
 from thymos.corpora import open_corpus
 from thymos.errors import CorpusError
-from thymos.labels import EMOTIONS, to_emotion
+from thymos.labels import EMOTIONS, natural_key, to_emotion
 
 WriteSound = Callable[..., Path]
 
@@ -115,13 +115,13 @@ def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, wr
     table = tmp_path / "clips.csv"
     table.write_text("file,emotion,take,corpus\na.wav,angry,7, emovo \nb.wav,sad\n")
     for _ in range(2):  # measured, then from the cache, which knows the sound alone
-        corpus = open_corpus(table, tmp_path / "cache")
+        corpus = open_corpus(table, cache_dir=tmp_path / "cache")
         assert [(clip.path, clip.take, clip.corpus) for clip in corpus.clips] == [
             ("a.wav", "7", "emovo"),
             ("b.wav", "", ""),
         ]
     table.write_text("file,emotion,take,corpus\na.wav,angry,7,tess\nb.wav,sad,,tess\n")
-    assert {clip.corpus for clip in open_corpus(table, tmp_path / "cache").clips} == {"tess"}
+    assert {clip.corpus for clip in open_corpus(table, cache_dir=tmp_path / "cache").clips} == {"tess"}
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,34 @@ def test_progress_and_cache(tmp_path: Path, write_sound: WriteSound) -> None:
     totals: list[int] = []
     steps: list[None] = []
     opened = [
-        open_corpus(tmp_path / "corpus", tmp_path / "cache", totals.append, lambda: steps.append(None)) for _ in "12"
+        open_corpus(
+            tmp_path / "corpus",
+            cache_dir=tmp_path / "cache",
+            started=totals.append,
+            advance=lambda: steps.append(None),
+        )
+        for _ in "12"
     ]
     assert opened[0] == opened[1]
     assert totals == [2, 2]
     assert len(steps) == 4
     assert len(list((tmp_path / "cache" / "sounds").iterdir())) == 1
+
+
+def test_measurements_are_kept_in_the_users_cache_unless_told_otherwise(
+    tmp_path: Path, write_sound: WriteSound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THYMOS_CACHE", str(tmp_path / "mine"))
+    write_sound(tmp_path / "corpus" / "anger" / "a.wav")
+    opened = open_corpus(tmp_path / "corpus")
+    assert len(list((tmp_path / "mine" / "sounds").iterdir())) == 1
+    (tmp_path / "file").touch()
+    assert open_corpus(tmp_path / "corpus", cache_dir=tmp_path / "file") == opened
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = ["s10", "10", "", "s2", "2", "ann", "s2b", "01"]
+    assert sorted(names, key=natural_key) == ["", "01", "2", "10", "ann", "s2", "s2b", "s10"]
 
 
 def test_words_for_emotions() -> None:

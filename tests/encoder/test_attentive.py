@@ -13,18 +13,13 @@ from thymos.encoder.attentive import (
     EmotionHead,
     EmotionNetwork,
     attentive_statistics,
-    build_encoder,
-    join_networks,
 )
 from thymos.recipes import load_recipe, shipped_recipes
 
 BANDS = 13
-PLAIN = AttentiveSettings(
-    widths=(4, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=6, gru_units=0, attention_units=5
-)
+PLAIN = AttentiveSettings(widths=(4, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=6, attention_units=5)
 OPTIONS = {
     "plain": PLAIN,
-    "gru": PLAIN.model_copy(update={"gru_units": 3}),
     "no strides": PLAIN.model_copy(update={"time_strides": (1, 1)}),
     "all strides": PLAIN.model_copy(update={"time_strides": (2, 2)}),
     "blocks": PLAIN.model_copy(update={"blocks": (2, 3)}),
@@ -39,7 +34,7 @@ def network(settings: AttentiveSettings, channels: int = 2, classes: int = 3, se
     return EmotionNetwork(encoder, EmotionHead(settings.embedding, classes, 0.2))
 
 
-def pictures(batch: int, frames: int, channels: int = 2) -> Tensor:
+def spectrograms(batch: int, frames: int, channels: int = 2) -> Tensor:
     return torch.randn(batch, channels, BANDS, frames, generator=torch.Generator().manual_seed(frames))
 
 
@@ -48,7 +43,7 @@ def settled(settings: AttentiveSettings, seed: int = 0) -> EmotionNetwork:
     model = network(settings, seed=seed).train()
     with torch.no_grad():
         for _ in range(20):
-            model(pictures(8, 24))
+            model(spectrograms(8, 24))
     return model.eval()
 
 
@@ -56,7 +51,7 @@ def settled(settings: AttentiveSettings, seed: int = 0) -> EmotionNetwork:
 @pytest.mark.parametrize("frames", [1, 2, 3, 8, 33])
 def test_forward_and_backward_with_any_number_of_frames(settings: AttentiveSettings, frames: int) -> None:
     model = network(settings).train()
-    encoded = model.encoder(pictures(4, frames))
+    encoded = model.encoder(spectrograms(4, frames))
     left = frames
     for stride in (2, *settings.time_strides):
         left = -(-left // stride)
@@ -68,7 +63,7 @@ def test_forward_and_backward_with_any_number_of_frames(settings: AttentiveSetti
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        # One frame has no choice and no past; and a bias before a softmax over frames moves nothing.
+        # One frame has no choice; and a bias before a softmax over frames moves nothing.
         if left > 1 and name != "encoder.attention.2.bias":
             assert parameter.grad.abs().max() > 0, name
 
@@ -77,16 +72,16 @@ def test_forward_and_backward_with_any_number_of_frames(settings: AttentiveSetti
 def test_a_recording_scores_the_same_alone_and_in_a_batch(settings: AttentiveSettings) -> None:
     model = settled(settings)
     for frames in (1, 5, 24):
-        batch = pictures(6, frames)
+        batch = spectrograms(6, frames)
         with torch.inference_mode():
-            alone = torch.cat([model(picture[None]) for picture in batch])
+            alone = torch.cat([model(spectrogram[None]) for spectrogram in batch])
             torch.testing.assert_close(model(batch), alone, atol=1e-5, rtol=1e-4)
 
 
 @every_option
 def test_reduced_precision_is_in_the_convolutions_and_embeddings_are_float32(settings: AttentiveSettings) -> None:
     model = settled(settings)
-    batch = pictures(6, 24)
+    batch = spectrograms(6, 24)
     with torch.inference_mode():
         exact = model.encoder(batch)
         with torch.autocast("cpu", torch.bfloat16):
@@ -132,55 +127,19 @@ def test_gradients_stay_finite_where_all_frames_are_alike() -> None:
     assert frames.grad.isfinite().all()
 
 
-def test_a_gru_hears_the_order_of_frames_and_the_plain_network_hears_what_is_near() -> None:
-    """What the options are for: with a GRU, the first frame changes features of the last."""
-    one, other = pictures(1, 64), pictures(1, 64)
-    other[..., :2] += 1
-    for settings, reaches in ((PLAIN, False), (OPTIONS["gru"], True)):
-        encoder = settled(settings).encoder
-        with torch.inference_mode():
-            # Squeeze-excitation sees the mean over time: without it nothing but the receptive field is left.
-            for block in encoder.stages:
-                block.excitation = torch.nn.Identity()
-            last = [encoder(picture).frames[:, -1] for picture in (one, other)]
-        assert torch.equal(*last) is not reaches
-
-
-@torch.inference_mode()
-def test_joined_networks_say_the_mean_of_what_each_says() -> None:
-    alone = [settled(PLAIN, seed=seed) for seed in range(3)]
-    joined = join_networks(alone).eval()
-    batch = pictures(4, 30)
-    logits = torch.stack([network(batch) for network in alone])
-    assert not torch.allclose(logits[0], logits[1], atol=1e-3)
-    torch.testing.assert_close(joined(batch), logits.mean(0), atol=1e-5, rtol=0)
-    encoded, own = joined.encoder(batch), [network.encoder(batch) for network in alone]
-    torch.testing.assert_close(encoded.frames, torch.cat([each.frames for each in own], dim=2), atol=0, rtol=0)
-    features = own[0].frames.shape[2]
-    for half in (0, 1):
-        parts = [each.embedding[:, half * features : (half + 1) * features] for each in own]
-        place = slice(half * 3 * features, (half + 1) * 3 * features)
-        torch.testing.assert_close(encoded.embedding[:, place], torch.cat(parts, dim=1), atol=0, rtol=0)
-    size = PLAIN.model_copy(update={"networks": 3})
-    assert encoded.embedding.shape[1] == size.embedding
-    rebuilt = EmotionNetwork(build_encoder(size, 2, BANDS), EmotionHead(size.embedding, 3, 0.0)).eval()
-    rebuilt.load_state_dict(joined.state_dict())
-    torch.testing.assert_close(rebuilt(batch), joined(batch), atol=0, rtol=0)
-
-
 def test_dropout_and_batches_matter_only_in_training() -> None:
     model = settled(PLAIN)
-    batch = pictures(6, 24)
+    batch = spectrograms(6, 24)
     assert torch.equal(model(batch), model(batch))
     model.train()
     assert not torch.equal(model(batch), model(batch))
 
 
-@pytest.mark.parametrize("name", [*shipped_recipes("whole"), *shipped_recipes("pretraining")])
+@pytest.mark.parametrize("name", [*shipped_recipes("encoder"), *shipped_recipes("pretraining")])
 def test_shipped_networks_are_small(name: str) -> None:
     recipe = load_recipe(name)
     with torch.device("meta"):
-        encoder = build_encoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
+        encoder = AttentiveEncoder(recipe.model, len(recipe.features.channels), recipe.features.n_bands)
         model = EmotionNetwork(encoder, EmotionHead(recipe.model.embedding, 8, recipe.training.dropout))
     assert 100_000 < sum(parameter.numel() for parameter in model.parameters()) <= 6_000_000
 

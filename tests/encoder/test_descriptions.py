@@ -23,8 +23,9 @@ from thymos.encoder.distortions import DistortionSettings
 from thymos.encoder.encoder_file import Pretrained, read_encoder, write_encoder
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import Recordings
-from thymos.encoder.recipe import WholeRecipe
+from thymos.encoder.recipe import EncoderRecipe
 from thymos.errors import RecipeError
+from thymos.experiment import Work
 
 FEATURES = LevelMelSettings(n_bands=16)
 SIZE = AttentiveSettings(widths=(4, 6), blocks=(1, 1), time_strides=(2, 1), frame_units=6, attention_units=4)
@@ -41,7 +42,7 @@ NOTHING = DistortionSettings(
 ONLY_NOISE = NOTHING.model_copy(update={"noisy": 1.0})
 
 
-def write_toy_encoder(folder: Path, seed: int) -> Pretrained:
+def write_random_encoder(folder: Path, seed: int) -> Pretrained:
     torch.manual_seed(seed)
     network = EmotionNetwork(AttentiveEncoder(SIZE, 3, FEATURES.n_bands), EmotionHead(SIZE.embedding, 2, 0.1))
     write_encoder(folder, network.eval(), ("anger", "calm"), FEATURES, SIZE, [], {})
@@ -50,7 +51,7 @@ def write_toy_encoder(folder: Path, seed: int) -> Pretrained:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
-    return write_toy_encoder(tmp_path_factory.mktemp("encoder") / "one", 0)
+    return write_random_encoder(tmp_path_factory.mktemp("encoder") / "one", 0)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +78,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(recordings: Recordings, pretrained: Pretrained, cache: Path) -> Path:
-    return describe_recordings(recordings, recipe(), pretrained, cache)
+    return describe_recordings(recordings, recipe(), pretrained, Work(cache))
 
 
-def recipe(**discriminant: Any) -> WholeRecipe:
-    return WholeRecipe.model_validate(
+def recipe(**discriminant: Any) -> EncoderRecipe:
+    return EncoderRecipe.model_validate(
         {"name": "toy", "training": {"epochs": 0}, "speeds": [1.0, 0.9, 1.1], "discriminant": discriminant}
     )
 
@@ -103,18 +104,18 @@ def test_distorted_copies_come_after_the_speeds_and_are_the_same_each_time(
     file: Path, recordings: Recordings, pretrained: Pretrained, tmp_path: Path
 ) -> None:
     noisy = recipe(distorted_copies=2).model_copy(update={"distortions": ONLY_NOISE})
-    found = np.load(describe_recordings(recordings, noisy, pretrained, tmp_path / "one"))
+    found = np.load(describe_recordings(recordings, noisy, pretrained, Work(tmp_path / "one")))
     plain = np.load(file)
     assert found.shape == (SPEEDS + 2, *plain.shape[1:])
     np.testing.assert_array_equal(found[:SPEEDS], plain)
     assert not np.allclose(found[SPEEDS], found[SPEEDS + 1], atol=1e-2)
-    again = np.load(describe_recordings(recordings, noisy, pretrained, tmp_path / "two"))
+    again = np.load(describe_recordings(recordings, noisy, pretrained, Work(tmp_path / "two")))
     np.testing.assert_array_equal(again, found)
-    other = np.load(describe_recordings(recordings, noisy, pretrained, tmp_path / "one", seed=1))
+    other = np.load(describe_recordings(recordings, noisy, pretrained, Work(tmp_path / "one", seed=1)))
     np.testing.assert_array_equal(other[:SPEEDS], plain)
     assert not np.allclose(other[SPEEDS:], found[SPEEDS:], atol=1e-2)
     quiet = recipe(distorted_copies=2).model_copy(update={"distortions": NOTHING})
-    unchanged = np.load(describe_recordings(recordings, quiet, pretrained, tmp_path / "one"))
+    unchanged = np.load(describe_recordings(recordings, quiet, pretrained, Work(tmp_path / "one")))
     for recording in range(len(TARGETS)):
         for copy in unchanged[SPEEDS:, recording]:  # undistorted, a copy is one of the speeds
             assert any(np.allclose(copy, speed, atol=1e-4) for speed in plain[:, recording])
@@ -124,13 +125,13 @@ def test_a_discriminant_learns_from_distorted_copies(
     recordings: Recordings, pretrained: Pretrained, tmp_path: Path
 ) -> None:
     noisy = recipe(distorted_copies=1).model_copy(update={"distortions": ONLY_NOISE})
-    path = describe_recordings(recordings, noisy, pretrained, tmp_path)
+    path = describe_recordings(recordings, noisy, pretrained, Work(tmp_path))
 
     def move(descriptions: NDArray[np.float32]) -> None:
         descriptions[SPEEDS, TRAIN[0]] += 1
 
-    before = fit_discriminant(noisy, pretrained, path, TARGETS, TRAIN)
-    after = fit_discriminant(noisy, pretrained, changed(path, tmp_path, move), TARGETS, TRAIN)
+    before = fit_discriminant(noisy, pretrained, path, TARGETS[TRAIN], TRAIN)
+    after = fit_discriminant(noisy, pretrained, changed(path, tmp_path, move), TARGETS[TRAIN], TRAIN)
     assert not np.array_equal(after.weights, before.weights)
 
 
@@ -162,11 +163,11 @@ def test_a_second_call_describes_nothing_and_tells_of_every_recording(
     recordings: Recordings, pretrained: Pretrained, tmp_path: Path
 ) -> None:
     told: list[None] = []
-    first = describe_recordings(recordings, recipe(), pretrained, tmp_path, lambda: told.append(None))
+    first = describe_recordings(recordings, recipe(), pretrained, Work(tmp_path, advance=lambda: told.append(None)))
     assert len(told) == len(TARGETS)
     kept = np.load(first) + 1
     np.save(first, kept)
-    again = describe_recordings(recordings, recipe(), pretrained, tmp_path, lambda: told.append(None))
+    again = describe_recordings(recordings, recipe(), pretrained, Work(tmp_path, advance=lambda: told.append(None)))
     assert (again, len(told)) == (first, 2 * len(TARGETS))
     np.testing.assert_array_equal(np.load(again), kept)
 
@@ -174,11 +175,11 @@ def test_a_second_call_describes_nothing_and_tells_of_every_recording(
 def test_another_encoder_or_other_recordings_are_another_file(
     recordings: Recordings, pretrained: Pretrained, file: Path, cache: Path, tmp_path: Path
 ) -> None:
-    other = describe_recordings(recordings, recipe(), write_toy_encoder(tmp_path / "two", 1), cache)
+    other = describe_recordings(recordings, recipe(), write_random_encoder(tmp_path / "two", 1), Work(cache))
     assert other != file
     assert not np.array_equal(np.load(other), np.load(file))
     fewer = replace(recordings, folder=Path("fewer"), starts=tuple(starts[:3] for starts in recordings.starts))
-    assert np.load(describe_recordings(fewer, recipe(), pretrained, cache)).shape[1] == 2
+    assert np.load(describe_recordings(fewer, recipe(), pretrained, Work(cache))).shape[1] == 2
 
 
 def test_what_is_interrupted_leaves_no_file(recordings: Recordings, pretrained: Pretrained, tmp_path: Path) -> None:
@@ -186,13 +187,13 @@ def test_what_is_interrupted_leaves_no_file(recordings: Recordings, pretrained: 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        describe_recordings(recordings, recipe(), pretrained, tmp_path, interrupt)
+        describe_recordings(recordings, recipe(), pretrained, Work(tmp_path, advance=interrupt))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_without_an_encoder_there_are_no_descriptions(recordings: Recordings, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"^a discriminant needs a pretrained encoder: start_from cannot be scratch$"):
-        describe_recordings(recordings, recipe(), None, tmp_path)
+        describe_recordings(recordings, recipe(), None, Work(tmp_path))
 
 
 def by_hand(rows: NDArray[np.float64], truth: NDArray[np.int64], shrinkage: float, queries: NDArray[np.float64]) -> Any:
@@ -215,7 +216,7 @@ def test_it_is_the_discriminant_of_the_textbook_with_equal_priors(
     train = [row for row in TRAIN if TARGETS[row] < classes]
     targets = np.minimum(TARGETS, classes - 1)
     parts = ("statistics", "embedding")
-    found = fit_discriminant(recipe(shrinkage=0.6, parts=parts), pretrained, file, targets, train)
+    found = fit_discriminant(recipe(shrinkage=0.6, parts=parts), pretrained, file, targets[train], train)
     descriptions = np.load(file).astype(np.float64)
     rows = np.concatenate([descriptions[speed, train] for speed in range(SPEEDS)])
     mean, spread = rows.mean(0), rows.std(0)
@@ -237,7 +238,7 @@ def test_it_is_the_discriminant_of_the_textbook_with_equal_priors(
 
 def test_two_classes_have_two_logits(file: Path, pretrained: Pretrained) -> None:
     train = [row for row in TRAIN if TARGETS[row] < 2]
-    found = fit_discriminant(recipe(), pretrained, file, np.minimum(TARGETS, 1), train)
+    found = fit_discriminant(recipe(), pretrained, file, np.minimum(TARGETS, 1)[train], train)
     assert found.weights.shape == (len(found.mean), 2)
     assert found.bias.shape == (2,)
     logits = found.logits(file, train, 1)
@@ -246,7 +247,7 @@ def test_two_classes_have_two_logits(file: Path, pretrained: Pretrained) -> None
 
 
 def test_it_tells_recordings_that_it_was_not_fitted_to(file: Path, pretrained: Pretrained) -> None:
-    found = fit_discriminant(recipe(), pretrained, file, TARGETS, TRAIN)
+    found = fit_discriminant(recipe(), pretrained, file, TARGETS[TRAIN], TRAIN)
     assert (found.logits(file, OTHERS, 3).argmax(1) == TARGETS[OTHERS]).mean() > 0.7
 
 
@@ -254,10 +255,8 @@ def test_it_is_fitted_to_the_training_rows_alone(file: Path, pretrained: Pretrai
     def spoil(descriptions: NDArray[np.float32]) -> None:
         descriptions[:, OTHERS] = 1e6
 
-    other_targets = TARGETS.copy()
-    other_targets[OTHERS] = (other_targets[OTHERS] + 1) % 3
-    before = fit_discriminant(recipe(), pretrained, file, TARGETS, TRAIN)
-    assert_same(fit_discriminant(recipe(), pretrained, changed(file, tmp_path, spoil), other_targets, TRAIN), before)
+    before = fit_discriminant(recipe(), pretrained, file, TARGETS[TRAIN], TRAIN)
+    assert_same(fit_discriminant(recipe(), pretrained, changed(file, tmp_path, spoil), TARGETS[TRAIN], TRAIN), before)
 
 
 @pytest.mark.parametrize("speed", range(SPEEDS))
@@ -265,18 +264,18 @@ def test_it_is_fitted_to_every_speed(file: Path, pretrained: Pretrained, tmp_pat
     def move(descriptions: NDArray[np.float32]) -> None:
         descriptions[speed, TRAIN[0]] += 1
 
-    before = fit_discriminant(recipe(), pretrained, file, TARGETS, TRAIN)
-    after = fit_discriminant(recipe(), pretrained, changed(file, tmp_path, move), TARGETS, TRAIN)
+    before = fit_discriminant(recipe(), pretrained, file, TARGETS[TRAIN], TRAIN)
+    after = fit_discriminant(recipe(), pretrained, changed(file, tmp_path, move), TARGETS[TRAIN], TRAIN)
     assert not np.array_equal(after.mean, before.mean)
     assert not np.array_equal(after.weights, before.weights)
 
 
 def test_recordings_as_they_are_count_as_much_as_is_asked_for(file: Path, pretrained: Pretrained) -> None:
-    found = fit_discriminant(recipe(recorded_share=0.8), pretrained, file, TARGETS, TRAIN)
+    found = fit_discriminant(recipe(recorded_share=0.8), pretrained, file, TARGETS[TRAIN], TRAIN)
     of_each = np.load(file)[:, TRAIN].astype(np.float64).mean(1)
     np.testing.assert_allclose(found.mean, np.array([0.8, 0.1, 0.1]) @ of_each, rtol=1e-9)
-    alike = fit_discriminant(recipe(recorded_share=1 / 3), pretrained, file, TARGETS, TRAIN)
-    usual = fit_discriminant(recipe(), pretrained, file, TARGETS, TRAIN)
+    alike = fit_discriminant(recipe(recorded_share=1 / 3), pretrained, file, TARGETS[TRAIN], TRAIN)
+    usual = fit_discriminant(recipe(), pretrained, file, TARGETS[TRAIN], TRAIN)
     np.testing.assert_allclose(alike.weights, usual.weights, rtol=1e-6, atol=1e-9)
 
 
@@ -285,12 +284,14 @@ def test_distorted_copies_count_together_as_much_as_is_asked_for(
 ) -> None:
     noisy = recipe(distorted_copies=2, recorded_share=0.5, distorted_share=0.1)
     noisy = noisy.model_copy(update={"distortions": ONLY_NOISE})
-    path = describe_recordings(recordings, noisy, pretrained, tmp_path)
-    found = fit_discriminant(noisy, pretrained, path, TARGETS, TRAIN)
+    path = describe_recordings(recordings, noisy, pretrained, Work(tmp_path))
+    found = fit_discriminant(noisy, pretrained, path, TARGETS[TRAIN], TRAIN)
     of_each = np.load(path)[:, TRAIN].astype(np.float64).mean(1)
     np.testing.assert_allclose(found.mean, np.array([0.5, 0.2, 0.2, 0.05, 0.05]) @ of_each, rtol=1e-9)
     without = noisy.discriminant.model_copy(update={"recorded_share": None}) if noisy.discriminant else None
-    found = fit_discriminant(noisy.model_copy(update={"discriminant": without}), pretrained, path, TARGETS, TRAIN)
+    found = fit_discriminant(
+        noisy.model_copy(update={"discriminant": without}), pretrained, path, TARGETS[TRAIN], TRAIN
+    )
     np.testing.assert_allclose(found.mean, np.array([0.3, 0.3, 0.3, 0.05, 0.05]) @ of_each, rtol=1e-9)
 
 
@@ -301,8 +302,8 @@ def test_shares_leave_a_rest() -> None:
 
 def test_of_one_version_alone_that_is_all(file: Path, pretrained: Pretrained, tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.load(file)[:1])
-    with_share = fit_discriminant(recipe(recorded_share=0.8), pretrained, tmp_path / "one.npy", TARGETS, TRAIN)
-    assert_same(with_share, fit_discriminant(recipe(), pretrained, tmp_path / "one.npy", TARGETS, TRAIN))
+    with_share = fit_discriminant(recipe(recorded_share=0.8), pretrained, tmp_path / "one.npy", TARGETS[TRAIN], TRAIN)
+    assert_same(with_share, fit_discriminant(recipe(), pretrained, tmp_path / "one.npy", TARGETS[TRAIN], TRAIN))
 
 
 @pytest.mark.parametrize("parts", [("statistics",), ("embedding",)])
@@ -314,7 +315,7 @@ def test_parts_that_are_left_out_have_no_weight(
     total = np.load(file).shape[2]
     assert total == embedding + SIZE.embedding
     places = {"statistics": (0, embedding), "embedding": (embedding, total)}
-    found = fit_discriminant(recipe(parts=parts), pretrained, file, TARGETS, TRAIN)
+    found = fit_discriminant(recipe(parts=parts), pretrained, file, TARGETS[TRAIN], TRAIN)
     for part, (first, end) in places.items():
         own = found.weights[first:end]
         assert np.abs(own).max() > 1e-3 if part in parts else (own == 0).all()
@@ -325,20 +326,20 @@ def test_parts_that_are_left_out_have_no_weight(
                 descriptions[:, :, first:end] = np.random.default_rng(0).normal(size=descriptions[..., first:end].shape)
 
     spoilt = changed(file, tmp_path, spoil)
-    again = fit_discriminant(recipe(parts=parts), pretrained, spoilt, TARGETS, TRAIN)
+    again = fit_discriminant(recipe(parts=parts), pretrained, spoilt, TARGETS[TRAIN], TRAIN)
     np.testing.assert_allclose(again.logits(spoilt, OTHERS, 3), found.logits(file, OTHERS, 3), atol=1e-9)
 
 
 def test_the_order_of_the_parts_does_not_matter(file: Path, pretrained: Pretrained) -> None:
     one, other = (
-        fit_discriminant(recipe(parts=parts), pretrained, file, TARGETS, TRAIN)
+        fit_discriminant(recipe(parts=parts), pretrained, file, TARGETS[TRAIN], TRAIN)
         for parts in (("statistics", "embedding"), ("embedding", "statistics"))
     )
     assert_same(one, other)
 
 
 def test_logits_are_the_mean_over_the_first_speeds(file: Path, pretrained: Pretrained) -> None:
-    found = fit_discriminant(recipe(), pretrained, file, TARGETS, TRAIN)
+    found = fit_discriminant(recipe(), pretrained, file, TARGETS[TRAIN], TRAIN)
     descriptions = np.load(file).astype(np.float64)
     of_each = [found.standardise(at[OTHERS]) @ found.weights + found.bias for at in descriptions]
     for speeds in (1, 2, 3):
@@ -347,15 +348,15 @@ def test_logits_are_the_mean_over_the_first_speeds(file: Path, pretrained: Pretr
 
 
 def test_pretraining_decides_where_the_recipe_asks_it(file: Path, pretrained: Pretrained) -> None:
-    fitted = fit_discriminant(recipe(), pretrained, file, TARGETS, TRAIN)
+    fitted = fit_discriminant(recipe(), pretrained, file, TARGETS[TRAIN], TRAIN)
     knowing = replace(pretrained, labels=("sadness", "anger", "fear"), discriminant=fitted)
     asked = recipe(fitted_to="pretraining")
     assert not asked.learns
     assert recipe().learns
-    found = decide(asked, knowing, file, TARGETS, [], ("fear", "sadness"))
+    found = decide(asked, knowing, file, TARGETS[:0], [], ("fear", "sadness"))
     np.testing.assert_array_equal(found.weights, fitted.weights[:, [2, 0]])
     np.testing.assert_array_equal(found.bias, fitted.bias[[2, 0]])
-    assert_same(decide(recipe(), pretrained, file, TARGETS, TRAIN, ("a", "b", "c")), fitted)
+    assert_same(decide(recipe(), pretrained, file, TARGETS[TRAIN], TRAIN, ("a", "b", "c")), fitted)
 
 
 @pytest.mark.parametrize("speed", range(SPEEDS))
@@ -363,7 +364,7 @@ def test_the_network_says_from_levels_what_the_discriminant_says_of_descriptions
     file: Path, recordings: Recordings, pretrained: Pretrained, speed: int
 ) -> None:
     parts = ("statistics", "embedding")
-    found = fit_discriminant(recipe(parts=parts, shrinkage=0.9), pretrained, file, TARGETS, TRAIN)
+    found = fit_discriminant(recipe(parts=parts, shrinkage=0.9), pretrained, file, TARGETS[TRAIN], TRAIN)
     network = voice_network(pretrained, found)
     assert not network.training
     descriptions = np.load(file)[speed].astype(np.float64)

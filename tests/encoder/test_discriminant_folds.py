@@ -3,7 +3,6 @@
 import json
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,24 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from thymos.corpora import Corpus
-from thymos.corpora.protocols import apply_protocol
-from thymos.encoder import experiment as whole_folds
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder.descriptions import describe_recordings, fit_discriminant
 from thymos.encoder.encoder_file import read_encoder
+from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import make_recordings
-from thymos.encoder.recipe import WholeRecipe
+from thymos.encoder.recipe import EncoderRecipe
 from thymos.errors import LeakageError, RecipeError
-from thymos.evaluation.evaluate import EvaluationPlan, evaluate
-from thymos.scoring.calibration import fit_temperature, log_probabilities
-from thymos.scoring.calibration_summary import calibration_summary
-from thymos.scoring.conformal import fit_conformal
+from thymos.evaluation.evaluate import evaluate
+from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
+from thymos.experiment import Work
+from thymos.scoring.calibration import calibration_summary, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import read_predictions
 
 FULL = LevelMelSettings(n_bands=12)
 DISCRIMINANT: dict[str, Any] = {"scored_speeds": 2, "shrinkage": 0.9}
 
-Recipe = Callable[..., WholeRecipe]
+Recipe = Callable[..., EncoderRecipe]
 
 
 @pytest.fixture(scope="module")
@@ -40,30 +39,34 @@ def corpus(make_tones: Callable[..., Corpus], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module")
-def encoder(write_toy_encoder) -> Path:
-    """It knows none of the emotions but one, and has random weights."""
-    folder, _ = write_toy_encoder("for a discriminant", labels=("anger", "calm"), features=FULL)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def recipe(whole_recipe: Recipe, encoder: Path) -> Recipe:
-    def make(**changes: Any) -> WholeRecipe:
-        own = {"start_from": str(encoder), "features": FULL.model_dump(), "training": {"epochs": 0}}
-        return whole_recipe(**(own | {"speeds": [1.0, 0.9, 1.1], "discriminant": DISCRIMINANT} | changes))
+def recipe(encoder_recipe: Recipe, toy_encoder: Path) -> Recipe:
+    def make(**changes: Any) -> EncoderRecipe:
+        own: dict[str, Any] = {"start_from": str(toy_encoder), "features": FULL.model_dump(), "training": {"epochs": 0}}
+        return encoder_recipe(**(own | {"speeds": [1.0, 0.9, 1.1], "discriminant": DISCRIMINANT} | changes))
 
     return make
 
 
 @pytest.fixture(scope="module")
-def plan(recipe: Recipe) -> EvaluationPlan:
-    return EvaluationPlan(recipe(calibration_splits=2), "speaker", threads=1)
+def calibrated(recipe: Recipe) -> EncoderRecipe:
+    return recipe(calibrated=True)
+
+
+def judged(corpus: Corpus, recipe: EncoderRecipe, out: Path, cache: Path, **more: Any) -> dict[str, Any]:
+    run = evaluate(corpus, EncoderExperiment(recipe), "speaker", out=out, cache_dir=cache, threads=1, **more)
+    return dict(run.results)
+
+
+def tasks(corpus: Corpus, recipe: EncoderRecipe, cache: Path) -> list[FoldTask]:
+    experiment, work = EncoderExperiment(recipe), Work(cache)
+    protocol = protocol_named("speaker").split(corpus)
+    return fold_tasks(corpus, experiment, protocol, experiment.features(corpus, work), 0, work)
 
 
 @pytest.fixture(scope="module")
-def run(corpus: Corpus, plan: EvaluationPlan, tones_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(corpus: Corpus, calibrated: EncoderRecipe, tones_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    evaluate(corpus, plan, out, tones_cache)
+    judged(corpus, calibrated, out, tones_cache)
     return out
 
 
@@ -78,52 +81,51 @@ def said(run: Path) -> np.ndarray:
 
 
 def test_predictions_are_those_of_a_discriminant_of_the_training_part(
-    corpus: Corpus, tones_cache: Path, plan: EvaluationPlan, run: Path, encoder: Path
+    corpus: Corpus, tones_cache: Path, calibrated: EncoderRecipe, run: Path, toy_encoder: Path
 ) -> None:
     """Fitted here anew, fold by fold, with the temperature and the threshold that inner splits give."""
-    pretrained = read_encoder(encoder)
+    pretrained = read_encoder(toy_encoder)
     sources = [(corpus.root, clip) for clip in corpus.clips]
-    pack = make_recordings(sources, FULL, plan.recipe.speeds, tones_cache)
-    file = describe_recordings(pack, plan.recipe, pretrained, tones_cache)
-    targets = np.array([corpus.emotions.index(clip.emotion) for clip in corpus.clips])
+    pack = make_recordings(sources, FULL, calibrated.speeds, tones_cache)
+    file = describe_recordings(pack, calibrated, pretrained, Work(tones_cache))
     place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     kept = pd.read_csv(run / "predictions.csv")
 
     def logits_of(train: list[int], scored: list[int]) -> np.ndarray:
-        return fit_discriminant(plan.recipe, pretrained, file, targets, train).logits(file, scored, 2)
+        targets = corpus.targets[train]
+        return fit_discriminant(calibrated, pretrained, file, targets, train).logits(file, scored, 2)
 
-    protocol = apply_protocol(corpus, "speaker")
-    material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1, 0)
-    made = whole_folds.tasks(corpus, plan.recipe, protocol, material, 0)
+    made = tasks(corpus, calibrated, tones_cache)
     temperatures = []
-    for fold, task, told in zip(protocol.folds, made, results(run)["folds"], strict=True):
-        inner = np.concatenate([logits_of(list(train), list(held_out)) for train, held_out in task.inner])
-        truth = targets[np.concatenate([held_out for _, held_out in task.inner])]
+    for task, told in zip(made, results(run)["folds"], strict=True):
+        splits = task.part.inner
+        inner = np.concatenate([logits_of(list(split.train.rows), list(split.rows)) for split in splits])
+        truth = corpus.targets[[row for split in splits for row in split.rows]]
         temperature = fit_temperature(inner, truth)
         conformal = fit_conformal(softmax(inner / temperature, axis=1), truth)
         assert told["calibration"]["temperature"] == pytest.approx(temperature, rel=1e-6)
         assert told["calibration"]["conformal"]["threshold"] == pytest.approx(conformal.threshold, rel=1e-6)
-        assert told["calibration"]["conformal"]["rows"] == 18
+        assert told["calibration"]["conformal"]["rows"] == 27, "the whole training part"
         temperatures.append(temperature)
-        own = kept[kept.fold == fold.index]
-        assert sorted(own["clip"]) == sorted(fold.test)
-        logits = logits_of([place[path] for path in fold.train], [place[path] for path in own["clip"]])
+        own = kept[kept.fold == task.fold.index]
+        assert sorted(own["clip"]) == sorted(task.fold.test)
+        logits = logits_of([place[path] for path in task.fold.train], [place[path] for path in own["clip"]])
         found = log_probabilities(own[[f"p_{word}" for word in corpus.emotions]].to_numpy(float))
         np.testing.assert_allclose(found, log_softmax(logits / temperature, axis=1), rtol=1e-5, atol=1e-6)
     assert len(set(temperatures)) == 4
 
 
 def test_results_tell_what_was_fitted_and_what_calibration_was_worth(
-    corpus: Corpus, plan: EvaluationPlan, run: Path, encoder: Path
+    corpus: Corpus, calibrated: EncoderRecipe, run: Path, toy_encoder: Path
 ) -> None:
     found = results(run)
     assert found["summary"]["recording"]["accuracy"]["mean"] > 0.8
     assert found["recipe"]["discriminant"]["shrinkage"] == 0.9
-    assert found["deciding"] == {"encoder": read_encoder(encoder).about["sha256"]["encoder.safetensors"]}
+    assert found["deciding"] == {"encoder": read_encoder(toy_encoder).about["sha256"]["encoder.safetensors"]}
     for fold in found["folds"]:
         assert fold["curve"] == []
         assert fold["parameters"] > 3 * 400, "the linear layer's are among them"
-    assert whole_folds.epochs(plan.recipe) == 0
+    assert epochs_reported(EncoderExperiment(calibrated)) == 0
     folds = [
         (json.loads(path.read_text()), read_predictions(path.with_suffix(".csv")))
         for path in sorted((run / "folds").glob("*.json"))
@@ -135,12 +137,10 @@ def test_results_tell_what_was_fitted_and_what_calibration_was_worth(
 
 
 def test_a_task_can_go_to_a_worker_and_says_all_it_needs(
-    corpus: Corpus, plan: EvaluationPlan, tones_cache: Path, run: Path
+    corpus: Corpus, calibrated: EncoderRecipe, tones_cache: Path, run: Path
 ) -> None:
-    material = whole_folds.prepare(corpus, plan.recipe, tones_cache, lambda: None, 1, 0)
-    made = whole_folds.tasks(corpus, plan.recipe, apply_protocol(corpus, "speaker"), material, 0)
     told: list[Any] = []
-    facts, frame = whole_folds.run_whole_fold(pickle.loads(pickle.dumps(made))[3], told.append)
+    facts, frame = run_fold(pickle.loads(pickle.dumps(tasks(corpus, calibrated, tones_cache)))[3], told.append)
     assert told == [], "there are no epochs to tell of"
     kept = pd.read_csv(run / "folds/repeat-0_fold-3.csv")
     np.testing.assert_allclose(frame.p_fear, kept.p_fear, rtol=1e-6)
@@ -149,33 +149,36 @@ def test_a_task_can_go_to_a_worker_and_says_all_it_needs(
 
 @pytest.mark.parametrize("other", [{"noisy": (1, 2)}, {"noisy": (2,), "turned": (1,)}], ids=["sounds", "labels"])
 def test_the_test_part_has_no_say(
-    make_tones: Callable[..., Corpus], tones_cache: Path, plan: EvaluationPlan, run: Path, tmp_path: Path, other: Any
+    make_tones: Callable[..., Corpus],
+    tones_cache: Path,
+    calibrated: EncoderRecipe,
+    run: Path,
+    tmp_path: Path,
+    other: dict[str, Any],
 ) -> None:
-    found = evaluate(make_tones(tmp_path / "c", **other), replace(plan, only_fold=0), tmp_path / "run", tones_cache)
+    found = judged(make_tones(tmp_path / "c", **other), calibrated, tmp_path / "run", tones_cache, only_fold=0)
     assert found["folds"][0]["calibration"] == results(run)["folds"][0]["calibration"]
     before, after = pd.read_csv(run / "predictions.csv"), pd.read_csv(tmp_path / "run/predictions.csv")
     assert not after.equals(before[before.fold == 0].reset_index(drop=True))
 
 
 def test_the_training_part_has(
-    make_tones: Callable[..., Corpus], tones_cache: Path, plan: EvaluationPlan, run: Path, tmp_path: Path
+    make_tones: Callable[..., Corpus], tones_cache: Path, calibrated: EncoderRecipe, run: Path, tmp_path: Path
 ) -> None:
     other = make_tones(tmp_path / "c", noisy=(2, 3))
-    found = evaluate(other, replace(plan, only_fold=0), tmp_path / "run", tones_cache)
+    found = judged(other, calibrated, tmp_path / "run", tones_cache, only_fold=0)
     assert found["folds"][0]["calibration"] != results(run)["folds"][0]["calibration"]
 
 
 @pytest.fixture(scope="module")
-def plain(
-    corpus: Corpus, plan: EvaluationPlan, recipe: Recipe, tones_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def plain(corpus: Corpus, recipe: Recipe, tones_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, not calibrated."""
     out = tmp_path_factory.mktemp("plain") / "run"
-    evaluate(corpus, replace(plan, recipe=recipe()), out, tones_cache)
+    judged(corpus, recipe(), out, tones_cache)
     return out
 
 
-def test_without_inner_splits_nothing_is_calibrated_and_decisions_stay(run: Path, plain: Path) -> None:
+def test_uncalibrated_it_promises_nothing_and_decisions_stay(run: Path, plain: Path) -> None:
     found = results(plain)
     assert "calibration" not in found
     assert all("calibration" not in fold for fold in found["folds"])
@@ -184,11 +187,11 @@ def test_without_inner_splits_nothing_is_calibrated_and_decisions_stay(run: Path
 
 
 def test_shuffled_labels_run_on_the_same_descriptions(
-    corpus: Corpus, plan: EvaluationPlan, run: Path, tmp_path: Path
+    corpus: Corpus, calibrated: EncoderRecipe, run: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    evaluate(corpus, replace(plan, only_fold=0), tmp_path / "run", cache)
-    found = evaluate(corpus, replace(plan, shuffled_labels=True), tmp_path / "shuffled", cache)
+    judged(corpus, calibrated, tmp_path / "run", cache, only_fold=0)
+    found = judged(corpus, calibrated, tmp_path / "shuffled", cache, shuffle=True)
     assert found["shuffled_labels"] is True
     assert found["summary"]["recording"]["accuracy"]["mean"] < 0.7
     assert "calibration" in found
@@ -208,29 +211,29 @@ def test_shuffled_labels_run_on_the_same_descriptions(
 def test_every_setting_matters(
     corpus: Corpus, recipe: Recipe, tones_cache: Path, plain: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    other = EvaluationPlan(recipe(**changes), "speaker", only_fold=0, threads=1)
-    evaluate(corpus, other, tmp_path / "run", tones_cache)
+    judged(corpus, recipe(**changes), tmp_path / "run", tones_cache, only_fold=0)
     assert np.abs(said(tmp_path / "run") - said(plain)[:9]).max() > 0.1
 
 
 def test_steps_are_recordings_read_and_then_described(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
+    experiment = EncoderExperiment(recipe())
     for time in ("read", "found in the cache"):
         told: list[None] = []
-        whole_folds.prepare(corpus, recipe(), tmp_path, lambda told=told: told.append(None), 1, 0)
-        assert len(told) == whole_folds.steps(corpus, recipe()) == 2 * len(corpus.clips), time
+        experiment.features(corpus, Work(tmp_path, advance=lambda told=told: told.append(None)))
+        assert len(told) == experiment.steps(corpus) == 2 * len(corpus.clips), time
 
 
 def test_what_does_not_go_together_is_told_before_what_leaks(
-    corpus: Corpus, recipe: Recipe, write_toy_encoder, whole_recipe: Recipe
+    corpus: Corpus, recipe: Recipe, write_toy_encoder: Any, encoder_recipe: Recipe
 ) -> None:
-    """Since a recogniser that is not calibrated may start from an encoder that has heard its recordings."""
+    """Since a model that is not calibrated may start from an encoder that has heard its recordings."""
     heard, _ = write_toy_encoder("one channel, heard", seen=corpus.clips[:1])
-    unfit = whole_recipe(start_from=str(heard), training={"epochs": 0}, discriminant=DISCRIMINANT)
+    unfit = encoder_recipe(start_from=str(heard), training={"epochs": 0}, discriminant=DISCRIMINANT)
     with pytest.raises(RecipeError, match="do not go together"):
-        whole_folds.check(corpus, unfit)
+        EncoderExperiment(unfit).check(corpus)
     narrow, _ = write_toy_encoder("narrow, heard", seen=corpus.clips[:1], labels=("anger", "calm"))
     with pytest.raises(RecipeError, match="does not know fear, sadness"):
-        whole_folds.check(corpus, whole_recipe(start_from=str(narrow), training={"epochs": 0}))
+        EncoderExperiment(encoder_recipe(start_from=str(narrow), training={"epochs": 0})).check(corpus)
     full, _ = write_toy_encoder("heard by a discriminant", seen=corpus.clips[:1], features=FULL)
     with pytest.raises(LeakageError, match="pretrained on 1 of these recordings"):
-        whole_folds.check(corpus, recipe(start_from=str(full)))
+        EncoderExperiment(recipe(start_from=str(full))).check(corpus)

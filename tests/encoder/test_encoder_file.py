@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from thymos.corpora import Clip, Sound
+from thymos.corpora import Clip, Measurements
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.decision import Discriminant
 from thymos.encoder.encoder_file import (
@@ -25,15 +25,15 @@ from thymos.encoder.encoder_file import (
     write_encoder,
 )
 from thymos.encoder.level_mel import LevelMelSettings
-from thymos.encoder.recipe import OptimiserSettings, WholeRecipe
+from thymos.encoder.recipe import EncoderRecipe, OptimiserSettings
 from thymos.errors import RecipeError
 
 LABELS = ("anger", "fear", "sadness", "neutral")
 
 
 def clip(digest: str) -> Clip:
-    sound = Sound(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.1, digest)
-    return Clip("a.wav", "anger", sound)
+    sound = Measurements(16_000, 1, 16_000, "WAV PCM_16", 0.5, 0, 0.1, digest)
+    return Clip("a.wav", "anger", sound=sound)
 
 
 SEEN = [clip(f"{number:064x}") for number in (7 << 200, 3 << 200, (1 << 256) - 1, 7 << 200)]
@@ -57,8 +57,8 @@ def folder(
 
 
 @pytest.fixture
-def recipe(folder: Path) -> WholeRecipe:
-    return WholeRecipe(name="x", start_from=str(folder), training=OptimiserSettings(dropout=0.0))
+def recipe(folder: Path) -> EncoderRecipe:
+    return EncoderRecipe(name="x", start_from=str(folder), training=OptimiserSettings(dropout=0.0))
 
 
 def test_everything_comes_back(
@@ -182,7 +182,7 @@ def test_one_that_was_cut_short_is_not_taken_for_the_earlier_one(
         read_encoder(folder)
 
 
-def test_a_head_has_the_rows_of_its_labels(recipe: WholeRecipe, network: EmotionNetwork) -> None:
+def test_a_head_has_the_rows_of_its_labels(recipe: EncoderRecipe, network: EmotionNetwork) -> None:
     settled, pretrained = resolved(recipe)
     labels = ("sadness", "anger", "disgust")
     torch.manual_seed(1)
@@ -205,7 +205,7 @@ def test_a_head_has_the_rows_of_its_labels(recipe: WholeRecipe, network: Emotion
     assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
 
 
-def test_what_is_built_may_be_fitted_without_changing_what_was_read(recipe: WholeRecipe) -> None:
+def test_what_is_built_may_be_fitted_without_changing_what_was_read(recipe: EncoderRecipe) -> None:
     settled, pretrained = resolved(recipe)
     assert pretrained is not None
     before = {name: tensor.clone() for name, tensor in pretrained.state.items()}
@@ -217,20 +217,20 @@ def test_what_is_built_may_be_fitted_without_changing_what_was_read(recipe: Whol
 
 
 def test_an_encoder_decides_features_and_size(
-    recipe: WholeRecipe, toy_model: AttentiveSettings, toy_features: LevelMelSettings
+    recipe: EncoderRecipe, toy_model: AttentiveSettings, toy_features: LevelMelSettings
 ) -> None:
     settled, pretrained = resolved(recipe)
     assert pretrained is not None
     assert (settled.features, settled.model) == (toy_features, toy_model)
     assert settled.training == recipe.training
     assert resolved(settled)[0] == settled
-    for change in ({"features": LevelMelSettings(n_bands=40)}, {"model": AttentiveSettings(gru_units=8)}):
+    for change in ({"features": LevelMelSettings(n_bands=40)}, {"model": AttentiveSettings(frame_units=8)}):
         with pytest.raises(RecipeError, match=rf"sets {next(iter(change))}, which the encoder in .* decides"):
             resolved(recipe.model_copy(update=change))
 
 
 def test_from_scratch_a_recipe_decides(toy_model: AttentiveSettings, toy_features: LevelMelSettings) -> None:
-    recipe = WholeRecipe(name="x", start_from="scratch", model=toy_model, features=toy_features)
+    recipe = EncoderRecipe(name="x", start_from="scratch", model=toy_model, features=toy_features)
     assert resolved(recipe) == (recipe, None)
     assert encoder_folder("scratch") is None
     built = build_network(recipe, None, ("anger", "fear"))

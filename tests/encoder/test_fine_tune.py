@@ -1,4 +1,4 @@
-"""Fitting a recipe's members, and the mean of their weights."""
+"""Fine-tuning: what decides it, and where it starts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,15 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from thymos.cnn.fit import Epoch
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
 from thymos.encoder.distortions import DistortionSettings
 from thymos.encoder.encoder_file import Pretrained
-from thymos.encoder.fine_tune import fine_tune
-from thymos.encoder.fit_recordings import average_weights
+from thymos.encoder.fit_recordings import fine_tune
 from thymos.encoder.level_mel import LevelMelSettings
 from thymos.encoder.level_spectrograms import Recordings
-from thymos.encoder.recipe import OptimiserSettings, WholeRecipe
+from thymos.encoder.recipe import EncoderRecipe, OptimiserSettings
+from thymos.experiment import Epoch
 
 CLASSES = [0, 1, 2] * 6
 LABELS = ("anger", "fear", "sadness")
@@ -49,16 +48,15 @@ def tune(recordings: Recordings, pretrained: Pretrained) -> Callable[..., Emotio
         recordings: Recordings = recordings,
         targets: list[int] = CLASSES,
         scratch: bool = False,
-        members: int = 1,
         **training: Any,
     ) -> EmotionNetwork:
         settings = {"epochs": 2, "batch_size": 4, "warmup_steps": 2, "learning_rate": 0.01} | training
-        recipe = WholeRecipe(
+        recipe = EncoderRecipe(
             name="x", features=pretrained.features, model=pretrained.model, training=OptimiserSettings(**settings),
-            distortions=DistortionSettings(freq_width=2, time_width=4), members=members,
+            distortions=DistortionSettings(freq_width=2, time_width=4),
         )  # fmt: skip
         start = None if scratch else pretrained
-        return fine_tune(recipe, start, recordings, np.array(targets), train, LABELS, seed, on_epoch)
+        return fine_tune(recipe, start, recordings, np.array(targets)[list(train)], train, LABELS, seed, on_epoch)
 
     return run
 
@@ -108,27 +106,3 @@ def test_without_epochs_it_is_the_pretrained_network(
             assert torch.equal(network[name][1], value[0]), "fear"
         else:
             assert torch.equal(network[name], value), name
-
-
-def test_members_are_fitted_with_seeds_of_their_own_and_their_weights_averaged(
-    tune: Callable[..., EmotionNetwork], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fitted: list[EmotionNetwork] = []
-
-    def spy(networks: list[EmotionNetwork]) -> dict[str, Tensor]:
-        fitted.extend(networks)
-        kept.extend({name: value.clone() for name, value in network.state_dict().items()} for network in networks)
-        return average_weights(networks)
-
-    kept: list[dict[str, Tensor]] = []
-    monkeypatch.setattr("thymos.encoder.fine_tune.average_weights", spy)
-    told: list[Epoch] = []
-    network = tune(members=3, on_epoch=told.append)
-    assert [epoch.epoch for epoch in told] == [1, 2] * 3
-    assert len(fitted) == 3
-    assert len({tuple(member["head.linear.bias"].tolist()) for member in kept}) == 3
-    for name, value in network.state_dict().items():
-        if value.is_floating_point():
-            torch.testing.assert_close(value, sum(member[name] for member in kept) / 3)
-    assert same(network, tune(members=3))
-    assert same(tune(members=1), kept[0]), "the first member is what one alone would be"

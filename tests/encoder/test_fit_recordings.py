@@ -14,7 +14,6 @@ from thymos.encoder.distortions import DistortionSettings
 from thymos.encoder.fit_recordings import (
     Lesson,
     WeightAverage,
-    average_weights,
     fit_recordings,
     score_recordings,
 )
@@ -214,13 +213,3 @@ def test_no_averaging_keeps_the_last_weights() -> None:
         average.update()
     average.keep()
     assert net[0].weight.flatten().tolist() == pytest.approx([-3.3, -3.3])
-
-
-def test_mean_weights() -> None:
-    nets = [small_net(value) for value in (1, 2, 6)]
-    mean = average_weights(nets)
-    assert mean["0.weight"].tolist() == [[3, 3]]
-    assert mean["1.running_mean"].tolist() == [3]
-    assert mean["1.num_batches_tracked"].item() == 1
-    assert mean["1.num_batches_tracked"].dtype == torch.int64
-    nets[0].load_state_dict(mean)

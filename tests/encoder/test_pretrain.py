@@ -61,8 +61,7 @@ def run(toy_model: AttentiveSettings, toy_features: LevelMelSettings, tmp_path: 
         distortions = {"freq_width": 2, "time_width": 2}
         settings = PretrainingRecipe.model_validate(
             {
-                "name": "toy", "features": toy_features.model_dump(),
-                "model": toy_model.model_dump() | {"networks": recipe.pop("networks", 1)},
+                "name": "toy", "features": toy_features.model_dump(), "model": toy_model.model_dump(),
                 "speeds": [1.0, 1.2], "training": training, "distortions": distortions,
             } | recipe
         )  # fmt: skip
@@ -92,17 +91,6 @@ def test_the_seed_decides_and_the_random_state_is_given_back(run: Pretrain, gree
     torch.rand(7)
     assert weights(run(greek, dutch, seed=1)) == first
     assert weights(run(greek, dutch, seed=2)) != first
-
-
-def test_networks_side_by_side_are_those_of_seeds_in_a_row(run: Pretrain, greek: Corpus, dutch: Corpus) -> None:
-    alone = [run(greek, dutch, seed=seed) for seed in (1, 2)]
-    side_by_side = run(greek, dutch, seed=1, networks=2)
-    for number, one in enumerate(alone):
-        state = one.network.encoder.state_dict()
-        for name, value in side_by_side.network.encoder.encoders[number].state_dict().items():
-            assert torch.equal(value, state[name])
-    assert [epoch.loss for epoch in side_by_side.curve] == [one.curve[0].loss for one in alone]
-    assert [epoch.epoch for epoch in side_by_side.curve] == [1, 2]
 
 
 def test_in_the_end_a_discriminant_is_fitted_where_the_recipe_asks(run: Pretrain, greek: Corpus, dutch: Corpus) -> None:

@@ -1,25 +1,29 @@
 import pytest
 
-from thymos.encoder.recipe import SHIPPED, PretrainingRecipe, WholeRecipe
+from thymos.encoder.recipe import SHIPPED, EncoderRecipe, PretrainingRecipe
 from thymos.errors import RecipeError
-from thymos.recipes import EvaluableRecipe, load_recipe, parse_recipe, shipped_recipes
+from thymos.experiment import Experiment
+from thymos.recipes import experiment_of, load_recipe, shipped_recipes
 
 
 def test_the_kinds_are_shipped_and_what_they_are() -> None:
-    assert {"thymos", "zero-shot"} <= set(shipped_recipes("whole"))
-    for name in shipped_recipes("whole"):
+    assert {"thymos", "zero-shot"} <= set(shipped_recipes("encoder"))
+    for name in shipped_recipes("encoder"):
         recipe = load_recipe(name)
-        assert isinstance(recipe, WholeRecipe)
-        assert isinstance(recipe, EvaluableRecipe)
-        assert not recipe.transductive
+        assert isinstance(recipe, EncoderRecipe)
+        experiment = experiment_of(recipe)
+        assert isinstance(experiment, Experiment)
+        assert not experiment.transductive
         assert recipe.start_from == SHIPPED
     for name in shipped_recipes("pretraining"):
-        assert isinstance(load_recipe(name), PretrainingRecipe)
-        assert not isinstance(load_recipe(name), EvaluableRecipe)
+        recipe = load_recipe(name)
+        assert isinstance(recipe, PretrainingRecipe)
+        with pytest.raises(RecipeError, match="those of kind cnn, encoder, functionals can be evaluated"):
+            experiment_of(recipe)
 
 
 def test_what_is_scored_is_as_it_was_recorded() -> None:
-    for name in (*shipped_recipes("whole"), *shipped_recipes("pretraining")):
+    for name in (*shipped_recipes("encoder"), *shipped_recipes("pretraining")):
         assert load_recipe(name).speeds[0] == 1
 
 
@@ -30,7 +34,6 @@ def test_zero_shot_learns_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("members=0", "members: input should be greater than 0, not 0"),
         ("training.batch_size=1", "training.batch_size: input should be greater than or equal to 2, not 1"),
         ("training.epochs=-1", "training.epochs: "),
         ("training.averaging=1", "training.averaging: input should be less than 1, not 1"),
@@ -47,7 +50,6 @@ def test_zero_shot_learns_nothing() -> None:
         ("max_silence_s=-1", "max_silence_s: "),
         ("balance=0.5", "unknown key 'balance'"),
         ("training.epochs=3", "a discriminant leaves the encoder as it is: training.epochs must be 0"),
-        ("members=2", "a discriminant has no members: members must be 1"),
         ("discriminant.scored_speeds=10", "discriminant.scored_speeds are more than there are speeds"),
         ("discriminant.scored_speeds=0", "discriminant.scored_speeds: input should be greater than 0, not 0"),
         ("discriminant.shrinkage=1.1", "discriminant.shrinkage: input should be less than or equal to 1, not 1.1"),
@@ -69,7 +71,6 @@ def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:
         ("features.channels=[{window: 512}]", "two mel channels and a log channel: shrinkage must be null"),
         ("balance=1.5", "balance: input should be less than or equal to 1, not 1.5"),
         ("weights={emovo: 0}", "weights.emovo: input should be greater than 0, not 0"),
-        ("members=2", "unknown key 'members'"),
         ("start_from=scratch", "unknown key 'start_from'"),
     ],
 )
@@ -79,19 +80,12 @@ def test_bad_changes_to_pretraining_are_refused_in_one_line(change: str, words: 
     assert words in str(caught.value)
 
 
-def test_networks_that_began_apart_are_not_averaged() -> None:
-    with pytest.raises(RecipeError, match="members: should be 1 from scratch"):
-        load_recipe("thymos", ["start_from=scratch", "members=2"])
-    assert load_recipe("fine-tuned", ["members=2"]).members == 2
-    assert parse_recipe({"kind": "whole", "name": "x", "start_from": "scratch"}, "x").members == 1
-
-
-def test_the_recogniser_is_a_discriminant_of_an_encoder_that_stays_as_it_is() -> None:
+def test_the_shipped_recipe_is_a_discriminant_of_an_encoder_that_stays_as_it_is() -> None:
     recipe = load_recipe("thymos")
     assert recipe.discriminant is not None
     assert recipe.training.epochs == 0
     assert recipe.learns
-    assert recipe.calibration_splits > 0
+    assert recipe.calibrated
     assert 1 <= recipe.discriminant.scored_speeds < len(recipe.speeds)
     assert len(set(recipe.speeds)) == len(recipe.speeds)
 

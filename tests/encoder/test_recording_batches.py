@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from thymos.encoder.fit_recordings import length_batches, load_batch
 from thymos.encoder.level_spectrograms import Recordings
-from thymos.encoder.recording_batches import length_batches, load_batch
 
 SILENCE_DB = -500.0
 LENGTHS = np.random.default_rng(1).integers(5, 500, 100)

@@ -10,20 +10,19 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from thymos.encoder.bundle_writer import Recogniser, read_recogniser, write_recogniser
 
 from thymos.audio import Samples, read_waveform, resample
 from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings
-from thymos.encoder.export import RecognitionGraph
+from thymos.encoder.export import RecognitionGraph, exportable, read_network
 from thymos.encoder.level_mel import LevelMel, LevelMelSettings
-from thymos.encoder.voice_network import VoiceDescriber, VoiceNetwork
+from thymos.encoder.recipe import EncoderRecipe
+from thymos.encoder.voice_statistics import VoiceDescriber, VoiceNetwork
 from thymos.errors import BundleError
+from thymos.export import write_bundle
 from thymos.runtime.bundle import OUTPUTS, read_bundle
 
 FEATURES = LevelMelSettings(n_bands=24)
-SIZE = AttentiveSettings(
-    widths=(6, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=10, gru_units=3, attention_units=6
-)
+SIZE = AttentiveSettings(widths=(6, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=10, attention_units=6)
 LABELS = ("anger", "fear", "sadness")
 SPEEDS = (1.0, 0.9)
 ABOUT = {"name": "toy", "version": "1", "licence": "for tests", "trained_on": [{"name": "mini", "stage": "training"}]}
@@ -37,7 +36,7 @@ def speech(mini: Path) -> list[Samples]:
 
 @pytest.fixture(scope="module")
 def network(speech: list[Samples]) -> VoiceNetwork:
-    """Random weights, and the mean and spread of speech, so that values are neither all near 0 nor all drawn in."""
+    """Random weights, and the mean and spread of speech, so that values are neither all near 0 nor all at a bound."""
     torch.manual_seed(0)
     describer = VoiceDescriber(AttentiveEncoder(SIZE, 3, FEATURES.n_bands), FEATURES).eval()
     front_end = LevelMel(FEATURES)
@@ -53,7 +52,11 @@ def network(speech: list[Samples]) -> VoiceNetwork:
 @pytest.fixture(scope="module")
 def bundle(network: VoiceNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "toy"
-    write_recogniser(folder, Recogniser(network, FEATURES, SIZE, LABELS, None, SPEEDS), ABOUT)
+    scored = {"discriminant": {"scored_speeds": len(SPEEDS)}, "training": {"epochs": 0}}
+    recipe = EncoderRecipe.model_validate(
+        {"name": "toy", "features": FEATURES, "model": SIZE, "speeds": SPEEDS} | scored
+    )
+    write_bundle(folder, exportable(recipe, network, LABELS), ABOUT)
     return folder
 
 
@@ -122,14 +125,12 @@ def test_the_bundle_says_what_it_is(bundle: Path, network: VoiceNetwork) -> None
 
 
 def test_it_comes_back_as_it_was(bundle: Path, network: VoiceNetwork, speech: list[Samples]) -> None:
-    recogniser, about = read_recogniser(bundle)
-    assert isinstance(recogniser.network, VoiceNetwork)
-    assert (recogniser.features, recogniser.size, recogniser.labels) == (FEATURES, SIZE, LABELS)
-    assert recogniser.speeds == SPEEDS
-    assert about["name"] == "toy"
+    read = read_network(bundle)
+    assert isinstance(read.network, VoiceNetwork)
+    assert (read.features, read.labels, read.speeds, read.temperature) == (FEATURES, LABELS, SPEEDS, 1.0)
     levels = LevelMel(FEATURES).levels(torch.from_numpy(speech[0])[None])
     with torch.inference_mode():
-        assert torch.equal(recogniser.network(levels), network(levels))
+        assert torch.equal(read.network(levels), network(levels))
 
 
 def test_weights_for_descriptions_of_another_length_are_refused(bundle: Path, tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_weights_for_descriptions_of_another_length_are_refused(bundle: Path, tm
     about["sha256"]["weights.safetensors"] = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
     (folder / "model.json").write_text(json.dumps(about))
     with pytest.raises(BundleError, match="is no model that this version can use"):
-        read_recogniser(folder)
+        read_network(folder)
 
 
 def test_channels_that_statistics_cannot_be_made_of_are_refused(bundle: Path, tmp_path: Path) -> None:
@@ -152,4 +153,4 @@ def test_channels_that_statistics_cannot_be_made_of_are_refused(bundle: Path, tm
     about["front_end"]["channels"] = about["front_end"]["channels"][:1]
     (folder / "model.json").write_text(json.dumps(about))
     with pytest.raises(BundleError, match="two mel channels and a log channel"):
-        read_recogniser(folder)
+        read_network(folder)

@@ -29,7 +29,7 @@ def die(task: int, report: Report) -> int:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_and_reports_arrive(workers):
     said = []
-    results = dict(in_workers(double, [1, 2, 3], workers, threads=1, on_report=said.append))
+    results = dict(in_workers(double, [1, 2, 3], workers, on_report=said.append))
     assert results == {1: 2, 2: 4, 3: 6}
     assert sorted(said) == ["at 1", "at 2", "at 3"]
 
@@ -37,7 +37,7 @@ def test_results_and_reports_arrive(workers):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_error_of_a_task_arrives(workers):
     with pytest.raises(ValueError, match="is bad"):
-        list(in_workers(fail, [1, 2], workers, threads=1))
+        list(in_workers(fail, [1, 2], workers))
 
 
 def die_at_two(task: int, report: Report) -> int:
@@ -45,13 +45,13 @@ def die_at_two(task: int, report: Report) -> int:
 
 
 def test_other_tasks_go_on_when_a_worker_is_killed():
-    results = dict(in_workers(die_at_two, [1, 2, 3, 4], workers=2, threads=1, on_death=lambda task: -task))
+    results = dict(in_workers(die_at_two, [1, 2, 3, 4], workers=2, on_death=lambda task: -task))
     assert results == {1: 1, 2: -2, 3: 3, 4: 4}
 
 
 def test_killed_worker_is_an_error_and_no_hang():
     with pytest.raises(RunError, match="a worker process was killed"):
-        list(in_workers(die, [1, 2], workers=2, threads=1))
+        list(in_workers(die, [1, 2], workers=2))
 
 
 def wait(task: int, report: Report) -> int:
@@ -73,7 +73,7 @@ def test_interruption_while_a_worker_starts_leaves_none(monkeypatch, place):
 
     monkeypatch.setattr(Popen, "_launch", launch_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        list(in_workers(wait, [1, 2], workers=2, threads=1))
+        list(in_workers(wait, [1, 2], workers=2))
     assert [worker.poll() for worker in started] == [-signal.SIGKILL] * place
     assert not multiprocessing.active_children()
 
@@ -86,7 +86,7 @@ def test_workers_never_hear_ctrl_c(monkeypatch, capfd):
         os.kill(self.pid, signal.SIGINT)  # while it is being imported
 
     monkeypatch.setattr(Popen, "_launch", launch_and_send)
-    assert dict(in_workers(double, [1, 2], workers=2, threads=1)) == {1: 2, 2: 4}
+    assert dict(in_workers(double, [1, 2], workers=2)) == {1: 2, 2: 4}
     assert capfd.readouterr().err == ""
 
 
@@ -105,7 +105,7 @@ def slowly(message: bytes) -> None:
 def test_worker_that_is_ended_in_the_middle_of_a_message_is_not_waited_for():
     began = time.monotonic()
     with pytest.raises(ValueError, match="enough"):
-        list(in_workers(say_much, [1, 2], workers=2, threads=1, on_report=slowly))
+        list(in_workers(say_much, [1, 2], workers=2, on_report=slowly))
     assert time.monotonic() - began < 60
 
 
@@ -120,4 +120,4 @@ def fail_oddly(task: int, report: Report) -> int:
 
 def test_error_that_cannot_travel_is_told_in_words():
     with pytest.raises(RuntimeError, match="TwoWords: no luck"):
-        list(in_workers(fail_oddly, [1, 2], workers=2, threads=1))
+        list(in_workers(fail_oddly, [1, 2], workers=2))

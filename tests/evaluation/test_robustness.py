@@ -1,170 +1,220 @@
-"""The table of conditions with a real, if small, classifier; and scores against independent computations."""
+"""The table of conditions by an experiment of one's own, if a small one; and scores against other computations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from thymos.audio import Samples, Waveform, read_waveform, resample
-from thymos.audio.distort import CLEAN, CONDITIONS
+from thymos.audio import Waveform, resample
+from thymos.audio.distort import CLEAN, CONDITIONS, Condition
+from thymos.corpora import Corpus, open_corpus
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import Protocol
 from thymos.errors import AudioError
+from thymos.evaluation.evaluate import evaluate
 from thymos.evaluation.robustness import (
-    ConditionScore,
-    Predict,
+    BABBLERS,
+    Robustness,
+    Voices,
+    babblers,
     breakdown,
-    predict_conditions,
+    distorted,
     robustness,
     score_conditions,
 )
+from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
 from thymos.labels import AESDD_EMOTIONS
 from thymos.scoring.predictions import Scored
 
 BANDS = 24
+Features = NDArray[np.float64]
 
 
-def features(sounds: Sequence[tuple[Samples, int]]) -> np.ndarray:
+def described(waveform: Waveform) -> NDArray[np.float64]:
     """Mean and spread over frames of log band energies at 16 kHz; level is taken out."""
-    rows = []
-    for samples, rate_hz in sounds:
-        at_rate = resample(Waveform(samples, rate_hz), 16_000).samples
-        padded = np.pad(at_rate, (0, max(0, 512 - len(at_rate))))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, 512)[::256] * np.hanning(512)
-        power = np.abs(np.fft.rfft(frames)) ** 2
-        edges = np.unique(np.geomspace(2, 257, BANDS + 1).astype(int))
-        levels = np.log(np.add.reduceat(power[:, :257], edges[:-1], axis=1) + 1e-12)
-        levels -= levels.mean()
-        rows.append(np.concatenate([levels.mean(0), levels.std(0)]))
-    return np.array(rows)
+    at_rate = resample(waveform, 16_000).samples
+    padded = np.pad(at_rate, (0, max(0, 512 - len(at_rate))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 512)[::256] * np.hanning(512)
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    edges = np.unique(np.geomspace(2, 257, BANDS + 1).astype(int))
+    levels = np.log(np.add.reduceat(power[:, :257], edges[:-1], axis=1) + 1e-12)
+    levels -= levels.mean()
+    return np.concatenate([levels.mean(0), levels.std(0)])
+
+
+class Bands(Experiment[Features]):
+    """Anybody's own: energies of bands and a logistic regression."""
+
+    name = "bands"
+
+    def features(self, corpus: Corpus, work: Work) -> Features:
+        return np.array([described(corpus.waveform(clip)) for clip in corpus.clips])
+
+    def fit(self, features: Features, part: TrainingPart, work: Work) -> "FittedBands":
+        machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500))
+        return FittedBands(machine.fit(features[list(part.rows)], part.targets))
+
+
+class FittedBands(Fitted[Features]):
+    def __init__(self, machine: Any):
+        self.machine = machine
+
+    def predict(self, features: Features, rows: Rows) -> Scores:
+        return Scores(self.machine.predict_proba(features[list(rows)]))
+
+
+class FifthSentence(Protocol):
+    """The fifth sentence, which is not fitted to, by three of the speakers."""
+
+    name = "fifth"
+    must_not_cross = ("sentence",)
+
+    def draw(self, corpus: Corpus, seed: int) -> Iterator[Fold]:
+        train = tuple(clip.path for clip in corpus.clips if clip.sentence != "05")
+        test = tuple(clip.path for clip in corpus.clips if clip.sentence == "05")
+        yield Fold(0, 0, "fold 1", train, test)
 
 
 @pytest.fixture(scope="module")
-def clips(mini: Path) -> list[str]:
-    return sorted(str(path.relative_to(mini)) for path in mini.glob("*/*.opus"))
-
-
-def truths(clips: Sequence[str]) -> np.ndarray:
-    return np.array([AESDD_EMOTIONS.index(clip.split("/")[0]) for clip in clips])
+def corpus(mini: Path) -> Corpus:
+    return open_corpus(mini)
 
 
 @pytest.fixture(scope="module")
-def unheard(clips: list[str]) -> list[str]:
-    """The fifth sentence, which the classifier is not fitted on."""
-    return [clip for clip in clips if clip.split("/")[1][1:3] == "05"]
+def found(corpus: Corpus) -> Robustness:
+    return robustness(corpus, Bands(), FifthSentence(), threads=1)
 
 
-@pytest.fixture(scope="module")
-def heard(clips: list[str], unheard: list[str]) -> list[str]:
-    return [clip for clip in clips if clip not in unheard]
-
-
-@pytest.fixture(scope="module")
-def predict(mini: Path, heard: list[str]) -> Predict:
-    sounds = [(w.samples, w.rate_hz) for w in (read_waveform(mini / clip) for clip in heard)]
-    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500))
-    fitted.fit(features(sounds), truths(heard))
-    return lambda heard: fitted.predict_proba(features(heard))
-
-
-@pytest.fixture(scope="module")
-def table(mini: Path, heard: list[str], unheard: list[str], predict: Predict) -> list[ConditionScore]:
-    return robustness(predict, mini, unheard, truths(unheard), [mini / clip for clip in heard[::6]])
-
-
-def test_table_has_all_conditions_and_says_what_hurts(table, unheard):
-    rows = {row.condition: row for row in table}
+def test_table_has_all_conditions_and_says_what_hurts(found: Robustness) -> None:
+    rows = {row.condition: row for row in found.table}
+    (fold,) = found.split.folds
     assert list(rows) == list(CONDITIONS)
-    assert all(row.recordings == len(unheard) for row in table)
+    assert all(row.recordings == len(fold.test) == 30 for row in found.table)
     assert rows[CLEAN].accuracy > 0.4
     assert (rows[CLEAN].difference, rows[CLEAN].difference_ci95) == (0, (0, 0))
-    # The classifier takes the level out, so half the volume is nothing to it; white noise is much.
+    # The experiment takes the level out, so half the volume is nothing to it; white noise is much.
     assert rows["half volume"].difference == 0
     assert rows["white noise 5 dB"].difference_ci95[1] < 0
     assert rows["white noise 5 dB"].accuracy <= rows["white noise 20 dB"].accuracy <= rows[CLEAN].accuracy
-    for row in table:
+    for row in found.table:
         assert row.difference == pytest.approx(100 * (row.accuracy - rows[CLEAN].accuracy))
         assert row.difference_ci95[0] <= row.difference <= row.difference_ci95[1]
         assert row.accuracy_ci95[0] <= row.accuracy <= row.accuracy_ci95[1]
         assert row.uar_ci95[0] <= row.uar <= row.uar_ci95[1]
 
 
-def test_clip_is_distorted_alike_in_any_company(mini, clips, predict):
-    babble = [mini / clip for clip in clips[:8]]
-    some = {name: CONDITIONS[name] for name in ("clean", "white noise 10 dB", "babble 10 dB", "reverberation")}
-    together = predict_conditions(predict, mini, clips[:40], babble, some)
-    alone = predict_conditions(predict, mini, clips[35:36], babble, some)
-    other = predict_conditions(predict, mini, clips[35:36], babble, some, seed=1)
-    for name in some:
-        np.testing.assert_allclose(alone[name][0], together[name][35], rtol=1e-9)
-        assert np.allclose(other[name], alone[name], rtol=1e-9) == (name == CLEAN)
+def test_clean_it_is_the_evaluation_of_the_same_folds(corpus: Corpus, found: Robustness) -> None:
+    run = evaluate(corpus, Bands(), FifthSentence(), threads=1)
+    (fold,) = run.results["folds"]
+    assert found.table[0].accuracy == pytest.approx(fold["recording"]["accuracy"])
+    clean, noisy = found.scored[CLEAN], found.scored["white noise 5 dB"]
+    said = run.predictions.sort_values("clip")[[f"p_{word}" for word in AESDD_EMOTIONS]].to_numpy()
+    np.testing.assert_allclose(clean.probabilities, said, atol=1e-5)
+    assert (clean.clips == noisy.clips).all() and (clean.truth == noisy.truth).all()
+    assert np.abs(clean.probabilities - noisy.probabilities).max() > 0.1
 
 
-def test_each_clip_gets_its_own_noise_and_the_same_at_all_ratios(mini, clips):
-    heard = []
-
-    def keep(sounds):
-        heard.append([samples for samples, _ in sounds])
-        return np.full((len(sounds), 5), 0.2)
-
-    some = {name: CONDITIONS[name] for name in ("clean", "white noise 20 dB", "white noise 5 dB")}
-    predict_conditions(keep, mini, clips[:2], [], some)
-    (clean, other_clean), (quiet, other_quiet), (loud, _) = heard
-    np.testing.assert_allclose(loud - clean, (quiet - clean) * 10**0.75, atol=1e-6)
-    n = min(len(clean), len(other_clean))
-    assert abs(np.corrcoef((quiet - clean)[:n], (other_quiet - other_clean)[:n])[0, 1]) < 0.05
+def heard(
+    corpus: Corpus, condition: Condition, voices: Voices | None = None, seed: int = 0, threads: int = 1
+) -> list[Waveform]:
+    with distorted(corpus, condition, voices or Voices(corpus, ()), seed, threads) as changed:
+        return [changed.waveform(clip) for clip in changed.clips]
 
 
-def test_nobody_babbles_under_himself(mini, clips):
-    heard = []
-
-    def keep(sounds):
-        heard.append(sounds[0][0])
-        return np.full((len(sounds), 5), 0.2)
-
-    some = {name: CONDITIONS[name] for name in ("clean", "babble 5 dB")}
-    for babble in ([mini / clips[0], mini / clips[1]], [mini / clips[1]]):
-        predict_conditions(keep, mini, clips[:1], babble, some)
-    np.testing.assert_array_equal(heard[1], heard[3])
-    with pytest.raises(AudioError, match=f"^{clips[0].split()[0]}.*no other recording"):
-        predict_conditions(keep, mini, clips[:1], [mini / clips[0]], some)
+def test_a_clip_is_distorted_alike_in_any_company(corpus: Corpus) -> None:
+    voices = Voices(corpus, [clip.path for clip in corpus.clips[:8]])
+    some = replace(corpus, clips=corpus.clips[30:36])
+    one = replace(corpus, clips=corpus.clips[35:36])
+    for name in ("clean", "white noise 10 dB", "babble 10 dB", "reverberation"):
+        together = heard(some, CONDITIONS[name], voices, threads=3)[5]
+        alone = heard(one, CONDITIONS[name], voices)[0]
+        other = heard(one, CONDITIONS[name], voices, seed=1)[0]
+        np.testing.assert_array_equal(alone.samples, together.samples)
+        assert np.array_equal(other.samples, alone.samples) == (name == CLEAN)
 
 
-def test_babble_follows_the_rate_of_the_clip(mini, clips, write_sound, make_tone, tmp_path):
+def test_each_clip_gets_its_own_noise_and_the_same_at_all_ratios(corpus: Corpus) -> None:
+    two = replace(corpus, clips=corpus.clips[:2])
+    clean, quiet, loud = (
+        [waveform.samples for waveform in heard(two, CONDITIONS[name])]
+        for name in (CLEAN, "white noise 20 dB", "white noise 5 dB")
+    )
+    np.testing.assert_allclose(loud[0] - clean[0], (quiet[0] - clean[0]) * 10**0.75, atol=1e-6)
+    n = min(map(len, clean))
+    assert abs(np.corrcoef((quiet[0] - clean[0])[:n], (quiet[1] - clean[1])[:n])[0, 1]) < 0.05
+
+
+def test_what_is_written_is_measured_anew_and_gone_afterwards(corpus: Corpus) -> None:
+    """Caches know recordings by their digest."""
+    two = replace(corpus, clips=corpus.clips[:2])
+    with distorted(two, CONDITIONS["speed 0.9"], Voices(corpus, ()), 0) as changed:
+        root = changed.root
+        for before, after in zip(two.clips, changed.clips, strict=True):
+            assert after.sound.sha256 != before.sound.sha256
+            assert after.sound.duration_s == pytest.approx(before.sound.duration_s / 0.9, abs=1e-3)
+            assert (after.emotion, after.speaker) == (before.emotion, before.speaker)
+    assert not root.exists()
+
+
+def test_nobody_babbles_under_himself(corpus: Corpus) -> None:
+    one = replace(corpus, clips=corpus.clips[:1])
+    own, other = (clip.path for clip in corpus.clips[:2])
+    both, without = (heard(one, CONDITIONS["babble 5 dB"], Voices(corpus, some)) for some in ((own, other), (other,)))
+    np.testing.assert_array_equal(both[0].samples, without[0].samples)
+    with pytest.raises(AudioError, match=rf"^{own.split()[0]}.*no other recording"):
+        heard(one, CONDITIONS["babble 5 dB"], Voices(corpus, (own,)))
+
+
+def test_only_the_training_part_babbles() -> None:
+    fold = Fold(0, 0, "x", tuple(f"train-{i}.wav" for i in range(200)), tuple(f"test-{i}.wav" for i in range(50)))
+    around = babblers(fold, 0)
+    assert len(set(around)) == BABBLERS
+    assert set(around) <= set(fold.train)
+    assert around != babblers(fold, 1)
+    assert len(set(babblers(replace(fold, train=fold.train[:3]), 0))) == 3
+
+
+def test_babble_follows_the_rate_of_the_clip(tmp_path: Path, write_sound: Any, make_tone: Any) -> None:
     """A tone among the babblers stays where it was, at whatever rate the clip comes."""
     write_sound(tmp_path / "voice.wav", make_tone(1.0, 16_000, hz=1_000))
-    spectra = []
-
-    def keep(sounds):
-        spectra.append(sounds[0])
-        return np.full((len(sounds), 5), 0.2)
-
     for rate_hz in (16_000, 44_100):
         write_sound(tmp_path / f"clip{rate_hz}.wav", make_tone(1.0, rate_hz, hz=100), rate_hz)
-    some = {"babble 5 dB": CONDITIONS["babble 5 dB"]}
-    predict_conditions(keep, tmp_path, ["clip16000.wav"], [tmp_path / "voice.wav"], some)
-    predict_conditions(keep, tmp_path, ["clip44100.wav"], [tmp_path / "voice.wav"], some)
-    for samples, rate_hz in spectra:
-        strength = np.abs(np.fft.rfft(samples))
-        hz = np.fft.rfftfreq(len(samples), 1 / rate_hz)
+    lines = ["file,emotion", *(f"{name}.wav,anger" for name in ("clip16000", "clip44100", "voice"))]
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    tones = open_corpus(tmp_path / "clips.csv")
+    both = replace(tones, clips=tones.clips[:2])
+    for waveform in heard(both, CONDITIONS["babble 5 dB"], Voices(tones, ("voice.wav",))):
+        strength = np.abs(np.fft.rfft(waveform.samples))
+        hz = np.fft.rfftfreq(len(waveform.samples), 1 / waveform.rate_hz)
         assert hz[strength > 0.1 * strength.max()][[0, -1]] == pytest.approx([100, 1_000], abs=2)
 
 
-def test_unreadable_files_are_named(mini, clips, predict, tmp_path):
+def test_unreadable_files_are_named(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_bytes(b"nothing")
+    broken = replace(corpus, root=tmp_path, clips=(replace(corpus.clips[0], path="broken.wav"),))
     with pytest.raises(AudioError, match=r"^broken\.wav is not sound"):
-        predict_conditions(predict, tmp_path, ["broken.wav"], [])
-    with pytest.raises(AudioError, match=r"broken\.wav is not sound"):
-        predict_conditions(predict, mini, clips[:1], [tmp_path / "broken.wav"])
+        heard(broken, CONDITIONS[CLEAN])
+    with pytest.raises(AudioError, match=r"^broken\.wav is not sound"):
+        Voices(broken, ["broken.wav"])
 
 
-def test_progress_is_told_clip_by_clip(mini, clips, predict):
-    done = []
-    predict_conditions(predict, mini, clips[:35], [], {CLEAN: CONDITIONS[CLEAN]}, advance=lambda: done.append(1))
-    assert len(done) == 35
+def test_folds_are_told_and_pooled(corpus: Corpus) -> None:
+    told: list[str] = []
+    some: Mapping[str, Condition] = {name: CONDITIONS[name] for name in (CLEAN, "half volume")}
+    small = replace(corpus, clips=corpus.clips[::3])
+    found = robustness(small, Bands(), folds=2, conditions=some, threads=1, on_fold=lambda fold: told.append(fold.name))
+    assert told == ["fold 1", "fold 2"]
+    assert sorted(found.scored[CLEAN].clips) == sorted(clip.path for clip in small.clips)
+    with pytest.raises(ValueError, match="'clean'"):
+        robustness(small, Bands(), folds=2, conditions={"noise": CONDITIONS["half volume"]})
 
 
 def decided(predicted: np.ndarray, n_labels: int = 5) -> np.ndarray:

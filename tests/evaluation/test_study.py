@@ -1,5 +1,6 @@
 """A small study of the mini corpus: shared cells, choices, failures, kills."""
 
+import importlib.util
 import json
 import os
 import re
@@ -7,19 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import toys
 
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.folds import GROUPS, check_leakage
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.folds import GROUPS
 from thymos.errors import RecipeError, RunError
-from thymos.evaluation.inner import inner_splits
-from thymos.evaluation.study import StudyWatcher, run_study
+from thymos.evaluation.study import StudyWatcher, study
+from thymos.evaluation.study_cells import row_cells
 from thymos.evaluation.study_plan import load_study
-from thymos.evaluation.study_rows import row_cells
+from thymos.evaluation.study_table import RowOutcome, csv_row, study_table
+from thymos.scoring.comparison import read_run
+from thymos.scoring.paired import FinishedRun
 
 TINY = "{training.epochs: 1, features.n_mels: 16, features.hop: 4096, model.conv_channels: [2], model.dense_units: [4]}"
 STUDY = f"""
@@ -36,6 +40,19 @@ rows:
         - {{name: wider, set: {{"model.conv_channels": [4]}}}}
 """
 DEEP = '  - {name: too deep, set: {"model.conv_channels": [2, 2, 2, 2, 2]}}\n'
+DIVERGING = "  - {name: too fast, set: {training.learning_rate: 1.0e+30, training.batch_size: 8}}\n"
+FAILING = STUDY + DEEP + DIVERGING
+KINDS = f"""
+name: kinds
+base: {{recipe: model1, protocol: speaker, set: {TINY}}}
+rows:
+  - {{name: network, set: {{sound.rate_hz: 8000}}}}
+  - {{name: narrow, set: {{sound.rate_hz: 8000, "model.dense_units": [2]}}}}
+  - {{name: encoder, recipe: toy.yaml, compare_to: network}}
+  - {{name: functionals, recipe: functionals-svm, compare_to: network}}
+  - {{name: lists, protocol: "file:${{THYMOS_TEST_FOLDS}}/aesdd"}}
+"""
+OPENSMILE = importlib.util.find_spec("opensmile") is not None
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +73,9 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def done(corpus: Corpus, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study with a row that fails, finished."""
+    """The study, finished, with a row that cannot be built and one whose fits fail."""
     folder = tmp_path_factory.mktemp("study")
-    run_study(corpus, load_study(written(folder, STUDY + DEEP)), folder / "out", cache, workers=1)
+    study(corpus, load_study(written(folder, FAILING)), folder / "out", cache_dir=cache, device="cpu", workers=1)
     return folder / "out"
 
 
@@ -71,7 +88,7 @@ def done(corpus: Corpus, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
         ("protocol: take", "protocol: tkae", "row 'by take': there is no protocol 'tkae'; did you mean 'take'?"),
         ("protocol: take", "protocl: take", "row 'by take': unknown key 'protocl'; did you mean 'protocol'?"),
         ("protocol: take", "recipe: modle3", "row 'by take': there is no recipe 'modle3'; did you mean 'model3'?"),
-        ("protocol: take", "recipe: functionals-svm", "functionals-svm is of kind functionals: only kind pictures can"),
+        ("protocol: take", "recipe: pretraining", "pretraining is of kind pretraining; those of kind cnn, encoder"),
         ("protocol: take", "set: {model.dropuot: 1}", "unknown key 'model.dropuot'; did you mean 'dropout'?"),
         ("protocol: take", "compare_to: plian", "compare_to: there is no row 'plian'; did you mean 'plain'?"),
         ("protocol: take", "compare_to: by take", "cannot be compared to itself"),
@@ -82,7 +99,7 @@ def done(corpus: Corpus, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
         ("accuracy: 50.45", "accuracy: 0.5045", "published.accuracy: "),
         ("name: wider, set", "name: wider, sets", "unknown key 'choose.candidates.1.sets'; did you mean 'set'?"),
         ('channels": [4]', 'channels": [four]', "row 'chosen', candidate 'wider': recipe model1: model.conv_channels"),
-        ('"model.conv_channels": [4]', "sound.max_silence_s: 3", "'wider': sound.max_silence_s is not the row's"),
+        ('"model.conv_channels": [4]', "sound.max_silence_s: 3", "'wider': max_silence_s is not the row's"),
         ("rows:", "row:", "it declares no rows"),
     ],
 )
@@ -97,21 +114,47 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path, wrong, right, comp
 def test_the_shipped_study_is_complete_and_every_row_resolves():
     plan = load_study("study")
     assert {row.protocol for row in plan.rows} == {"recording", "take", "sentence", "speaker"}
-    families = {row.recipe.model.family for row in plan.rows}
+    recipes = {row.name: row.experiment.recipe for row in plan.rows}
+    families = {recipe.model.family for recipe in recipes.values()}
     assert families == {"study_cnn", "residual", "recurrent"}
     assert [row.published.accuracy for row in plan.rows if row.published][:2] == [64.12, 58.05]
     assert len({row.slug for row in plan.rows}) == len(plan.rows)
-    by_name = {row.name: row for row in plan.rows}
-    assert by_name["model1 with the Wiener filter"].recipe.sound.wiener
-    assert all("transductive" in row.name for row in plan.rows if row.recipe.features.normalise == "speaker")
+    assert recipes["model1 with the Wiener filter"].sound.wiener
+    assert all("transductive" in name for name, recipe in recipes.items() if recipe.features.normalise == "speaker")
 
 
 def test_quick_has_few_folds_and_epochs(tmp_path):
     plan = load_study("study", quick=True)
     assert {(row.folds, row.repeats, row.most_folds) for row in plan.rows} == {(2, 1, 2)}
-    recipes = [recipe for row in plan.rows for recipe in (row.recipe, *(each for _, each in row.candidates))]
-    assert {recipe.training.epochs for recipe in recipes} == {5}
-    assert {row.recipe.training.epochs for row in load_study(written(tmp_path, STUDY), quick=True).rows} == {1}
+    fitted = [each for row in plan.rows for each in (row.experiment, *(each for _, each in row.candidates))]
+    assert {experiment.recipe.training.epochs for experiment in fitted} == {5}
+    assert {experiment.epochs for experiment in fitted} == {5}
+    assert {row.experiment.epochs for row in load_study(written(tmp_path, STUDY), quick=True).rows} == {1}
+
+
+@pytest.mark.parametrize(
+    ("of", "kind", "name", "synthetic", "shown"),
+    [
+        ("aesdd", "aesdd", "my-copy", False, True),
+        ("toy", "folder", "toy", False, True),
+        (None, "folder", "toy", False, True),
+        ("aesdd", "folder", "ravdess", False, False),
+        ("aesdd", "aesdd", "mini-aesdd", True, False),
+    ],
+)
+def test_a_published_accuracy_stands_beside_its_own_corpus_alone(write_run, of, kind, name, synthetic, shown):
+    row = load_study("study").rows[0]
+    row = replace(row, compare_to=None, published=row.published.model_copy(update={"corpus": of}))
+    run = read_run(write_run("run", lambda i: i % 2 == 0))
+    corpus = run.results["corpus"] | {"kind": kind, "name": name, "synthetic": synthetic}
+    results = run.results | {"corpus": corpus, "folds": [fold | {"parameters": 1} for fold in run.results["folds"]]}
+    (line,) = study_table([RowOutcome(row, FinishedRun(results, run.predictions))])
+    assert (line["published"] is not None) == shown
+    assert (csv_row(line)["published_accuracy"] is not None) == shown
+
+
+def test_every_published_accuracy_of_the_shipped_study_names_its_corpus():
+    assert {row.published.corpus for row in load_study("study").rows if row.published} == {"aesdd"}
 
 
 def test_some_rows_bring_what_they_are_compared_to(tmp_path):
@@ -124,7 +167,7 @@ def test_some_rows_bring_what_they_are_compared_to(tmp_path):
 def test_a_recipe_file_may_lie_beside_the_study(tmp_path):
     (tmp_path / "mine.yaml").write_text("name: mine\nmodel: {conv_channels: [3]}\n")
     path = written(tmp_path, STUDY.replace("protocol: take", "recipe: mine.yaml"))
-    assert load_study(path).rows[2].recipe.name == "mine"
+    assert load_study(path).rows[2].experiment.name == "mine"
 
 
 # --- what is run ---
@@ -132,7 +175,7 @@ def test_a_recipe_file_may_lie_beside_the_study(tmp_path):
 
 def test_every_row_has_results_and_a_line(done):
     table = pd.read_csv(done / "study.csv").set_index("row")
-    assert list(table.index) == ["plain", "twice", "by take", "chosen", "too deep"]
+    assert list(table.index) == ["plain", "twice", "by take", "chosen", "too deep", "too fast"]
     for slug in ("plain", "twice", "by-take", "chosen"):
         results = json.loads((done / "rows" / slug / "results.json").read_text())
         predictions = pd.read_csv(done / "rows" / slug / "predictions.csv")
@@ -157,19 +200,22 @@ def test_a_row_that_chooses_says_among_what(done):
 
 def test_a_row_means_what_evaluate_measures(done, corpus, cache, tmp_path):
     """The same recipe, protocol and seed outside a study give the same predictions."""
-    from thymos.evaluation.evaluate import EvaluationPlan, evaluate
+    from thymos.evaluation.evaluate import evaluate
 
-    recipe = load_study(written(tmp_path, STUDY)).rows[0].recipe
-    evaluate(corpus, EvaluationPlan(recipe, folds=2, threads=1), tmp_path / "run", cache)
+    experiment = load_study(written(tmp_path, STUDY)).rows[0].experiment
+    evaluate(corpus, experiment, folds=2, out=tmp_path / "run", cache_dir=cache, threads=1, device="cpu")
     assert (tmp_path / "run/predictions.csv").read_bytes() == (done / "rows/plain/predictions.csv").read_bytes()
 
 
-def test_a_failed_cell_is_named_and_the_others_go_on(done):
+def test_rows_that_fail_are_named_and_the_others_go_on(done):
     rows = {row["row"]: row for row in json.loads((done / "study.json").read_text())["rows"]}
-    assert "too small to be halved 5 times" in rows["too deep"]["failed"]
-    assert all(row["failed"] is None for name, row in rows.items() if name != "too deep")
-    table = pd.read_csv(done / "study.csv").set_index("row")
-    assert "too small" in table.loc["too deep", "failed"]
+    reasons = {name: row["failed"] for name, row in rows.items() if row["failed"] is not None}
+    assert reasons.keys() == {"too deep", "too fast"}
+    assert "too small to be halved 5 times" in reasons["too deep"]
+    assert "diverged: its loss was not a number" in reasons["too fast"]
+    assert "(and 2 more cells fail)" in reasons["too fast"]
+    table = pd.read_csv(done / "study.csv").set_index("row")["failed"]
+    assert table[["too deep", "too fast"]].to_dict() == reasons
 
 
 def test_rows_share_the_fits_they_have_in_common(done):
@@ -193,16 +239,16 @@ def test_learning_curves_are_of_inner_validation(done):
 
 def test_what_is_done_is_not_done_again(done, corpus, cache, tmp_path):
     fitted = []
-    plan = load_study(written(tmp_path, STUDY + DEEP))
+    plan = load_study(written(tmp_path, FAILING))
     before = (done / "study.csv").read_bytes()
-    run_study(corpus, plan, done, cache, workers=1, watcher=StudyWatcher(on_cell=fitted.append))
-    assert len(fitted) == 3  # the failed ones are tried again
+    study(corpus, plan, done, cache_dir=cache, device="cpu", workers=1, watcher=StudyWatcher(on_cell=fitted.append))
+    assert len(fitted) == 3  # those of "too fast", which failed, are tried again
     assert (done / "study.csv").read_bytes() == before
 
 
 def test_a_row_that_does_not_fit_the_corpus_fails_alone(corpus, cache, tmp_path):
     plan = load_study(written(tmp_path, STUDY + "  - {name: many folds, folds: 151, protocol: sentence}\n"))
-    content = run_study(corpus, plan.only(["many folds"]), tmp_path / "out", cache, workers=1)
+    content = study(corpus, plan.only(["many folds"]), tmp_path / "out", cache_dir=cache, device="cpu", workers=1)
     assert [bool(row["failed"]) for row in content["rows"]] == [False, True]
     assert "151 folds need as many groups" in content["rows"][1]["failed"]
 
@@ -210,43 +256,67 @@ def test_a_row_that_does_not_fit_the_corpus_fails_alone(corpus, cache, tmp_path)
 def test_a_folder_of_another_study_is_refused(done, corpus, cache, tmp_path):
     other = load_study(written(tmp_path, STUDY.replace("name: small", "name: other")))
     with pytest.raises(RunError, match="another study"):
-        run_study(corpus, other, done, cache, workers=1)
+        study(corpus, other, done, cache_dir=cache, device="cpu", workers=1)
 
 
 def test_a_folder_of_the_whole_study_takes_no_part_of_it(done, corpus, cache, tmp_path):
-    plan = load_study(written(tmp_path, STUDY + DEEP))
+    plan = load_study(written(tmp_path, FAILING))
     before = (done / "study.csv").read_bytes()
     with pytest.raises(RunError, match="another choice of rows"):
-        run_study(corpus, plan.only(["by take"]), done, cache, workers=1)
+        study(corpus, plan.only(["by take"]), done, cache_dir=cache, device="cpu", workers=1)
     assert (done / "study.csv").read_bytes() == before
     assert plan.only([row.name for row in plan.rows]) == plan
 
 
 def test_a_folder_of_another_torch_is_refused(done, corpus, cache, tmp_path, monkeypatch):
-    from thymos.evaluation import study
+    from thymos.evaluation import study as module
 
-    now = study.versions()
-    monkeypatch.setattr(study, "versions", lambda: now | {"torch": "0.1"})
+    now = module.versions()
+    monkeypatch.setattr(module, "versions", lambda: now | {"torch": "0.1"})
     with pytest.raises(RunError, match=r"another versions\.torch"):
-        run_study(corpus, load_study(written(tmp_path, STUDY + DEEP)), done, cache, workers=1)
+        study(corpus, load_study(written(tmp_path, FAILING)), done, cache_dir=cache, device="cpu", workers=1)
 
 
 def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, cache, tmp_path, monkeypatch):
     """Workers stand in: what they do when one of them is killed has its own tests."""
-    from thymos.evaluation import study
+    from thymos.evaluation import study as module
 
-    def first_one_killed(work, tasks, workers, threads, on_death):
+    def first_one_killed(work, tasks, workers, on_death):
         for number, task in enumerate(tasks):
             yield task, on_death(task) if number == 0 else work(task, lambda message: None)
 
-    monkeypatch.setattr(study, "in_workers", first_one_killed)
+    monkeypatch.setattr(module, "in_workers", first_one_killed)
     two_rows = STUDY.replace("protocol: take", 'set: {"model.conv_channels": [3]}')
     plan = load_study(written(tmp_path, two_rows)).only(["by take"])
-    content = run_study(corpus, plan, tmp_path / "out", cache, workers=2)
+    content = study(corpus, plan, tmp_path / "out", cache_dir=cache, device="cpu", workers=2)
     plain, other = content["rows"]
     assert plain["failed"] == "its worker process was killed, perhaps for want of memory"
     assert other["failed"] is None
     assert other["comparison"]["none_because"] == "plain has no result"
+
+
+def test_one_study_holds_recipes_of_every_kind(tones, tones_cache, tmp_path, monkeypatch):
+    """What the base sets is for recipes of its own kind; a row without its variable or its library fails alone."""
+    monkeypatch.delenv("THYMOS_TEST_FOLDS", raising=False)
+    (tmp_path / "toy.yaml").write_text(json.dumps(toys.RECIPE | {"kind": "encoder"}))
+    path = written(tmp_path, KINDS)
+    rows = {row.name: row.experiment for row in load_study(path).rows}
+    assert (rows["network"].recipe.training.epochs, rows["narrow"].recipe.training.epochs) == (1, 1)
+    assert rows["encoder"].recipe.training.epochs == toys.RECIPE["training"]["epochs"]
+    content = study(tones, path, tmp_path / "out", cache_dir=tones_cache, workers=1, device="cpu")
+    table = {row["row"]: row for row in content["rows"]}
+    failed = {name for name, row in table.items() if row["failed"]}
+    assert failed == {"lists", *(() if OPENSMILE else ("functionals",))}
+    assert "file:${THYMOS_TEST_FOLDS}/aesdd" in table["lists"]["failed"]
+    assert OPENSMILE or "pip install" in table["functionals"]["failed"]
+    for name in table.keys() - failed:
+        assert table[name]["clips"] == len(tones.clips)
+    assert table["encoder"]["comparison"]["mcnemar"]["p"] <= 1
+    kinds = [
+        json.loads((tmp_path / "out/rows" / slug / "results.json").read_text())["recipe"]["kind"]
+        for slug in ("network", "encoder")
+    ]
+    assert kinds == ["cnn", "encoder"]
 
 
 # --- the choice ---
@@ -256,14 +326,14 @@ def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, c
 def test_no_choice_sees_a_test_clip(corpus, tmp_path, protocol):
     text = STUDY.replace("  - name: chosen\n", f"  - name: chosen\n    protocol: {protocol}\n")
     row = load_study(written(tmp_path, text)).rows[3]
-    cells = row_cells(corpus, row, seed=0)
+    cells = row_cells(corpus, row)
     assert not cells.outer
     clips = {clip.path: clip for clip in corpus.clips}
-    for fold, candidates in zip(cells.protocol.folds, cells.inner, strict=True):
+    for fold, candidates in zip(cells.split.folds, cells.inner, strict=True):
         for cell in (cell for candidate in candidates for cell in candidate):
             seen = {*cell.fold.train, *cell.fold.test}
             assert seen == set(fold.train)
-            for what in cells.protocol.must_not_cross:
+            for what in cells.split.must_not_cross:
                 group = GROUPS[what]
                 tested = {group(clips[path]) for path in fold.test}
                 assert not tested & {group(clips[path]) for path in seen}
@@ -276,7 +346,7 @@ def test_the_better_candidate_is_chosen_and_ties_go_to_the_first(done, corpus, t
     """Scored again from the kept predictions of the inner parts, in another way."""
     row = load_study(written(tmp_path, STUDY)).rows[3]
     expected = []
-    for candidates in row_cells(corpus, row, seed=0).inner:
+    for candidates in row_cells(corpus, row).inner:
         scores = [_recording_accuracy(done / "cells" / f"{cell.key}.csv") for (cell,) in candidates]
         expected.append("wider" if scores[1] > scores[0] else "as it is")
     assert json.loads((done / "rows/chosen/results.json").read_text())["chosen"] == expected
@@ -290,20 +360,10 @@ def _recording_accuracy(path: Path) -> float:
     return float((means.idxmax(axis=1).str.removeprefix("p_") == truth).mean())
 
 
-def test_a_validation_part_is_the_inner_split(corpus):
-    from dataclasses import replace
-
-    protocol = apply_protocol(corpus, "recording", 5)
-    fold = protocol.folds[0]
-    held = replace(fold, train=fold.train[10:], validation=fold.train[:10])
-    (split,) = inner_splits(corpus, protocol, held, 3, seed=0)
-    assert (split.train, split.test) == (fold.train[10:], fold.train[:10])
-    check_leakage(corpus, replace(protocol, folds=(split,)))
-
-
 # --- kills ---
 
 
+@pytest.mark.slow
 def test_a_killed_study_ends_with_the_same_bytes_as_a_whole_one_of_one_worker(mini, tmp_path):
     """kill -9 of the command while both its workers are fitting; then the same command to its end."""
     text = STUDY.replace("training.epochs: 1,", "training.epochs: 15,")  # a cell takes longer than it takes to kill

@@ -71,13 +71,13 @@ def _with_pyav(samples: np.ndarray, rate_hz: int, suffix: str, muxer: str, codec
     with av.open(file, "w", format=muxer) as container:
         stream = container.add_stream(codec, rate=to_hz, layout="mono")
         if video:
-            pictures = container.add_stream(video, rate=25)
-            pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+            images = container.add_stream(video, rate=25)
+            images.width, images.height, images.pix_fmt = 64, 64, "yuv420p"
             for number in range(25):
-                picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 9 * number, np.uint8), "rgb24")
-                picture.pts = number
-                container.mux(pictures.encode(picture))
-            container.mux(pictures.encode(None))
+                image = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 9 * number, np.uint8), "rgb24")
+                image.pts = number
+                container.mux(images.encode(image))
+            container.mux(images.encode(None))
         frame = av.AudioFrame.from_ndarray(soxr.resample(samples, rate_hz, to_hz)[None], "fltp", "mono")
         frame.sample_rate = to_hz
         fitting = av.AudioResampler(stream.codec_context.format, "mono", to_hz)

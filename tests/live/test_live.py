@@ -14,7 +14,7 @@ from pythonosc.osc_message import OscMessage
 from thymos.audio import Waveform, resample
 from thymos.errors import AudioError
 from thymos.live.osc import OscError, OscSender, messages, parse_target
-from thymos.live.smoothing import Heard, RawPcm, Smoother
+from thymos.live.smoothing import LiveAnswer, RawPcm, Smoother
 from thymos.runtime.prediction import Window
 
 LABELS = ("anger", "sadness")
@@ -105,7 +105,7 @@ def test_time_constants_are_seconds(time_constant_s):
         Smoother(LABELS, time_constant_s)
 
 
-def heard(anger: float | None) -> Heard:
+def heard(anger: float | None) -> LiveAnswer:
     return Smoother(LABELS).take(window(2.5, anger))
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from thymos.errors import RunError
-from thymos.reports.figures import RAMPS, ink_on
+from thymos.reports.figures import RAMPS, folds_figure, ink_on, save_figure
 from thymos.reports.page import clock, data_uri, percent
-from thymos.reports.run_report import shares, write_report
-from thymos.scoring.results_file import read_results
+from thymos.reports.run_report import run_page, shares, summary_table, write_report
+from thymos.scoring.results_schema import Results, read_results
 
 LABELS = ["anger", "disgust", "fear", "happiness", "sadness"]
 HOSTILE = "<script>alert('x')</script> & co.wav"
@@ -25,7 +25,10 @@ def _scores(value: float) -> dict[str, float]:
 
 def _summary(value: float, sd: float | None) -> dict[str, Any]:
     means = _scores(value)
-    spread = {name: {"mean": m, "sd": sd, "ci95": [m - 0.0331, m + 0.0313]} for name, m in means.items()}
+    spread = {
+        name: {"mean": m, "sd": sd, "ci95": [m - 0.0331, m + 0.0313], "mean_ci95": [m - 0.0412, m + 0.0423]}
+        for name, m in means.items()
+    }
     return {**spread, "pooled": _scores(value + 0.0007)}
 
 
@@ -85,8 +88,20 @@ def results() -> dict[str, Any]:
     return _results()
 
 
+def _page(content: dict[str, Any]) -> str:
+    """The page without the figures, which take longest to draw."""
+    return run_page(Results.model_validate(content), {})
+
+
 @pytest.fixture
-def page_of(tmp_path):
+def page_of():
+    return _page
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The page with its figures, as it is written into a run folder."""
+
     def write(content: dict[str, Any]) -> str:
         (tmp_path / "results.json").write_text(json.dumps(content), encoding="utf-8")
         path = write_report(tmp_path)
@@ -102,8 +117,8 @@ def _words(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body).replace("&nbsp;", " "))
 
 
-def test_page_is_one_file(page_of, results):
-    page = page_of(results)
+def test_page_is_one_file(written, results, tmp_path):
+    page = written(results)
     addresses = re.findall(r"""(?:src|href|action|poster)\s*=\s*["']([^"']*)""", page)
     assert addresses
     assert all(address.startswith(("#", "data:")) for address in addresses)
@@ -111,6 +126,11 @@ def test_page_is_one_file(page_of, results):
     assert "<script" not in page
     assert "@import" not in page
     assert not re.search(r"url\(", page)
+    drawn = {path.name: path for path in (tmp_path / "figures").iterdir()}
+    assert set(drawn) == {"folds.png", "confusion_by_truth.png", "confusion_by_prediction.png", "curves.png"}
+    for path in drawn.values():
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert data_uri(path) in page
 
 
 def test_every_link_has_its_section(page_of, results):
@@ -119,22 +139,16 @@ def test_every_link_has_its_section(page_of, results):
         assert f'id="{anchor}"' in page
 
 
-def test_figures_are_files_and_in_the_page(page_of, results, tmp_path):
-    page = page_of(results)
-    drawn = {path.name: path for path in (tmp_path / "figures").iterdir()}
-    assert set(drawn) == {"folds.png", "confusion_by_truth.png", "confusion_by_prediction.png", "curves.png"}
-    for path in drawn.values():
-        assert path.read_bytes().startswith(b"\x89PNG")
-        assert data_uri(path) in page
-
-
 def test_numbers_are_those_of_the_json(page_of, results):
     words = _words(page_of(results))
     for unit in ("recording", "segment"):
         for metric in METRICS:
             value = results["summary"][unit][metric]
             assert f"{100 * value['mean']:.1f} ± {100 * value['sd']:.1f}" in words
-            assert f"{100 * value['ci95'][0]:.1f}–{100 * value['ci95'][1]:.1f}" in words
+            mean = f"{100 * value['mean']:.1f} ± {100 * value['sd']:.1f}"
+            of_mean = f"{100 * value['mean_ci95'][0]:.1f}–{100 * value['mean_ci95'][1]:.1f}"
+            pooled = f"{100 * results['summary'][unit]['pooled'][metric]:.1f}"
+            assert f"{mean} {of_mean} {pooled} {100 * value['ci95'][0]:.1f}–{100 * value['ci95'][1]:.1f}" in words
             assert f"{100 * results['summary'][unit]['pooled'][metric]:.1f}" in words
         for fold in results["folds"]:
             assert f"{100 * fold[unit]['accuracy']:.1f}" in words
@@ -197,9 +211,9 @@ def test_hostile_names_are_escaped(page_of, results):
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; co.wav" in page
 
 
-def test_names_are_no_formulas(page_of, results):
-    results["folds"][0]["name"] = r"speaker $\no{such}$"
-    assert r"speaker $\no{such}$" in page_of(results)
+def test_names_are_no_formulas(tmp_path):
+    figure = folds_figure([r"speaker $\no{such}$"], {"recording": [0.5]}, 0.2)
+    assert save_figure(figure, tmp_path / "folds")[0].is_file()
 
 
 def test_one_fold_has_no_spread(page_of, results):
@@ -214,6 +228,62 @@ def test_one_fold_has_no_spread(page_of, results):
     assert "None" not in words
 
 
+def test_the_interval_beside_a_mean_is_its_own(page_of, results):
+    """Folds of unlike size: the mean over folds lies outside the interval of the pooled score."""
+    for level in ("segment", "recording"):
+        results["summary"][level]["macro_f1"] = {
+            "mean": 0.092, "sd": 0.057, "ci95": [0.119, 0.238], "mean_ci95": [0.063, 0.116]
+        }  # fmt: skip
+        results["summary"][level]["pooled"]["macro_f1"] = 0.171
+    words = _words(page_of(results))
+    assert words.count("9.2 ± 5.7 6.3–11.6 17.1 11.9–23.8") == 2
+    shown = " ".join(str(field) for column in summary_table(results | RECORDINGS).columns for field in column.cells)
+    assert "0.092 ± 0.057  \\[0.063, 0.116]" in shown
+    assert "0.119" not in shown
+
+
+def test_a_run_of_an_earlier_version_shows_no_interval_beside_its_mean(page_of, results):
+    for level in ("segment", "recording"):
+        for metric in METRICS:
+            del results["summary"][level][metric]["mean_ci95"]
+    words = _words(page_of(results))
+    value = results["summary"]["recording"]["accuracy"]
+    assert f"68.8 ± 2.7 – 68.9 {100 * value['ci95'][0]:.1f}–{100 * value['ci95'][1]:.1f}" in words
+
+
+RECORDINGS = {"levels": ["recording"]}
+
+
+def test_whole_recordings_are_shown_once(page_of, results):
+    for fold in results["folds"]:
+        fold |= {"segment": fold["recording"], "test_segments": fold["test_clips"], "confusion": None}
+    results |= RECORDINGS
+    for part in ("summary", "confusion"):
+        results[part]["segment"] = results[part]["recording"]
+    page = page_of(results)
+    words = _words(page)
+    assert "segment" not in words.lower()
+    assert "Heard as whole" not in words
+    assert len(re.findall('<figure class="confusion"', page)) == 3
+    assert words.count("68.8 ± 2.7") == 2, "once in the first sentence, once in the table"
+    assert len(summary_table(results).columns) == 2
+    assert set(folds_figure(["one"], {"recording": [0.5]}, 0.2).axes[0].get_legend_handles_labels()[1]) == {
+        "chance", "per recording"
+    }  # fmt: skip
+    assert "hollow" not in page.split("</style>")[1]
+
+
+def test_a_figure_is_the_same_file_every_time(tmp_path):
+    for folder in ("one", "two"):
+        figure = folds_figure(["fold 1"], {"recording": [0.5]}, 0.2)
+        paths = save_figure(figure, tmp_path / folder / "a.b", ("png", "pdf", "svg"))
+        assert [path.name for path in paths] == ["a.b.png", "a.b.pdf", "a.b.svg"]
+    for path in paths:
+        assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
+    with pytest.raises(ValueError, match="not as jpg"):
+        save_figure(figure, tmp_path / "a", ("png", "jpg"))
+
+
 def test_corpus_without_speakers(page_of, results):
     results["per_speaker"], results["corpus"]["speakers"] = [], {}
     page = page_of(results)
@@ -221,10 +291,10 @@ def test_corpus_without_speakers(page_of, results):
     assert "#speakers" not in page
 
 
-def test_run_without_curves(page_of, results, tmp_path):
+def test_run_without_curves(written, results, tmp_path):
     for fold in results["folds"]:
         fold["curve"] = []
-    page = page_of(results)
+    page = written(results)
     assert 'id="training"' not in page
     assert not (tmp_path / "figures" / "curves.png").exists()
 

@@ -8,15 +8,21 @@ from typing import Any
 import pytest
 
 from thymos.errors import RunError
-from thymos.reports import study_figures as figures
-from thymos.reports.study_markdown import study_markdown
-from thymos.reports.study_report import read_study, study_page
+from thymos.reports.study_report import (
+    read_study,
+    repeats_plots,
+    study_forest,
+    study_markdown,
+    study_page,
+    write_study_report,
+)
 
 HOSTILE = "<script>alert('x')</script> & co"
 
 
 def _level(mean: float) -> dict[str, Any]:
-    score = {"mean": mean, "sd": 0.03, "ci95": [mean - 0.04, mean + 0.04]}
+    # The interval of the pooled score lies elsewhere, and nothing of it may stand beside the mean.
+    score = {"mean": mean, "sd": 0.03, "ci95": [mean + 0.05, mean + 0.11], "mean_ci95": [mean - 0.04, mean + 0.04]}
     return {"accuracy": score, "uar": score, "macro_f1": score, "pooled": {}}
 
 
@@ -25,7 +31,7 @@ def _row(name: str, mean: float, **more: Any) -> dict[str, Any]:
     row = {
         "row": name, "slug": "a-row", "group": "Networks", "note": "Is it good?", "recipe": "model3",
         "protocol": "recording", "failed": None, "published": None, "chosen": [], "folds": 5, "repeats": 1,
-        "clips": 602, "absent": [], "parameters": [123456],
+        "clips": 602, "levels": ["segment", "recording"], "absent": [], "parameters": [123456],
         "summary": {"segment": _level(mean), "recording": _level(mean + 0.02)},
         "by_fold": [
             {"repeat": r, "fold": f, "segment": {"accuracy": mean + 0.01 * (f - 2) + 0.005 * r},
@@ -68,7 +74,7 @@ def _study() -> dict[str, Any]:
             _row(HOSTILE, 0.0, failed=f"ValueError: {HOSTILE}", **nothing),
         ],
         "timing": {
-            "finished": "2026-01-01T00:00:00+00:00", "wall_s": 9000.0, "pictures_wall_s": 100.0,
+            "finished": "2026-01-01T00:00:00+00:00", "wall_s": 9000.0, "features_wall_s": 100.0,
             "cells_wall_s": 17000.0, "workers": 2,
         },
     }  # fmt: skip
@@ -152,25 +158,73 @@ def test_quick_and_synthetic_studies_say_so():
 
 
 def test_marks_lie_where_the_values_are():
-    plot = figures.forest(_study()["rows"], chance=0.2)
+    plot = study_forest(_study())
     assert plot is not None
-    places = {text: place for place, text in plot.ticks}
-    assert places["60"] < plot.rows[0].segment.at < places["65"]
-    assert plot.chance is None  # no row is near it
-    assert plot.rows[-1].recording is None
-    for row in plot.rows:
-        for mark in filter(None, (row.recording, row.segment, row.published)):
-            assert 0 <= mark.start <= mark.at <= mark.start + mark.width + 0.02 <= 100.03
+    ticks = {text: share for share, text in plot.ticks}
+    assert ticks["60"] == 0.6
+    assert plot.place(plot.low) == 0
+    assert plot.place(plot.high) == 100
+    assert plot.place((plot.low + plot.high) / 2) == 50
+    base = {mark.kind: mark for mark in plot.rows[0].marks}
+    assert (base["segment"].value, base["segment"].low, base["segment"].high) == pytest.approx((0.63, 0.59, 0.67))
+    assert base["recording"].value == pytest.approx(0.65)
+    assert (base["published"].low, base["published"].high) == pytest.approx((0.5842, 0.6982))
+    assert plot.reference is None, "no row is near chance"
+    assert plot.rows[-1].marks == ()
 
 
-def test_how_far_a_figure_strays():
-    segment, recording = figures.stray_plots(_study()["rows"])
+def test_how_much_repeats_vary():
+    segment, recording = repeats_plots(_study()["rows"])
     assert (segment.lowest, segment.highest) == pytest.approx((0.62, 0.64))
     assert (segment.lowest_fold, segment.highest_fold) == pytest.approx((0.60, 0.66))
     assert len(segment.means) == 5
     assert len(set(segment.folds)) == len(segment.folds) == 25
     assert segment.published is not None
     assert recording.published is None
+
+
+def _whole_recordings() -> dict[str, Any]:
+    study = _study()
+    for row in study["rows"]:
+        row |= {"levels": ["recording"], "published": None}
+        if row["summary"]:
+            row["summary"] = {level: _level(0.7312) for level in ("segment", "recording")}
+    return study
+
+
+def test_whole_recordings_are_shown_once():
+    study = _whole_recordings()
+    page = study_page(study)
+    text = _text(page)
+    assert "er segment" not in text.replace("Accuracy per segment in %, by epoch", "")
+    assert "Published" not in text
+    table = page.split('id="table"')[1].split("</table>")[0]
+    assert len(re.findall("73.1", table)) == 2 * 5, "accuracy and UAR of each row with a result"
+    forest = study_forest(study)
+    assert forest is not None
+    assert forest.kinds == ["recording"]
+    assert "per segment" not in study_markdown(study)
+    assert [plot.level for plot in repeats_plots(study["rows"])] == ["recording"]
+
+
+def test_whole_recordings_beside_segments_leave_a_field_empty():
+    study = _study()
+    study["rows"][1]["levels"] = ["recording"]
+    lines = [line for line in study_markdown(study).splitlines() if line.startswith("| better")]
+    assert lines[0].startswith("| better | recording, 1 × 5 |  | 73.0 ± 3.0 [69.0, 77.0] |")
+    table = study_page(study).split('id="table"')[1].split("</table>")[0]
+    assert table.count("71.0") == 0
+
+
+def test_the_figures_are_files_in_every_format(tmp_path):
+    study = _study()
+    study["rows"] = [row | {"failed": "no"} for row in study["rows"][:2]]  # their own reports need results.json
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    write_study_report(tmp_path, ("png", "pdf", "svg"))
+    starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+    for name in ("forest", "curves"):
+        for ending, start in starts.items():
+            assert (tmp_path / "figures" / f"{name}.{ending}").read_bytes().startswith(start)
 
 
 @pytest.mark.parametrize(

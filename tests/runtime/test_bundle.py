@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thymos.encoder.bundle_writer import read_recogniser, write_recogniser
+from thymos import export
+from thymos.encoder.export import read_network
 from thymos.errors import BundleError
+from thymos.export import rewrite_bundle
 from thymos.runtime import bundle as bundles
-from thymos.runtime.bundle import ABOUT, FAMILIAR, FORMAT, GRAPH, WEIGHTS, find_bundle, read_bundle
+from thymos.runtime.bundle import ABOUT, DISTRIBUTION, FORMAT, GRAPH, WEIGHTS, find_bundle, read_bundle
 
 
 @pytest.fixture
@@ -43,10 +45,10 @@ def test_fields_are_those_of_the_design(bundle):
         "trained_on licence scores sha256"
     )
     assert set(design.split()) <= set(about)
-    assert set(about["sha256"]) == {GRAPH, WEIGHTS, FAMILIAR} == {p.name for p in bundle.iterdir()} - {ABOUT}
+    assert set(about["sha256"]) == {GRAPH, WEIGHTS, DISTRIBUTION} == {p.name for p in bundle.iterdir()} - {ABOUT}
 
 
-@pytest.mark.parametrize("name", [GRAPH, FAMILIAR])
+@pytest.mark.parametrize("name", [GRAPH, DISTRIBUTION])
 def test_changed_and_cut_off_files_are_refused(copy, name):
     content = (copy / name).read_bytes()
     changed = bytearray(content)
@@ -110,14 +112,14 @@ def test_a_graph_that_is_none_is_refused(copy):
 
 @pytest.mark.parametrize("table", [np.zeros((3, 7), np.float32), np.zeros((4, 32)), np.full((4, 32), np.nan, "f4")])
 def test_a_table_of_other_embeddings_is_refused(copy, table):
-    np.save(copy / FAMILIAR, table)
-    resign(copy, FAMILIAR)
-    assert FAMILIAR in refusal(copy)
+    np.save(copy / DISTRIBUTION, table)
+    resign(copy, DISTRIBUTION)
+    assert DISTRIBUTION in refusal(copy)
 
 
 def test_a_pickle_is_refused(copy):
-    np.save(copy / FAMILIAR, np.array([{"a": 1}], object), allow_pickle=True)
-    resign(copy, FAMILIAR)
+    np.save(copy / DISTRIBUTION, np.array([{"a": 1}], object), allow_pickle=True)
+    resign(copy, DISTRIBUTION)
     assert "is no array" in refusal(copy)
 
 
@@ -138,8 +140,7 @@ def test_search_goes_from_the_explicit_path_over_the_environment_to_the_shipped(
 
 
 def test_writing_anew_gives_the_same_answers(bundle, tmp_path, recognizer, spoken):
-    recogniser, about = read_recogniser(bundle)
-    write_recogniser(tmp_path / "again", recogniser, about | {"name": "other", "licence": "free"})
+    rewrite_bundle(bundle, tmp_path / "again", {"name": "other", "licence": "free"}, False, lambda about: [])
     from thymos.runtime.recognizer import load
 
     again = load(tmp_path / "again")
@@ -148,22 +149,19 @@ def test_writing_anew_gives_the_same_answers(bundle, tmp_path, recognizer, spoke
     assert first.probabilities == second.probabilities and first.prediction_set == second.prediction_set
 
 
-def test_a_half_written_bundle_has_no_description(bundle, copy, monkeypatch):
+def test_a_half_written_bundle_has_no_description(make_bundle, copy, monkeypatch):
     """Killed while the graph is written over an earlier bundle, nothing that looks like a model is left."""
-    from thymos.encoder import bundle_writer as writing
-
-    recogniser, about = read_recogniser(bundle)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writing, "write_graph", killed)
+    monkeypatch.setattr(export, "write_graph", killed)
     with pytest.raises(KeyboardInterrupt):
-        write_recogniser(copy, recogniser, about)
+        make_bundle(copy)
     assert "holds no model.json" in refusal(copy)
 
 
 def test_weights_that_were_changed_cannot_be_trained_on(copy):
     (copy / WEIGHTS).write_bytes((copy / WEIGHTS).read_bytes()[:-4])
     with pytest.raises(BundleError, match="SHA-256 differs"):
-        read_recogniser(copy)
+        read_network(copy)

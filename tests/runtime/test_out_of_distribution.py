@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from thymos.evaluation.calibrated_fit import ACCEPTANCE, fit_familiarity
-from thymos.runtime.out_of_distribution import Familiarity, fit_gaussian
+from thymos.evaluation.train import ACCEPTANCE, fit_distribution
+from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
 
 LENGTH = 24
 
@@ -26,33 +26,33 @@ def test_distance_is_mahalanobis_under_the_shrunk_covariance():
     others = cloud(20, 1) * 1.7
     apart = others - rows.mean(0)
     expected = np.sqrt(np.einsum("ij,jk,ik->i", apart, inverse, apart) / LENGTH)
-    np.testing.assert_allclose(Familiarity(table, 1).distances(others), expected, rtol=1e-3)
+    np.testing.assert_allclose(EmbeddingDistribution(table, 1).distances(others), expected, rtol=1e-3)
 
 
 def test_own_kind_is_about_one_and_others_are_far():
-    familiarity = Familiarity(fit_gaussian(cloud(400, 0), 3), 1.6)
-    assert familiarity.distances(cloud(400, 1)).mean() == pytest.approx(1, abs=0.1)
-    assert familiarity.knows(cloud(400, 1)).mean() > 0.95
+    distribution = EmbeddingDistribution(fit_gaussian(cloud(400, 0), 3), 1.6)
+    assert distribution.distances(cloud(400, 1)).mean() == pytest.approx(1, abs=0.1)
+    assert distribution.contains(cloud(400, 1)).mean() > 0.95
     elsewhere = cloud(50, 2) + 4  # far in directions that hardly vary
-    assert not familiarity.knows(elsewhere).any()
+    assert not distribution.contains(elsewhere).any()
 
 
 def test_threshold_lets_as_many_held_out_recordings_pass_as_promised():
     splits = [cloud(60, seed) for seed in range(5)]
     held_out = [cloud(40, 10 + seed) for seed in range(5)]
-    familiarity = fit_familiarity(splits, held_out, cloud(60, 77))
+    distribution = fit_distribution(splits, held_out, cloud(60, 77))
     passed = [
-        Familiarity(fit_gaussian(own, 32), familiarity.threshold).knows(others)
+        EmbeddingDistribution(fit_gaussian(own, 32), distribution.threshold).contains(others)
         for own, others in zip(splits, held_out, strict=True)
     ]
     assert np.mean(passed) == pytest.approx(ACCEPTANCE, abs=0.01)
-    assert familiarity.knows(cloud(1_000, 5)).mean() == pytest.approx(ACCEPTANCE, abs=0.05)
+    assert distribution.contains(cloud(1_000, 5)).mean() == pytest.approx(ACCEPTANCE, abs=0.05)
 
 
 def test_more_directions_than_recordings_carry_are_left_out():
     assert fit_gaussian(cloud(20, 0), 32).shape == (2 + 5, LENGTH)
     alike = np.ones((8, LENGTH), np.float32)
-    assert np.isfinite(Familiarity(fit_gaussian(alike, 4), 1).distances(alike + 1)).all()
+    assert np.isfinite(EmbeddingDistribution(fit_gaussian(alike, 4), 1).distances(alike + 1)).all()
     for bad in (cloud(3, 0), np.full((9, LENGTH), np.nan, np.float32)):
         with pytest.raises(ValueError, match="finite embeddings"):
             fit_gaussian(bad, 4)

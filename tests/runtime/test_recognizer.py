@@ -16,8 +16,7 @@ from thymos.audio import read_waveform, resample
 from thymos.errors import AudioError
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import WHOLE_S, load
-from thymos.scoring.calibration import apply_temperature
-from thymos.scoring.conformal import Conformal
+from thymos.scoring.calibration import Conformal, apply_temperature
 
 
 def values(prediction: Prediction) -> np.ndarray:
@@ -134,7 +133,7 @@ def test_flags(recognizer, clip):
         recognizer.predict((clip_samples[:0], rate_hz))
 
 
-def test_most_of_its_own_kind_is_familiar_and_other_sound_is_not(recognizer, spoken):
+def test_most_of_its_own_kind_is_in_distribution_and_other_sound_is_not(recognizer, spoken):
     flags = [heard.flags for heard in recognizer.predict_many(spoken)]
     assert np.mean(["unfamiliar" in own for own in flags]) <= 0.4
     odd = read_waveform(spoken[0])
@@ -176,8 +175,7 @@ def test_timeline_covers_all_and_leaves_out_music_and_silence(recognizer, long_f
     assert len(str(timeline).splitlines()) == len(stretches)
 
 
-@pytest.mark.parametrize("rate_hz", [16_000, 24_000, 44_100])
-@pytest.mark.parametrize("block", [777, 4_096, 100_000])
+@pytest.mark.parametrize(("rate_hz", "block"), [(16_000, 100_000), (24_000, 4_096), (44_100, 777)])
 def test_stream_equals_file(recognizer, long_speech, rate_hz, block):
     speech, own_rate_hz = long_speech
     samples = resample(read_waveform_of(speech, own_rate_hz), rate_hz).samples[: 43 * rate_hz + 321]
@@ -228,9 +226,26 @@ def test_threads_may_share_one_recognizer(recognizer, spoken):
     assert all(got[number] == expected for number in range(4))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_answers_are_the_same_by_any_number_of_threads(recognizer, bundle, spoken, long_file, threads):
+    other = load(bundle, threads)
+    assert other.threads == threads
+    assert other.predict(long_file, timeline=True) == recognizer.predict(long_file, timeline=True)
+    np.testing.assert_array_equal(other.embed(long_file), recognizer.embed(long_file))
+    sources = spoken[:5]
+    assert list(other.predict_many(sources)) == list(recognizer.predict_many(sources))
+    np.testing.assert_array_equal(other.explain(spoken[0]).effect, recognizer.explain(spoken[0]).effect)
+
+
+def test_each_answer_is_computed_by_one_thread(recognizer):
+    """With more, onnxruntime takes sums in another order, and the last digits hang on the machine."""
+    options = recognizer.bundle.session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+
+
 def test_many_keep_their_order_and_go_on_past_bad_ones(recognizer, spoken, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"no sound")
-    sources = [spoken[0], tmp_path / "bad.wav", spoken[1], tmp_path / "absent.wav", *[spoken[2]] * 150]
+    sources = [spoken[0], tmp_path / "bad.wav", spoken[1], tmp_path / "absent.wav", *[spoken[2]] * 80]
     heard = list(recognizer.predict_many(iter(sources)))
     assert len(heard) == len(sources)
     for number in (1, 3):

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from thymos.audio import read_waveform
-from thymos.runtime.vad import FRAME_S, GateStream, speech_spans
+from thymos.runtime.vad import FRAME_S, VadStream, speech_spans
 
 
-def judged(samples: np.ndarray, rate_hz: int, block: int = 1 << 16) -> GateStream:
-    gate = GateStream(rate_hz)
+def judged(samples: np.ndarray, rate_hz: int, block: int = 1 << 16) -> VadStream:
+    vad = VadStream(rate_hz)
     for start in range(0, len(samples), block):
-        gate.push(samples[start : start + block])
-    gate.finish()
-    return gate
+        vad.push(samples[start : start + block])
+    vad.finish()
+    return vad
 
 
 def speech_s(samples: np.ndarray, rate_hz: int) -> float:
@@ -70,10 +70,10 @@ def test_runs_begin_sure_go_on_and_are_long_enough():
 
 
 def test_seconds_count_frames_inside():
-    gate = GateStream(16_000)
-    gate._said, gate.frames = np.ones(100, np.float32), 100
-    assert gate.speech_s(0, 100 * FRAME_S) == pytest.approx(3.2)
-    assert gate.speech_s(0.5 * FRAME_S, 10.5 * FRAME_S) == pytest.approx(9 * FRAME_S)
+    vad = VadStream(16_000)
+    vad._said, vad.frames = np.ones(100, np.float32), 100
+    assert vad.speech_s(0, 100 * FRAME_S) == pytest.approx(3.2)
+    assert vad.speech_s(0.5 * FRAME_S, 10.5 * FRAME_S) == pytest.approx(9 * FRAME_S)
 
 
 def test_loudest_frame_is_measured(make_tone):

@@ -14,7 +14,6 @@ from thymos.scoring.calibration import (
     fit_temperature,
     log_probabilities,
     mean_nll,
-    reliability,
 )
 
 
@@ -87,24 +86,11 @@ def test_ece_of_a_worked_example():
     assert expected_calibration_error(probabilities, truth).value == pytest.approx(expected)
 
 
-def test_ece_is_the_tables():
-    logits, truth = speech_like(400, 3.0)
-    probabilities = softmax(logits, axis=1)
-    table = reliability(probabilities, truth)
-    filled = [row for row in table if row.count]
-    expected = sum(row.count * abs(row.accuracy - row.confidence) for row in filled) / 400
-    assert expected_calibration_error(probabilities, truth).value == pytest.approx(expected)
-    assert [row.low for row in table[1:]] == [row.high for row in table[:-1]]
-    assert (table[0].low, table[-1].high, len(table)) == (0, 1, 15)
-    assert sum(row.count for row in table) == 400
-    assert all(row.low < row.confidence <= row.high for row in filled)
-    # The top one of five probabilities is at least 0.2, so the first two bins are empty.
-    assert [(row.count, row.confidence, row.accuracy) for row in table[:2]] == [(0, None, None)] * 2
-
-
 def test_edges_belong_to_the_bin_below():
-    table = reliability(np.array([[0.6, 0.4], [0.5, 0.5], [1.0, 0.0]]), np.array([0, 0, 0]), bins=5)
-    assert [row.count for row in table] == [0, 0, 2, 0, 1]
+    probabilities = np.array([[0.6, 0.4], [0.5, 0.5], [1.0, 0.0]])
+    # Of five bins, the third holds 0.6 (right) and 0.5 (wrong); the last holds 1, which is right.
+    found = expected_calibration_error(probabilities, np.array([0, 1, 0]), bins=5)
+    assert found.value == pytest.approx((2 * abs(0.5 - 0.55) + 0) / 3)
 
 
 def test_interval_holds_the_true_error():
@@ -152,7 +138,7 @@ def test_copies_of_a_recordings_rows_tell_nothing_new():
     ],
 )
 def test_what_cannot_be_fitted_is_refused(rows, truth):
-    for function in (fit_temperature, mean_nll, reliability, expected_calibration_error):
+    for function in (fit_temperature, mean_nll, expected_calibration_error):
         with pytest.raises(ValueError):
             function(rows, truth)
 

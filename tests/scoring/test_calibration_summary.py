@@ -8,10 +8,8 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from thymos.evaluation.run import FoldResult
-from thymos.scoring.calibration import expected_calibration_error
-from thymos.scoring.calibration_summary import calibration_summary
-from thymos.scoring.predictions import predictions_frame
+from thymos.scoring.calibration import calibration_summary, expected_calibration_error
+from thymos.scoring.predictions import FoldResult, predictions_frame
 
 LABELS = ("anger", "fear", "sadness")
 COUNT = 40

@@ -9,15 +9,12 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import betabinom
 
-from thymos.scoring.conformal import (
+from thymos.scoring.calibration import (
     Conformal,
     fit_conformal,
-    label_scores,
     set_quality,
     set_quality_by_group,
 )
-
-METHODS = ["lac", "aps"]
 
 
 def rows(n: int, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -28,15 +25,14 @@ def rows(n: int, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndar
     return softmax(sharpness * logits, axis=1), truth
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
 @pytest.mark.parametrize("sharpness", [0.3, 1.0, 4.0])
-def test_coverage_holds_on_average_whatever_the_network_is_worth(method, coverage, sharpness):
+def test_coverage_holds_on_average_whatever_the_network_is_worth(coverage, sharpness):
     n = 99
     covered = []
     for seed in range(300):
         probabilities, truth = rows(n + 200, seed, sharpness)
-        fitted = fit_conformal(probabilities[:n], truth[:n], coverage, method)
+        fitted = fit_conformal(probabilities[:n], truth[:n], coverage)
         sets = fitted.sets(probabilities[n:], never_empty=False)
         covered.append(set_quality(sets, truth[n:]).coverage)
     # Between coverage and coverage + 1 / (n + 1), with the mean of 300 × 200 rows; ties only add.
@@ -60,20 +56,18 @@ def test_coverage_of_one_drawing_spreads_as_theory_says():
     assert np.std(covered) == pytest.approx(theory.std(), rel=0.15)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_coverage_breaks_where_test_rows_are_harder_than_validation(method):
-    fitted = fit_conformal(*rows(2_000, 1, sharpness=1.0), 0.9, method)
+def test_coverage_breaks_where_test_rows_are_harder_than_validation():
+    fitted = fit_conformal(*rows(2_000, 1, sharpness=1.0), 0.9)
     harder, truth = rows(2_000, 2, sharpness=4.0)
     assert set_quality(fitted.sets(harder), truth).coverage < 0.8
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_coverage_breaks_where_labels_shift(method):
+def test_coverage_breaks_where_labels_shift():
     """Total coverage hides it; by group it shows: one emotion is misheard, and falls short."""
     probabilities, truth = rows(6_000, 3)
     misheard = (truth == 4) & (np.random.default_rng(0).random(6_000) < 0.7)
     probabilities[misheard] = np.roll(probabilities[misheard], 1, axis=1)
-    fitted = fit_conformal(probabilities[:3_000], truth[:3_000], 0.9, method)
+    fitted = fit_conformal(probabilities[:3_000], truth[:3_000], 0.9)
     sets = fitted.sets(probabilities[3_000:])
     assert set_quality(sets, truth[3_000:]).coverage == pytest.approx(0.9, abs=0.02)
     by_emotion = set_quality_by_group(sets, truth[3_000:], np.array(list("adfhs"))[truth[3_000:]])
@@ -91,10 +85,9 @@ def test_threshold_is_the_finite_sample_quantile():
     assert fit_conformal(probabilities, truth, 0.51).threshold == pytest.approx(0.6)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_too_few_rows_promise_by_naming_every_label(method):
+def test_too_few_rows_promise_by_naming_every_label():
     probabilities, truth = rows(8, 0)
-    fitted = fit_conformal(probabilities, truth, 0.9, method)
+    fitted = fit_conformal(probabilities, truth, 0.9)
     assert fitted.threshold == inf
     assert fitted.sets(rows(50, 1)[0]).all()
 
@@ -109,25 +102,18 @@ def test_rank_is_that_of_exact_arithmetic(n, coverage):
     assert at_or_below == rank if rank <= n else threshold == inf
 
 
-def test_scores_of_a_worked_example():
-    probabilities = np.array([[0.5, 0.2, 0.3], [0.25, 0.5, 0.25]])
-    np.testing.assert_allclose(label_scores(probabilities, "lac"), [[0.5, 0.8, 0.7], [0.75, 0.5, 0.75]])
-    np.testing.assert_allclose(label_scores(probabilities, "aps"), [[0.5, 1.0, 0.8], [0.75, 0.5, 1.0]])
-
-
-@given(st.integers(0, 1_000), st.sampled_from(METHODS), st.floats(0, 1))
-def test_sets_hold_the_most_probable_labels(seed, method, threshold):
+@given(st.integers(0, 1_000), st.floats(0, 1))
+def test_sets_hold_the_most_probable_labels(seed, threshold):
     probabilities, _ = rows(30, seed, 2.0)
-    sets = Conformal(method, 0.9, threshold, 100).sets(probabilities)
+    sets = Conformal("lac", 0.9, threshold, 100).sets(probabilities)
     inside = np.where(sets, probabilities, np.inf).min(1)
     outside = np.where(sets, -np.inf, probabilities).max(1)
     assert (inside >= outside).all()
     assert sets.any(1).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_empty_sets_get_the_top_label_and_nothing_else_changes(method):
-    fitted = fit_conformal(*rows(1_000, 0), 0.3, method)
+def test_empty_sets_get_the_top_label_and_nothing_else_changes():
+    fitted = fit_conformal(*rows(1_000, 0), 0.3)
     probabilities, truth = rows(1_000, 1)
     bare, filled = fitted.sets(probabilities, never_empty=False), fitted.sets(probabilities)
     empty = ~bare.any(1)
@@ -138,17 +124,11 @@ def test_empty_sets_get_the_top_label_and_nothing_else_changes(method):
     assert set_quality(filled, truth).coverage >= set_quality(bare, truth).coverage
 
 
-def test_more_coverage_takes_larger_sets_and_lac_the_smallest():
+def test_more_coverage_takes_larger_sets():
     validation, (probabilities, truth) = rows(3_000, 0), rows(3_000, 1)
-    sizes = {
-        (method, coverage): set_quality(fit_conformal(*validation, coverage, method).sets(probabilities), truth)
-        for method in METHODS
-        for coverage in (0.8, 0.9, 0.95)
-    }
-    for method in METHODS:
-        small, middle, large = (sizes[method, coverage].mean_size for coverage in (0.8, 0.9, 0.95))
-        assert small < middle < large
-    assert sizes["lac", 0.9].mean_size < sizes["aps", 0.9].mean_size
+    fitted = [fit_conformal(*validation, coverage) for coverage in (0.8, 0.9, 0.95)]
+    small, middle, large = (set_quality(each.sets(probabilities), truth).mean_size for each in fitted)
+    assert small < middle < large
 
 
 def test_quality_of_a_worked_example():

@@ -6,11 +6,10 @@ the place it had, so that only what the codec did to it differs.
 
 import io
 
-import numpy as np
 import soundfile
-import soxr
 
-from thymos.audio.decode import Samples
+from thymos.audio.conditioning import exactly, resample
+from thymos.audio.decode import Samples, Waveform
 from thymos.errors import AudioError
 
 MP3_RATE_HZ = 16_000
@@ -114,10 +113,7 @@ def _opus_rate_hz(rate_hz: int) -> int:
 
 
 def _resampled(samples: Samples, from_hz: int, to_hz: int) -> Samples:
-    if from_hz == to_hz:
-        return samples
-    resampled = np.asarray(soxr.resample(samples, from_hz, to_hz, quality="HQ"), np.float32)
-    return exactly(resampled, _length_at(samples, from_hz, to_hz))
+    return exactly(resample(Waveform(samples, from_hz), to_hz).samples, _length_at(samples, from_hz, to_hz))
 
 
 def _back(decoded: Samples, from_hz: int, to_hz: int, n_samples: int) -> Samples:
@@ -126,8 +122,3 @@ def _back(decoded: Samples, from_hz: int, to_hz: int, n_samples: int) -> Samples
 
 def _length_at(samples: Samples, from_hz: int, to_hz: int) -> int:
     return max(1, round(len(samples) * to_hz / from_hz))
-
-
-def exactly(samples: Samples, n_samples: int) -> Samples:
-    """Return ``samples`` cut, or padded with zeros, at the end, to ``n_samples``."""
-    return np.pad(samples[:n_samples], (0, max(0, n_samples - len(samples))))

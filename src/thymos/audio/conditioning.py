@@ -1,10 +1,20 @@
-"""What is done to a waveform before it is cut: resampling, normalisation, noise reduction."""
+"""What is done to a waveform before it is cut: resampling, level, noise reduction, pitch and tempo, length.
+
+Pitch and tempo are changed by Signalsmith Stretch (python-stretch); librosa is their reference, in the tests.
+"""
+
+from typing import Any
 
 import numpy as np
 import soxr
 
 from thymos.audio.decode import Samples, Waveform
 from thymos.errors import MissingExtraError
+
+_QUALITY = "HQ"
+"""soxr's setting for all resampling: training and use must not differ."""
+_STRETCH_SEED = 0
+"""The library spreads phases at random where it slows sound down a lot; seeded, it gives the same samples each time."""
 
 
 def resample(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -15,11 +25,36 @@ def resample(waveform: Waveform, rate_hz: int) -> Waveform:
 
 
 def played(waveform: Waveform, speed: float, rate_hz: int) -> Samples:
-    """Return the samples of ``waveform`` at ``rate_hz``, tempo and pitch ``speed`` times as high."""
+    """Return the samples of ``waveform`` at ``rate_hz``, tempo and pitch ``speed`` times as high: ``(samples,)``."""
     rate_now = waveform.rate_hz * speed
     if rate_now == rate_hz:
         return waveform.samples
-    return np.asarray(soxr.resample(waveform.samples, rate_now, rate_hz, quality="HQ"), np.float32)
+    return np.asarray(soxr.resample(waveform.samples, rate_now, rate_hz, quality=_QUALITY), np.float32)
+
+
+class Resampler:
+    """Resampling as sound arrives: to the last bit the samples that ``resample`` gives of all of it at once."""
+
+    def __init__(self, rate_hz: int, to_hz: int):
+        """Take the rate of what comes in, and that of what goes out."""
+        same = rate_hz == to_hz
+        self._stream = None if same else soxr.ResampleStream(rate_hz, to_hz, 1, dtype="float32", quality=_QUALITY)
+
+    def push(self, samples: Samples) -> Samples:
+        """Return what can be given out once ``samples``, shape ``(n,)``, have come in; it lags behind a little."""
+        return samples if self._stream is None else np.asarray(self._stream.resample_chunk(samples), np.float32)
+
+    def finish(self) -> Samples:
+        """Return the rest, shape ``(n,)``."""
+        empty = np.empty(0, np.float32)
+        return empty if self._stream is None else np.asarray(self._stream.resample_chunk(empty, last=True), np.float32)
+
+
+def exactly(samples: Samples, n_samples: int) -> Samples:
+    """Return ``samples``, shape ``(samples,)``, cut or zero-padded at the end to ``n_samples``."""
+    if len(samples) == n_samples:
+        return samples
+    return np.pad(samples[:n_samples], (0, max(0, n_samples - len(samples))))
 
 
 def normalise_peak(samples: Samples) -> Samples:
@@ -33,7 +68,7 @@ def normalise_peak(samples: Samples) -> Samples:
 
 
 def wiener(samples: Samples) -> Samples:
-    """Return ``samples`` through ``scipy.signal.wiener`` with its default window of three samples.
+    """Return ``samples``, shape ``(samples,)``, through ``scipy.signal.wiener`` with its default window of three.
 
     The filter divides by the local variance, which is zero in digital silence; that stays silent.
 
@@ -47,3 +82,40 @@ def wiener(samples: Samples) -> Samples:
     with np.errstate(divide="ignore", invalid="ignore"):
         filtered = scipy_wiener(samples.astype(np.float64))
     return np.nan_to_num(filtered).astype(np.float32)
+
+
+def shift_pitch(samples: Samples, rate_hz: int, semitones: float) -> Samples:
+    """Return ``samples`` (shape ``(samples,)``) with every frequency ``semitones`` higher; length and timing stay.
+
+    Formants move with the pitch, as in ``librosa.effects.pitch_shift``.
+
+    Raises:
+        MissingExtraError: python-stretch is not installed.
+    """
+    stretcher = _stretcher(rate_hz)
+    stretcher.setTransposeSemitones(semitones)
+    return exactly(stretcher.process(np.ascontiguousarray(samples)[None])[0], len(samples))
+
+
+def stretch_to(samples: Samples, rate_hz: int, n_samples: int) -> Samples:
+    """Return ``samples`` (shape ``(samples,)``) played slower or faster so as to last ``n_samples``; the pitch stays.
+
+    Raises:
+        MissingExtraError: python-stretch is not installed.
+    """
+    if len(samples) == n_samples:
+        return samples
+    stretcher = _stretcher(rate_hz)
+    stretcher.setTimeFactor(len(samples) / n_samples)
+    # The library rounds the length, which may be off by a sample.
+    return exactly(stretcher.process(np.ascontiguousarray(samples)[None])[0], n_samples)
+
+
+def _stretcher(rate_hz: int) -> Any:
+    try:
+        from python_stretch.Signalsmith import Stretch
+    except ImportError:
+        raise MissingExtraError("shifting pitch or time needs python-stretch: pip install 'thymos[train]'") from None
+    stretcher = Stretch(_STRETCH_SEED)
+    stretcher.preset(1, rate_hz)
+    return stretcher

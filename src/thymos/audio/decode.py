@@ -18,7 +18,7 @@ import soundfile
 from thymos.audio.media import HEAD_BYTES, MediaKind, media_kind, open_media
 from thymos.audio.source import BLOCK_FRAMES as BLOCK_FRAMES
 from thymos.audio.source import DEFAULT_LIMITS as DEFAULT_LIMITS
-from thymos.audio.source import UNKNOWN_FRAMES, Sound, check_samples, no_source, watched
+from thymos.audio.source import UNKNOWN_FRAMES, OpenSound, check_samples, no_source, watched
 from thymos.audio.source import AudioInfo as AudioInfo
 from thymos.audio.source import Limits as Limits
 from thymos.audio.source import Samples as Samples
@@ -86,7 +86,7 @@ def read_waveform_and_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> t
 
 
 @contextmanager
-def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[Sound]:
+def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[OpenSound]:
     """Open ``source`` for decoding block by block, as its blocks are asked for; a file object from where it stands.
 
     Raises:
@@ -116,7 +116,7 @@ def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[Soun
         info = AudioInfo(opened.samplerate, opened.channels, opened.frames, f"{opened.format} {opened.subtype}")
         if info.frames == UNKNOWN_FRAMES:
             raise AudioError("does not say how long it is, as streamed FLAC may; convert it anew")
-        yield watched(Sound(info, _blocks(opened)), limits, n_bytes)
+        yield watched(OpenSound(info, _blocks(opened)), limits, n_bytes)
 
 
 def _head_and_size(source: Source) -> tuple[bytes, int]:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-import soxr
 
-from thymos.audio.codecs import exactly, through_mp3, through_opus
-from thymos.audio.decode import Samples
+from thymos.audio.codecs import through_mp3, through_opus
+from thymos.audio.conditioning import exactly, played
+from thymos.audio.decode import Samples, Waveform
 from thymos.errors import AudioError, MissingExtraError
 
 Condition = Callable[[Samples, int, int, Sequence[Samples]], Samples]
@@ -124,8 +124,7 @@ def change_speed(samples: Samples, rate_hz: int, speed: float) -> Samples:
     if not speed > 0:
         raise ValueError(f"the speed must be positive, not {speed}")
     n_samples = max(1, round(len(samples) / speed))
-    played = np.asarray(soxr.resample(samples, rate_hz * speed, rate_hz, quality="HQ"), np.float32)
-    return exactly(played, n_samples)
+    return exactly(played(Waveform(samples, rate_hz), speed, rate_hz), n_samples)
 
 
 def _mixed(samples: Samples, noise: Samples, snr_db: float) -> Samples:

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, Samples, Sound, Source
+from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, OpenSound, Samples, Source
 from thymos.errors import AudioError, MissingExtraError
 
 _SUFFIXES = (
@@ -92,7 +92,7 @@ def media_kind(head: bytes) -> MediaKind | None:
 
 
 @contextmanager
-def open_media(source: Source, kind: MediaKind) -> Iterator[Sound]:
+def open_media(source: Source, kind: MediaKind) -> Iterator[OpenSound]:
     """Open ``source``, a file of ``kind``, for decoding its (best) sound track block by block.
 
     A file object is read from where it stands.
@@ -114,7 +114,7 @@ def open_media(source: Source, kind: MediaKind) -> Iterator[Sound]:
         header = json.loads(_message(child, child.stdout))
         frames = UNKNOWN_FRAMES if header["frames"] is None else header["frames"]
         info = AudioInfo(header["rate_hz"], header["channels"], frames, f"{kind.name} {header['codec']}")
-        yield Sound(info, _blocks(child, child.stdout))
+        yield OpenSound(info, _blocks(child, child.stdout))
     finally:
         child.kill()
         child.stdout.close()

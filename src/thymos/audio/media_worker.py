@@ -31,7 +31,7 @@ _NAMES = (
     "pcm_u8 qdm2 speex vorbis wmapro wmav1 wmav2 wmavoice"
 )
 DECODERS = frozenset(_NAMES.split())
-"""What speech comes in; FFmpeg has some 500 decoders, and none of the others, of pictures above all, is ever run."""
+"""What speech comes in; FFmpeg has some 500 decoders, and none of the others, those of video above all, is ever run."""
 MOST_CHANNELS = 8
 """PyAV finds the planes of a frame by looking for a zero, which more than eight do not end with."""
 MOST_EMPTY = 20_000

@@ -54,7 +54,7 @@ class AudioInfo:
 
 
 @dataclass(frozen=True)
-class Sound:
+class OpenSound:
     """A file that has been opened.
 
     Attributes:
@@ -103,7 +103,7 @@ def no_source(source: object, wanted: str) -> AudioError:
     return AudioError(f"is {article} {name}, not {wanted}")
 
 
-def watched(sound: Sound, limits: Limits, n_bytes: int) -> Sound:
+def watched(sound: OpenSound, limits: Limits, n_bytes: int) -> OpenSound:
     """Return ``sound`` with what was checked of its header checked again of what has been decoded."""
     info = sound.info
     check_info(info, limits)
@@ -118,7 +118,7 @@ def watched(sound: Sound, limits: Limits, n_bytes: int) -> Sound:
             check_density(frames, info.rate_hz, n_bytes)
             yield block
 
-    return Sound(info, blocks())
+    return OpenSound(info, blocks())
 
 
 def check_samples(block: Samples) -> None:

@@ -20,8 +20,7 @@ from thymos.baseline.linear_svm import FittedSVM, fit_svms
 from thymos.baseline.recipe import FunctionalsRecipe, Scaler
 from thymos.corpora.table import Corpus
 from thymos.experiment import Calibration, Experiment, Fitted, Rows, Scores, TrainingPart, Work
-from thymos.scoring.calibration import apply_temperature, fit_temperature
-from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature
 from thymos.scoring.metrics import confusion, scores
 
 Files = tuple[Path, ...]

@@ -7,6 +7,7 @@ import typer
 
 from thymos.cli.audit import audit
 from thymos.cli.bench import bench
+from thymos.cli.compare import compare
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
 from thymos.cli.listen import listen
@@ -44,14 +45,23 @@ def _thymos(
     """Speech emotion recognition with small convolutional networks, judged honestly."""
 
 
-for command in (audit, show, evaluate, train, pretrain, study, predict, listen, export, models, bench):
+for command in (audit, show, evaluate, compare, train, pretrain, study, predict, listen, export, models, bench):
     app.command()(command)
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
-    if sys.argv[1:2] not in (["predict"], ["listen"], ["models"], ["bench"], ["--help"], ["--version"], []):
+    if sys.argv[1:2] not in (
+        ["predict"],
+        ["listen"],
+        ["models"],
+        ["bench"],
+        ["compare"],
+        ["--help"],
+        ["--version"],
+        [],
+    ):
         from thymos.engine.process import set_up_process
 
         set_up_process()

@@ -35,14 +35,12 @@ def audit(
     Exits with 1 if any file cannot be used; each is named with its reason.
     """
     from thymos.cli.console import console, open_corpus_with_progress
-    from thymos.corpora.audit import audit as audit_corpus
+    from thymos.reports.audit_report import audit as run_audit
 
-    found = audit_corpus(open_corpus_with_progress(corpus, cache_dir, quiet))
+    found = run_audit(open_corpus_with_progress(corpus, cache_dir, quiet), out)
     print_audit(found, console, most=None if out is None else ROWS_BESIDE_REPORT)
     if out is not None:
-        from thymos.reports.audit_report import write_audit
-
-        console.print(f"Report: {write_audit(found, out)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"Report: {out / 'audit.html'}", markup=False, highlight=False, soft_wrap=True)
     if found.unusable:
         raise typer.Exit(1)
 

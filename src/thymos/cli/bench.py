@@ -1,97 +1,67 @@
-"""``thymos bench``: how fast this is on the user's own machine, beside peers."""
+"""``thymos bench``: how fast Thymos is on the user's own machine, on one screen."""
 
-import shutil
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from thymos.cli.console import console, notes
 from thymos.cli.options import QuietOption
-from thymos.errors import ThymosError
-from thymos.machine import available_cores
-
-
-class PlanError(ThymosError):
-    """What is to be measured is named wrongly."""
 
 
 def bench(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PATH…]", help="Recordings of speech to measure with (default: the corpus of a clone)."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Write speed.json and speed.md here; a page with marks keeps what is around them."
-        ),
+    sound: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A recording of speech to measure with (default: synthetic).")
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of a model (default: THYMOS_MODEL, else the one that comes along).")
     ] = None,
-    peers: Annotated[
-        str | None,
-        typer.Option(
-            help="Whom to measure beside it, by commas: silero-vad, opensmile-egemaps, opensmile-compare, "
-            "wav2vec2-base, wavlm-large, or none (default: all)."
-        ),
-    ] = None,
-    peer_python: Annotated[
-        str | None, typer.Option(metavar="PYTHON", help="A Python that has openSMILE, if this one has not.")
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads, on as many cores.")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Few repeats: roughly how fast, in a minute.")] = False,
-    long: Annotated[bool, typer.Option("--long", help="Hear a file of ten hours, too.")] = False,
-    install: Annotated[bool, typer.Option("--install", help="Install into a new environment, too.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Repeat each part for so long.")] = 3.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure starts, throughput, a stream, long files and the install on this machine, beside peers in the same run.
+    """Measure on this machine: a start, whole files, a stream's hop, and memory.
 
-    Each row is measured in a process of its own on one core. Peers that are not installed are named.
+    Times are by the clock, so the work of other programs counts. It takes about 15 seconds.
     """
-    from thymos.bench.measure import measure
-    from thymos.bench.plan import LONGEST_S, PEERS, QUICK, Plan
-    from thymos.bench.sound import default_paths
-    from thymos.bench.tables import headline, rich_tables, write_report
+    from thymos.live import HOP_S
+    from thymos.runtime.benchmark import measure
 
-    wanted = tuple(PEERS) if peers is None else tuple(word for word in peers.split(",") if word != "none")
-    if unknown := [word for word in wanted if word not in PEERS]:
-        raise PlanError(f"--peers knows {', '.join(PEERS)} and none, not {', '.join(unknown)}")
-    if threads > available_cores():
-        raise PlanError(f"--threads {threads} is more than the {available_cores()} cores that are here")
-    if peer_python is not None and shutil.which(peer_python) is None:
-        raise PlanError(f"--peer-python {peer_python} is no program")
-    plan = Plan(peers=wanted, threads=threads, install=install, **(QUICK if quick else {}))
-    if long:
-        plan = plan.model_copy(update={"lengths_s": (*plan.lengths_s, LONGEST_S)})
-    with notes.status("Measuring") if not quiet and notes.is_terminal else _Silent() as status:
-        report = measure(
-            paths or default_paths(),
-            plan,
-            model,
-            peer_python,
-            quick,
-            lambda name: status.update(f"Measuring: {name}"),
-        )
-    for table in rich_tables(report):
-        console.print(table)
-    for line in headline(report):
-        notes.print(line, markup=False, highlight=False, soft_wrap=True)
-    if out is not None:
-        write_report(report, out)
+    def began(part: str) -> None:
+        if not quiet and notes.is_terminal:
+            notes.print(f"Measuring {part} …", style="dim")
+
+    report = measure(sound, model, HOP_S, seconds, began)
+    if as_json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        console.print("\n".join(screen(report)), markup=False, highlight=False, soft_wrap=True)
 
 
-class _Silent:
-    """What says nothing where nobody looks."""
+def screen(report: dict[str, Any]) -> list[str]:
+    """Return the lines that say what was measured."""
+    machine, model, sound, start = (report[part] for part in ("machine", "model", "sound", "start"))
+    speed, stream, memory, repeats = (report[part] for part in ("real_time", "stream", "peak_memory_mb", "repeats"))
+    cores, versions = machine["cores"], machine["versions"]
+    lines = [
+        f"machine  {machine['processor']}, {cores} core{'s' * (cores > 1)}, load {machine['load_average']}; "
+        f"Python {versions['python']}, onnxruntime {versions['onnxruntime']}",
+        f"model    {model['name']}, {model['parameters'] / 1e6:.1f} million parameters in {model['graph_mb']:.1f} MB",
+        f"sound    {sound['file'] or 'synthetic'}, {sound['duration_s']:.1f} s, {sound['speech_s']:.1f} s of it speech",
+        f"start    {start['answer_s']:.2f} s to one answer from a new process, {start['import_s']:.2f} s to import "
+        f"thymos (median of {repeats['answer']})",
+        f"files    {_several(speed, '{:.0f} × real time', cores)}",
+        f"stream   {stream['median_ms']:.1f} ms for a hop of {stream['hop_s']:g} s, 99 of 100 below "
+        f"{stream['p99_ms']:.1f} ms ({repeats['hops']} hops)",
+    ]
+    if memory["one_core"] is not None:  # a system that does not say it
+        lines.append(f"memory   {_several(memory, '{:.0f} MB at most', cores)}")
+    if not sound["speech_s"]:
+        lines.append("Nobody speaks in this sound, so the network rests: speech takes longer.")
+    return lines
 
-    def __enter__(self) -> "_Silent":
-        return self
 
-    def __exit__(self, *reason: object) -> None:
-        pass
-
-    def update(self, text: str) -> None:
-        """Say nothing."""
+def _several(values: dict[str, float], wording: str, cores: int) -> str:
+    said = f"{wording.format(values['one_core'])} on one core"
+    return said if cores == 1 else f"{said}, {wording.format(values['all_cores'])} on {cores}"

@@ -62,14 +62,13 @@ def open_corpus_with_progress(spec: str, cache_dir: Path | None, quiet: bool) ->
     Raises:
         CorpusError: it cannot be opened.
     """
-    from thymos.cache import default_cache_dir
     from thymos.corpora import open_corpus
 
     with progress(quiet) as bars:
         task = bars.add_task("Reading the corpus", total=None)
         return open_corpus(
             spec,
-            cache_dir or default_cache_dir(),
+            cache_dir=cache_dir,
             started=lambda total: bars.update(task, total=total),
             advance=lambda: bars.advance(task),
         )

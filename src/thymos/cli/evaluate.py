@@ -2,13 +2,11 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from thymos.cli.console import console, notes, open_corpus_with_progress, progress
 from thymos.cli.options import (
@@ -59,11 +57,13 @@ def evaluate(
 
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
+    from thymos.engine.process import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.recipes import load_experiment
-    from thymos.reports.run_report import write_report
+    from thymos.reports.run_report import summary_table, write_report
 
     experiment = load_experiment(recipe, with_precision(changes, precision))
+    found = chosen_device(device)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
@@ -80,7 +80,7 @@ def evaluate(
             cache_dir=cache_dir,
             workers=workers,
             threads=threads,
-            device=device,
+            device=found,
             command=shlex.join(["thymos", *sys.argv[1:]]),
             watcher=_watcher(bars),
         )
@@ -104,25 +104,6 @@ def name_unusable(corpus: "Corpus", strict: bool) -> None:
     if strict and corpus.unusable:
         notes.print(f"{len(corpus.unusable)} files cannot be used, and --strict was given: nothing was done")
         raise typer.Exit(1)
-
-
-def summary_table(results: Mapping[str, Any]) -> Table:
-    """Return accuracy, UAR and macro-F1 per segment and per recording, as mean ± sd and interval."""
-    what = results["corpus"]["name"] + (" (synthetic)" if results["corpus"]["synthetic"] else "")
-    title = (
-        f"{what}, {results['recipe']['name']}, protocol {results['protocol']['name']}, {len(results['folds'])} folds"
-    )
-    table = Table("", "per segment", "per recording", title=escape(title))
-    for metric, name in (("accuracy", "accuracy"), ("uar", "UAR"), ("macro_f1", "macro-F1")):
-        cells = []
-        for level in ("segment", "recording"):
-            score = results["summary"][level][metric]
-            spread = "" if score["sd"] is None else f" ± {score['sd']:.3f}"
-            low, high = score["ci95"]
-            cells.append(f"{score['mean']:.3f}{spread}  \\[{low:.3f}, {high:.3f}]")
-        table.add_row(name, *cells)
-    table.caption = f"mean ± sd over folds \\[95 % bootstrap interval]; chance {1 / len(results['labels']):.3f}"
-    return table
 
 
 def _watcher(bars: Any) -> Any:

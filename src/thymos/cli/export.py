@@ -47,7 +47,8 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RunError: there is no finished run, or it evaluated another recipe than the model was trained by.
     """
-    from thymos.scoring.results_file import read_results
+    from thymos.scoring.predictions import read_predictions
+    from thymos.scoring.results_schema import read_results
 
     results = read_results(run)
     if _deciding(results.recipe) != _deciding(about["recipe"]):
@@ -58,7 +59,8 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
         "protocol": results.protocol.name,
         "of": "networks fitted by the same recipe to the training parts of the folds",
         "splits": len(results.folds),
-        "recordings": results.corpus.clips,
+        # Those that were tested: a protocol from a file may leave most of the corpus in training.
+        "recordings": read_predictions(run / "predictions.csv")["clip"].nunique(),
         **{metric: getattr(summary, metric).model_dump(mode="json") for metric in ("accuracy", "uar", "macro_f1")},
     }
 

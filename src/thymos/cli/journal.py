@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from thymos.runtime.formats import Row
+from thymos.runtime.formats import ResultRow
 
 _FORMAT = 1
 
@@ -21,7 +21,7 @@ class Journal:
         """Open the journal of the output ``out``, and read what an earlier run with the same ``belongs_to`` left."""
         self.path = out.parent / f".{out.name}.journal"
         self._head = json.dumps({"format": _FORMAT, **belongs_to}, sort_keys=True)
-        self.done: dict[str, Row] = self._read()
+        self.done: dict[str, ResultRow] = self._read()
         self._file: TextIO | None = None
 
     def __enter__(self) -> "Journal":
@@ -39,7 +39,7 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def add(self, key: str, row: Row) -> None:
+    def add(self, key: str, row: ResultRow) -> None:
         """Keep ``row``; it is on disk when this returns, as far as the process is concerned."""
         self.done[key] = row
         self._write(json.dumps([key, row], ensure_ascii=False))
@@ -53,14 +53,14 @@ class Journal:
         self._file.write(line + "\n")
         self._file.flush()
 
-    def _read(self) -> dict[str, Row]:
+    def _read(self) -> dict[str, ResultRow]:
         try:
             lines = self.path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError):
             return {}
         if lines[0] != self._head:
             return {}
-        done: dict[str, Row] = {}
+        done: dict[str, ResultRow] = {}
         for line in lines[1:-1]:  # what comes after the last line's end was torn
             try:
                 key, row = json.loads(line)

@@ -12,13 +12,13 @@ import typer
 
 from thymos.cli.console import notes
 from thymos.errors import ThymosError
-from thymos.live.defaults import HOP_S, TIME_CONSTANT_S, PcmFormat
+from thymos.live import HOP_S, TIME_CONSTANT_S, PcmFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from thymos.audio import Samples
-    from thymos.live.smoothing import Heard
+    from thymos.live.smoothing import LiveAnswer
 
 _READ_BYTES = 1 << 16
 MOST_CHANNELS = 32
@@ -63,10 +63,10 @@ def listen(
 
     piped = source is not None or rate is not None or format is not None
     _check_source(source, rate, piped, device)
-    recognizer = load(model, 1)
+    recognizer = load(model)
     smoother = Smoother(recognizer.labels, smoothing)
     with ExitStack() as opened:
-        show: list[Callable[[Heard], None]] = []
+        show: list[Callable[[LiveAnswer], None]] = []
         if osc is not None:
             show.append(_osc_sender(osc, recognizer.labels, opened))
         if piped:
@@ -135,13 +135,13 @@ def _microphone(device: str | None, opened: ExitStack) -> "tuple[int, Iterator[N
     return microphone.rate_hz, blocks()
 
 
-def _osc_sender(target: str, labels: tuple[str, ...], opened: ExitStack) -> "Callable[[Heard], None]":
+def _osc_sender(target: str, labels: tuple[str, ...], opened: ExitStack) -> "Callable[[LiveAnswer], None]":
     from thymos.live.osc import OscSender
 
     sender = opened.enter_context(OscSender(target, labels))
     failed = False
 
-    def send(heard: "Heard") -> None:
+    def send(heard: "LiveAnswer") -> None:
         # A network that is away for a moment must not end a show.
         nonlocal failed
         try:
@@ -155,12 +155,12 @@ def _osc_sender(target: str, labels: tuple[str, ...], opened: ExitStack) -> "Cal
     return send
 
 
-def _show(heard: "Heard", show: "list[Callable[[Heard], None]]") -> None:
+def _show(heard: "LiveAnswer", show: "list[Callable[[LiveAnswer], None]]") -> None:
     for one in show:
         one(heard)
 
 
-def _print(heard: "Heard") -> None:
+def _print(heard: "LiveAnswer") -> None:
     print(json.dumps(heard.to_dict(), ensure_ascii=False), flush=True)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thymos.audio import Samples
-from thymos.live.smoothing import Heard
+from thymos.live.smoothing import LiveAnswer
 from thymos.runtime.prediction import NONE_HEARD
 
 WIDTH = 40
@@ -31,7 +31,7 @@ class Meter:
 
     labels: tuple[str, ...]
     window_s: float
-    heard: Heard | None = None
+    heard: LiveAnswer | None = None
     level_db: float = FLOOR_DB
     _redraw: Callable[[], None] = field(default=lambda: None, repr=False)
 
@@ -41,7 +41,7 @@ class Meter:
             peak = float(np.abs(samples).max())
             self.level_db = max(FLOOR_DB, 20 * float(np.log10(max(peak, 1e-9))))
 
-    def show(self, heard: Heard) -> None:
+    def show(self, heard: LiveAnswer) -> None:
         """Show an answer."""
         self.heard = heard
         self._redraw()
@@ -58,7 +58,7 @@ class Meter:
         window, smoothed = self.heard.window, self.heard.smoothed
         emotion = self.heard.smoothed_emotion
         said = NONE_HEARD if smoothed is None or emotion is None else f"{emotion} {smoothed[emotion]:.2f}"
-        remark = "  unlike what the model was trained on" if window.unfamiliar else ""
+        remark = "  unlike what the model was trained on" if window.out_of_distribution else ""
         grid = Table.grid(padding=(0, 1))
         grid.add_row("", "smoothed", "", "now", style="dim")
         for word in self.labels:

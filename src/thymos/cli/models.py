@@ -49,7 +49,8 @@ def _description(bundle: "Bundle") -> Table:
     about = bundle.about
     table = Table("", "", title=escape(f"{about.name} {about.version}"), show_header=False)
     sets = "none" if about.conformal is None else f"hold the true emotion in {about.conformal.coverage:.0%}"
-    familiar = "not known" if about.familiarity is None else f"{about.familiarity.acceptance:.0%} of its own kind pass"
+    known = about.out_of_distribution
+    unlike = "not told" if known is None else f"told; {known.acceptance:.0%} of held-out recordings are within"
     rows = {
         "folder": str(bundle.folder),
         "emotions": ", ".join(about.labels),
@@ -57,7 +58,7 @@ def _description(bundle: "Bundle") -> Table:
         "parameters": f"{about.parameters:,}",
         "temperature": f"{about.temperature:.3f}",
         "prediction sets": sets,
-        "unfamiliar input": familiar,
+        "out of distribution": unlike,
         "trained on": "; ".join(_corpus(row) for row in about.trained_on),
         "licence": about.licence,
         "SHA-256": bundle.digest,

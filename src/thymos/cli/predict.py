@@ -13,18 +13,17 @@ from rich.markup import escape
 from thymos.cli.console import notes, progress
 from thymos.cli.options import QuietOption
 from thymos.errors import AudioError, MissingExtraError, ThymosError
-from thymos.machine import available_cores
 from thymos.runtime.formats import (
     PER_FILE,
     Format,
-    Row,
+    ResultRow,
     csv_lines,
     srt,
     table_head,
     table_lines,
     textgrid,
 )
-from thymos.runtime.prediction import Method
+from thymos.runtime.prediction import ExplainMethod
 
 if TYPE_CHECKING:
     from thymos.cli.inputs import Recording
@@ -60,7 +59,7 @@ def predict(
         Path | None, typer.Option(metavar="FOLDER", help="Where --explain draws (default: here); one PNG a recording.")
     ] = None,
     explain_method: Annotated[
-        Method,
+        ExplainMethod,
         typer.Option(help="Take regions out one by one, or follow gradients: needs a model with weights, and captum."),
     ] = "occlusion",
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
@@ -88,14 +87,14 @@ def predict(
     if explain or explain_out is not None:
         if any(recording.path is None and recording.problem is None for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
-        draw = _pictures(explain_out or Path())
-    recognizer = load(model, threads or available_cores())
+        draw = _figures(explain_out or Path())
+    recognizer = load(model, threads)
     effects = _gradients(recognizer) if explain_method == "gradients" else None
     journal = None
     if out is not None:
         journal = Journal(out, {"model": recognizer.bundle.about.sha256, "timeline": timeline})
     failures = 0
-    rows: list[Row] = []
+    rows: list[ResultRow] = []
     show = _printer(format, recognizer, timeline) if out is None else rows.append
     with journal or nullcontext(), progress(quiet or out is None) as bars:
         task = bars.add_task("Listening", total=len(recordings))
@@ -123,7 +122,7 @@ def predict(
 
 def _heard(
     recognizer: "Recognizer", recordings: "list[Recording]", timeline: bool, journal: "Journal | None"
-) -> "Iterator[tuple[Recording, Row]]":
+) -> "Iterator[tuple[Recording, ResultRow]]":
     """Yield each recording with its row, in order; those that the journal knows without hearing them again."""
     from thymos.cli.journal import key_of
     from thymos.errors import AudioError
@@ -177,7 +176,7 @@ def _gradients(recognizer: "Recognizer") -> "Effects":
     return GradientEffects(recognizer.bundle.folder)
 
 
-def _pictures(folder: Path) -> "Callable[[Recognizer, Recording, Effects | None], None]":
+def _figures(folder: Path) -> "Callable[[Recognizer, Recording, Effects | None], None]":
     """Return what draws the explanation of a recording into ``folder``, and says where.
 
     Raises:
@@ -211,11 +210,11 @@ def _pictures(folder: Path) -> "Callable[[Recognizer, Recording, Effects | None]
     return draw
 
 
-def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callable[[Row], None]:
+def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callable[[ResultRow], None]:
     """Return what prints a row to standard output at once."""
     first = True
 
-    def show(row: Row) -> None:
+    def show(row: ResultRow) -> None:
         nonlocal first
         if format == "jsonl":
             text = json.dumps(row, ensure_ascii=False)
@@ -233,11 +232,11 @@ def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callab
     return show
 
 
-def _one(row: Row, format: Format) -> str:
+def _one(row: ResultRow, format: Format) -> str:
     return textgrid(row) if format == "textgrid" else srt(row)
 
 
-def _write_file(out: Path, rows: list[Row], format: Format, recognizer: "Recognizer", timeline: bool) -> None:
+def _write_file(out: Path, rows: list[ResultRow], format: Format, recognizer: "Recognizer", timeline: bool) -> None:
     from thymos.files import write_text
 
     if format == "jsonl":
@@ -249,7 +248,7 @@ def _write_file(out: Path, rows: list[Row], format: Format, recognizer: "Recogni
     write_text(out, text)
 
 
-def _write_folder(out: Path, recordings: "list[Recording]", rows: list[Row], format: Format) -> None:
+def _write_folder(out: Path, recordings: "list[Recording]", rows: list[ResultRow], format: Format) -> None:
     """Write a file for each recording that was heard, named as it is; of two of one name, both keep their suffix."""
     from thymos.files import write_text
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cache import default_cache_dir
 from thymos.cli.console import console, notes, open_corpus_with_progress, progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
@@ -30,15 +29,16 @@ def pretrain(
     strict: StrictOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Pretrain an encoder on several corpora; recipes of kind whole start from it (start_from).
+    """Pretrain an encoder on several corpora; recipes of kind encoder start from it (start_from).
 
     What one corpus lacks is not held against its recordings. The encoder keeps the digests of all clips that it has
     seen, and `thymos evaluate` refuses to test on one of them.
     """
+    from thymos.cache import default_cache_dir
     from thymos.encoder.encoder_file import write_encoder
     from thymos.encoder.pretrain import pretrain as run_pretraining
     from thymos.encoder.recipe import PretrainingRecipe
-    from thymos.engine.threads import one_thread
+    from thymos.engine.process import one_thread
     from thymos.recipes import load_recipe
     from thymos.scoring.results import describe_corpus, versions
 

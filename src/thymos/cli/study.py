@@ -49,6 +49,7 @@ def study(
     Cut short, the same command goes on where it stopped and ends with the same numbers. A fit that fails is named and
     the others go on; the exit code is then 1.
     """
+    from thymos.engine.process import chosen_device
     from thymos.evaluation.study import study as run_study
     from thymos.evaluation.study_plan import load_study
     from thymos.reports.study_report import write_study_report
@@ -56,6 +57,7 @@ def study(
     plan = load_study(config, quick)
     if rows:
         plan = plan.only(rows)
+    found = chosen_device(device)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict=False)
     view = StudyView(len(plan.rows))
@@ -66,7 +68,7 @@ def study(
             out,
             cache_dir=cache_dir,
             workers=workers,
-            device=device,
+            device=found,
             command=shlex.join(["thymos", *sys.argv[1:]]),
             watcher=view.watcher(),
         )
@@ -183,7 +185,8 @@ class StudyView:
     def _on_row(self, outcome: "RowOutcome") -> None:
         self.outcomes.append(outcome)
         segment, recording = _scores(outcome)
-        said = f"failed, {outcome.failure}" if outcome.failure else f"{segment} per segment, {recording} per recording"
+        scores = f"{segment} per segment, {recording} per recording" if segment else f"{recording} per recording"
+        said = f"failed, {outcome.failure}" if outcome.failure else scores
         self.note(f"{outcome.row.name}: {said} ({self._rows_done()})")
 
 
@@ -193,6 +196,9 @@ def _scores(outcome: "RowOutcome") -> tuple[str, str]:
         return "failed", ""
     cells = []
     for level in ("segment", "recording"):
+        if level not in outcome.run.results["levels"]:
+            cells.append("")
+            continue
         score = outcome.run.results["summary"][level]["accuracy"]
         spread = "" if score["sd"] is None else f" ± {100 * score['sd']:.1f}"
         cells.append(f"{100 * score['mean']:.1f}{spread}")

@@ -42,6 +42,7 @@ def train(
 
     `thymos predict --model` hears with it; `thymos export` adds its name, licence and scores.
     """
+    from thymos.engine.process import chosen_device
     from thymos.evaluation.train import train as run_training
     from thymos.export import check_folder
     from thymos.recipes import load_experiment
@@ -49,6 +50,7 @@ def train(
     experiment = load_experiment(recipe, with_precision(changes, precision))
     experiment.check_exportable()
     check_folder(out)
+    found = chosen_device(device)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
@@ -59,7 +61,7 @@ def train(
             seed=seed,
             cache_dir=cache_dir,
             threads=threads,
-            device=device,
+            device=found,
             watcher=_watcher(bars),
         )
     said = f"; accuracy on these, at the end: {model.curve[-1].accuracy:.3f}" if model.curve else ""

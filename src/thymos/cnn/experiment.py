@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from thymos.cnn.fit import check_buildable, fit, predict_probabilities
-from thymos.cnn.normalise import speakers_of
-from thymos.cnn.parts import plain_part, training_part
+from thymos.cnn.export import check_graph, exportable
+from thymos.cnn.fit import FittedNetwork, check_buildable, fit, predict_probabilities
+from thymos.cnn.parts import plain_part, speakers_of, training_part
 from thymos.cnn.recipe import CnnRecipe
-from thymos.cnn.spectrograms import Pictures, cache_key, make_pictures, open_pictures
+from thymos.cnn.spectrograms import Spectrograms, cache_key, make_spectrograms, open_spectrograms
 from thymos.corpora.table import Corpus
-from thymos.experiment import Epoch, Experiment, Fitted, Rows, Scores, TrainingPart, Work
+from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
+from thymos.export import Exportable, check_exportable
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class SpectrogramFiles:
     speakers: tuple[str, ...] | None
     """Speaker of every recording, where the recipe normalises by speaker."""
 
-    def open(self) -> Pictures:
+    def open(self) -> Spectrograms:
         """Return the spectrograms; their values stay on disk until used."""
-        return open_pictures(self.folder, self.copies)
+        return open_spectrograms(self.folder, self.copies)
 
-    def segment_speakers(self, spectrograms: Pictures) -> tuple[str, ...] | None:
+    def segment_speakers(self, spectrograms: Spectrograms) -> tuple[str, ...] | None:
         """Return the speaker of every segment; None where nobody asks."""
         return None if self.speakers is None else tuple(self.speakers[i] for i in spectrograms.clip_index)
 
@@ -66,14 +66,14 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
         return " ".join([cache_key(corpus, recipe.sound, recipe.features), *keys, recipe.features.normalise])
 
     def features(self, corpus: Corpus, work: Work) -> SpectrogramFiles:
-        """Return the spectrograms of ``corpus`` and of the recipe's copies; see ``make_pictures``.
+        """Return the spectrograms of ``corpus`` and of the recipe's copies; see ``make_spectrograms``.
 
         Raises:
             ProtocolError: the recipe normalises by speaker, and the corpus does not tell who speaks.
         """
         recipe = self.recipe
         speakers = speakers_of(corpus) if recipe.features.normalise == "speaker" else None
-        made = make_pictures(
+        made = make_spectrograms(
             corpus,
             recipe.sound,
             recipe.features,
@@ -103,8 +103,10 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
             part.seed,
             work.on_epoch,
             watch=watch,
+            threads=work.threads,
+            device=work.device,
         )
-        return FittedCnn(self.recipe, fitted.model, fitted.curve, len(segments))
+        return FittedCnn(self.recipe, fitted, part.labels, len(segments), work)
 
     def work_of(self, recordings: int) -> float:
         """Return epochs × training recordings and their copies."""
@@ -116,14 +118,32 @@ class CnnExperiment(Experiment[SpectrogramFiles]):
         fewer = training.model_copy(update={"epochs": min(training.epochs, epochs)})
         return CnnExperiment(self.recipe.model_copy(update={"training": fewer}))
 
+    def only_to_predict(self) -> "CnnExperiment":
+        """Return the same without changed copies."""
+        augmentation = self.recipe.augmentation.model_copy(update={"copies": ()})
+        return CnnExperiment(self.recipe.model_copy(update={"augmentation": augmentation}))
+
+    def export(self, fitted: Fitted[SpectrogramFiles]) -> Exportable:
+        """Return the ``Exportable`` of ``fitted``; see ``exportable``."""
+        if not isinstance(fitted, FittedCnn):
+            raise TypeError(f"{self.name} exports what it fitted, not a {type(fitted).__name__}")
+        return exportable(self.recipe, fitted.model, fitted.labels)
+
+    def check_exportable(self) -> None:
+        """Check, before any work is done, that ``export`` will be able to; see ``check_graph``."""
+        check_graph(self.recipe)
+        check_exportable()
+
 
 class FittedCnn(Fitted[SpectrogramFiles]):
     """A fitted network of segments."""
 
-    def __init__(self, recipe: CnnRecipe, model: nn.Module, curve: tuple[Epoch, ...], train_segments: int):
-        self.recipe, self.model, self.curve = recipe, model, curve
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._train_segments = train_segments
+    def __init__(
+        self, recipe: CnnRecipe, fitted: FittedNetwork, labels: tuple[str, ...], train_segments: int, work: Work
+    ):
+        self.recipe, self.model, self.curve, self.labels = recipe, fitted.model, fitted.curve, labels
+        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self._train_segments, self._threads, self._device = train_segments, work.threads, work.device
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -135,17 +155,19 @@ class FittedCnn(Fitted[SpectrogramFiles]):
         spectrograms = features.open()
         segments = _segments(spectrograms, rows)
         values = plain_part(spectrograms, segments, features.segment_speakers(spectrograms))
-        probabilities = predict_probabilities(self.model, values, self.recipe.training)
+        probabilities = predict_probabilities(self.model, values, self.recipe.training, self._threads, self._device)
         return Scores(probabilities, spectrograms.clip_index[segments], spectrograms.times_s[segments])
 
 
-def _segments(spectrograms: Pictures, rows: Rows) -> list[int]:
+def _segments(spectrograms: Spectrograms, rows: Rows) -> list[int]:
     """Return the places of the segments of some recordings. Segments follow their recording: none can leave it."""
     places: list[int] = np.flatnonzero(np.isin(spectrograms.clip_index, rows)).tolist()
     return places
 
 
-def _targets(spectrograms: Pictures, segments: list[int], rows: Rows, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+def _targets(
+    spectrograms: Spectrograms, segments: list[int], rows: Rows, targets: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return the class of each segment, given those of its recordings ``rows``."""
     class_of = dict(zip(rows, targets.tolist(), strict=True))
     return np.array([class_of[int(recording)] for recording in spectrograms.clip_index[segments]], np.int64)

@@ -1,31 +1,11 @@
 """The mel spectrogram in decibels, as a batched torch module. librosa is its reference, in the tests."""
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-# Slaney's Auditory Toolbox (Interval Research, 1998): linear below 1 kHz, logarithmic above.
-_LINEAR_HZ_PER_MEL = 200.0 / 3
-_LOG_START_HZ = 1000.0
-_LOG_START_MEL = _LOG_START_HZ / _LINEAR_HZ_PER_MEL
-_LOG_STEP = math.log(6.4) / 27
-
-
-def hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return frequencies in Hz on Slaney's mel scale."""
-    hz = np.asarray(hz, np.float64)
-    above = _LOG_START_MEL + np.log(np.maximum(hz, _LOG_START_HZ) / _LOG_START_HZ) / _LOG_STEP
-    return np.where(hz < _LOG_START_HZ, hz / _LINEAR_HZ_PER_MEL, above)
-
-
-def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points of Slaney's mel scale in Hz."""
-    mel = np.asarray(mel, np.float64)
-    above = _LOG_START_HZ * np.exp(_LOG_STEP * (np.maximum(mel, _LOG_START_MEL) - _LOG_START_MEL))
-    return np.where(mel < _LOG_START_MEL, mel * _LINEAR_HZ_PER_MEL, above)
+from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 
 
 def mel_filterbank(
@@ -67,6 +47,7 @@ class PowerSpectrogram(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the power of ``samples``."""
+        exporting = torch.onnx.is_in_onnx_export()  # ONNX knows no complex numbers
         spectrum = torch.stft(
             samples,
             self.n_fft,
@@ -74,13 +55,14 @@ class PowerSpectrogram(nn.Module):
             window=self.window,
             center=True,
             pad_mode="constant",
-            return_complex=True,
+            return_complex=not exporting,
         )
-        return spectrum.real.square() + spectrum.imag.square()
+        real, imaginary = spectrum.unbind(-1) if exporting else (spectrum.real, spectrum.imag)
+        return real.square() + imaginary.square()
 
 
 class LogMel(nn.Module):
-    """Mel spectrogram in dB relative to 1, no lower than ``top_db`` under each picture's own maximum.
+    """Mel spectrogram in dB relative to 1, no lower than ``top_db`` under each spectrogram's own maximum.
 
     ``(batch, samples), full scale ±1 -> (batch, mels, frames), dB``. As ``librosa.power_to_db`` of
     ``librosa.feature.melspectrogram``.
@@ -105,7 +87,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Return the pictures of ``samples``."""
+        """Return the spectrograms of ``samples``."""
         return power_to_db(self.filters @ self.power(samples), self.top_db)
 
 

@@ -60,12 +60,13 @@ class PooledConv(torch.autograd.Function):
         return grad_x, grad_weight.float(), _sum_pixels(grad_pooled)
 
 
-def dropout(x: Tensor, probability: float) -> Tensor:
+def dropout(x: Tensor, probability: float, generator: torch.Generator | None = None) -> Tensor:
     """Dropout with 16 random bits for each value, which is five times faster than bfloat16's own draw.
 
-    The probability is rounded to 1 / 65536.
+    The probability is rounded to 1 / 65536. Drawn from ``generator``, or from torch's own where that is None.
     """
-    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    count = (x.numel() + 3) // 4
+    words = torch.empty(count, dtype=torch.int64, device=x.device).random_(-(2**63), None, generator=generator)
     keep = words.view(torch.int16)[: x.numel()].ge_(round(probability * 65536) - 32768)
     return x * keep.view(x.shape).to(x.dtype).mul_(1 / (1 - probability))
 

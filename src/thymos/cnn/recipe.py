@@ -5,9 +5,8 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from thymos.cnn.networks import ModelSettings
+from thymos.cnn.networks import ModelSettings, StudyCNNSettings
 from thymos.cnn.settings import AugmentationSettings, FeatureSettings, SoundSettings
-from thymos.cnn.study_cnn import StudyCNNSettings
 from thymos.config import Settings
 
 
@@ -42,12 +41,14 @@ class CnnRecipe(Settings):
 
     @property
     def transductive(self) -> bool:
-        """Whether pictures of one recording hinge on other recordings that are tested."""
+        """Whether spectrograms of one recording hinge on other recordings that are tested."""
         return self.features.normalise == "speaker"
 
     @field_validator("augmentation")
     @classmethod
-    def _goes_with_the_pictures(cls, augmentation: AugmentationSettings, info: ValidationInfo) -> AugmentationSettings:
+    def _goes_with_the_spectrograms(
+        cls, augmentation: AugmentationSettings, info: ValidationInfo
+    ) -> AugmentationSettings:
         sound, features = info.data.get("sound"), info.data.get("features")
         complaint = augmentation.complaint(sound, features) if sound and features else None
         if complaint:

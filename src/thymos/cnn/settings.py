@@ -1,4 +1,4 @@
-"""What decides the pictures a network sees: the sound, feature and augmentation parts of a recipe."""
+"""What decides the spectrograms a network sees: the sound, feature and augmentation parts of a recipe."""
 
 from typing import Literal
 
@@ -48,10 +48,10 @@ class SoundSettings(Settings):
 
 
 class FeatureSettings(Settings):
-    """From segment to picture."""
+    """From segment to spectrogram."""
 
     kind: Literal["mel", "mfcc", "chroma", "mel_mfcc_chroma"] = "mel"
-    """``mel_mfcc_chroma``: the three as channels of one picture, ``n_mels`` bands high."""
+    """``mel_mfcc_chroma``: the three as channels of one spectrogram, ``n_mels`` bands high."""
     n_fft: PositiveInt = 2048
     hop: PositiveInt = 1024
     n_mels: PositiveInt = 128
@@ -59,9 +59,9 @@ class FeatureSettings(Settings):
     fmax_hz: PositiveFloat | None = None
     """None: half the sampling rate."""
     top_db: PositiveFloat | None = 80.0
-    """Range kept below each picture's maximum; None keeps all."""
+    """Range kept below each spectrogram's maximum; None keeps all."""
     n_mfcc: PositiveInt = Field(40, validate_default=True)
-    """Coefficients kept of the mel picture's DCT; only where ``kind`` has MFCCs."""
+    """Coefficients kept of the mel spectrogram's DCT; only where ``kind`` has MFCCs."""
     deltas: bool = True
     """Only for ``mfcc``: whether deltas and delta-deltas are a second and third channel."""
     n_chroma: PositiveInt = Field(12, multiple_of=12, validate_default=True)
@@ -73,7 +73,7 @@ class FeatureSettings(Settings):
 
     @field_validator("n_mfcc", "n_chroma")
     @classmethod
-    def _fits_the_mel_picture(cls, number: int, info: ValidationInfo) -> int:
+    def _fits_the_mel_spectrogram(cls, number: int, info: ValidationInfo) -> int:
         kind, n_mels = info.data.get("kind"), info.data.get("n_mels", number)
         if (kind == "mel_mfcc_chroma" or (kind, info.field_name) == ("mfcc", "n_mfcc")) and number > n_mels:
             raise PydanticCustomError("more_than_mels", "should be at most n_mels, {n_mels}", {"n_mels": n_mels})
@@ -81,11 +81,11 @@ class FeatureSettings(Settings):
 
     @property
     def bands(self) -> int:
-        """Height of a picture."""
+        """Height of a spectrogram."""
         return {"mfcc": self.n_mfcc, "chroma": self.n_chroma}.get(self.kind, self.n_mels)
 
     def frames(self, window: int) -> int:
-        """Width of the picture of a segment of ``window`` samples."""
+        """Width of the spectrogram of a segment of ``window`` samples."""
         return 1 + window // self.hop
 
     def frames_in(self, seconds: float, rate_hz: int) -> int:
@@ -114,7 +114,7 @@ UNCHANGED = CopySettings()
 
 
 class SpecAugmentSettings(Settings):
-    """Masks over random bands and frames, drawn anew for each picture and epoch, and filled with its mean.
+    """Masks over random bands and frames, drawn anew for each spectrogram and epoch, and filled with its mean.
 
     Park et al. (2019), SpecAugment, Interspeech: its frequency and time masking without its time warping (which the
     authors found to matter least) and without its bound p on wide time masks.
@@ -154,10 +154,10 @@ class AugmentationSettings(Settings):
     """Every training segment comes along once more for each of these."""
     spec_augment: SpecAugmentSettings = SpecAugmentSettings()
     time_shift_s: NonNegativeFloat = 0.0
-    """Each picture is rolled along time, its end coming first, by up to this much either way."""
+    """Each spectrogram is rolled along time, its end coming first, by up to this much either way."""
     mixup_alpha: NonNegativeFloat = 0.0
-    """Each batch is mixed with itself in another order, pictures and labels alike, by a share from Beta(α, α); 0: not
-    at all (Zhang et al. 2018, mixup, ICLR)."""
+    """Each batch is mixed with itself in another order, spectrograms and labels alike, by a share from Beta(α, α);
+    0: not at all (Zhang et al. 2018, mixup, ICLR)."""
 
     @field_validator("copies")
     @classmethod
@@ -167,15 +167,15 @@ class AugmentationSettings(Settings):
         return copies
 
     def complaint(self, sound: SoundSettings, features: FeatureSettings) -> str | None:
-        """Return what makes no sense with such pictures, or None."""
+        """Return what makes no sense with such spectrograms, or None."""
         masks, frames = self.spec_augment, features.frames(sound.window)
         frames_shifted = features.frames_in(self.time_shift_s, sound.rate_hz)
         if masks.freq_masks and features.kind in ("mfcc", "mel_mfcc_chroma"):
             return f"spec_augment.freq_masks need rows that are frequencies, which {features.kind} does not have"
         if masks.freq_width >= features.bands:
-            return f"spec_augment.freq_width must be below the picture's {features.bands} bands"
+            return f"spec_augment.freq_width must be below the spectrogram's {features.bands} bands"
         if masks.time_width >= frames:
-            return f"spec_augment.time_width must be below the picture's {frames} frames"
+            return f"spec_augment.time_width must be below the spectrogram's {frames} frames"
         if self.time_shift_s > sound.window_s / 2:
             return "time_shift_s must be at most half of sound.window_s, as a roll either way then reaches all"
         if self.time_shift_s > 0 and frames_shifted == 0:

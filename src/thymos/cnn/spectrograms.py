@@ -1,6 +1,6 @@
-"""The pictures of a corpus: every clip decoded, cut and turned into feature pictures, once, and kept on disk.
+"""The spectrograms of a corpus: every clip decoded, cut and turned into spectrograms, once, and kept on disk.
 
-The cache is named by a hash of everything that shapes the pictures: settings, the sound of every clip, and the
+The cache is named by a hash of everything that shapes the spectrograms: settings, the sound of every clip, and the
 version of this code. Labels and folds do not shape them, so all protocols share one file. Changed copies of the
 recordings, for augmentation, lie in files of their own.
 """
@@ -22,6 +22,7 @@ from thymos.audio import (
     normalise_peak,
     read_waveform,
     resample,
+    shift_pitch,
     sliding_spans,
     stretch_to,
     study_spans,
@@ -29,36 +30,35 @@ from thymos.audio import (
 )
 from thymos.audio.segments import Span
 from thymos.cache import raw_to_npy, whole_folder
-from thymos.cnn.copies import changed_copy
 from thymos.cnn.front_end import front_end
 from thymos.cnn.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.corpora.table import Clip, Corpus
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import AudioError
 
-_PICTURES_VERSION = 1
+_SPECTROGRAMS_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Feature pictures of a corpus, segment by segment in the order of its clips.
+class Spectrograms:
+    """Spectrograms of a corpus, segment by segment in the order of its clips.
 
     Attributes:
         folder: where they lie.
         values: float32, shape ``(segments, channels, bands, frames)``; may lie on disk.
         clip_index: shape ``(segments,)``: each segment's place in ``corpus.clips``.
         times_s: shape ``(segments, 2)``: start and end in seconds; the end does not pass the recording's.
-        copies: pictures of the same segments in changed copies of the recordings.
+        copies: spectrograms of the same segments in changed copies of the recordings.
     """
 
     folder: Path
     values: NDArray[np.float32]
     clip_index: NDArray[np.int64]
     times_s: NDArray[np.float64]
-    copies: tuple["Pictures", ...] = ()
+    copies: tuple["Spectrograms", ...] = ()
 
 
-def make_pictures(
+def make_spectrograms(
     corpus: Corpus,
     sound: SoundSettings,
     features: FeatureSettings,
@@ -66,42 +66,42 @@ def make_pictures(
     advance: Callable[[], None] = lambda: None,
     threads: int = 2,
     copies: Sequence[CopySettings] = (),
-) -> Pictures:
-    """Return the pictures of ``corpus``, from the cache where they are there.
+) -> Spectrograms:
+    """Return the spectrograms of ``corpus``, from the cache where they are there.
 
     Args:
         corpus: whose clips.
         sound: how recordings become segments.
-        features: how segments become pictures.
-        cache_dir: where the pictures are kept.
+        features: how segments become spectrograms.
+        cache_dir: where the spectrograms are kept.
         advance: called after each clip, for a progress bar; and again in each copy.
         threads: clips at work at once.
-        copies: changed copies of the recordings, whose pictures are made beside.
+        copies: changed copies of the recordings, whose spectrograms are made beside.
     """
     folders = []
     for copy in (UNCHANGED, *copies):
-        folder = cache_dir / "pictures" / cache_key(corpus, sound, features, copy)
+        folder = cache_dir / "spectrograms" / cache_key(corpus, sound, features, copy)
         folders.append(folder)
         if not folder.is_dir():
             _write(folder, corpus.clips, corpus.root, sound, features, copy, advance, threads)
         else:
             for _ in corpus.clips:
                 advance()
-    return open_pictures(folders[0], folders[1:])
+    return open_spectrograms(folders[0], folders[1:])
 
 
-def open_pictures(folder: Path, copies: Sequence[Path] = ()) -> Pictures:
-    """Return the pictures that ``make_pictures`` left in ``folder``; their values stay on disk until used."""
+def open_spectrograms(folder: Path, copies: Sequence[Path] = ()) -> Spectrograms:
+    """Return the spectrograms that ``make_spectrograms`` left in ``folder``; their values stay on disk until used."""
     with np.load(folder / "index.npz") as index:
         clip_index, times_s = index["clip_index"], index["times_s"]
     values = np.load(folder / "values.npy", mmap_mode="r")
-    return Pictures(folder, values, clip_index, times_s, tuple(open_pictures(copy) for copy in copies))
+    return Spectrograms(folder, values, clip_index, times_s, tuple(open_spectrograms(copy) for copy in copies))
 
 
 def cache_key(corpus: Corpus, sound: SoundSettings, features: FeatureSettings, copy: CopySettings = UNCHANGED) -> str:
-    """Return the hash of all that shapes the pictures of ``corpus``, or of a changed copy of it."""
+    """Return the hash of all that shapes the spectrograms of ``corpus``, or of a changed copy of it."""
     shaping = {
-        "version": _PICTURES_VERSION,
+        "version": _SPECTROGRAMS_VERSION,
         "sound": sound.model_dump(exclude={"max_silence_s"}),
         "features": features.model_dump(exclude={"normalise"}),
         "clips": [clip.sound.sha256 for clip in corpus.clips],
@@ -148,7 +148,7 @@ def _write(
 ) -> None:
     module = front_end(sound, features).eval()
 
-    def picture(clip: Clip) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
+    def spectrogram(clip: Clip) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
         try:
             waveform = resample(read_waveform(root / clip.path), sound.rate_hz)
         except AudioError as error:
@@ -161,15 +161,44 @@ def _write(
         advance()
         return values, times
 
-    with whole_folder(folder) as temporary, one_thread(), ThreadPoolExecutor(threads) as pool:
+    # OpenMP counts the threads of each thread apart, so each has to be told.
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    with whole_folder(folder) as temporary, one_thread(), pool:
         clip_index: list[int] = []
         times_s: list[tuple[float, float]] = []
         shape: tuple[int, ...] = ()
         with (temporary / "values.raw").open("wb") as raw:
-            for i, (values, times) in enumerate(pool.map(picture, clips)):
+            for i, (values, times) in enumerate(pool.map(spectrogram, clips)):
                 raw.write(np.ascontiguousarray(values).data)
                 shape = values.shape[1:]
                 clip_index += [i] * len(times)
                 times_s += times
         raw_to_npy(temporary / "values.raw", temporary / "values.npy", (len(clip_index), *shape))
         np.savez(temporary / "index.npz", clip_index=np.array(clip_index, np.int64), times_s=np.array(times_s))
+
+
+def changed_copy(samples: Samples, rate_hz: int, copy: CopySettings, sha256: str) -> Samples:
+    """Return ``samples`` (shape ``(samples,)``) as ``copy`` says: pitch first, then noise, then gain.
+
+    Args:
+        samples: a recording, normalised as it is going to be.
+        rate_hz: its rate.
+        copy: what changes.
+        sha256: of the recording, in hexadecimal; it alone seeds the noise.
+
+    Raises:
+        MissingExtraError: the pitch changes, and python-stretch is not installed.
+    """
+    if copy.pitch_semitones:
+        samples = shift_pitch(samples, rate_hz, copy.pitch_semitones)
+    if copy.noise_snr_db is not None:
+        samples = samples + _noise(samples, copy.noise_snr_db, int(sha256, 16))
+    if copy.gain_db:
+        samples = samples * np.float32(10 ** (copy.gain_db / 20))
+    return samples
+
+
+def _noise(samples: Samples, snr_db: float, seed: int) -> Samples:
+    power = np.mean(samples.astype(np.float64) ** 2)
+    level = np.float32(np.sqrt(power * 10 ** (-snr_db / 10)))
+    return level * np.random.default_rng(seed).standard_normal(len(samples), dtype=np.float32)

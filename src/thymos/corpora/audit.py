@@ -4,7 +4,6 @@ What counts as odd is found by measure, never by name. A clip is an outlier of a
 Tukey's fences, Q1 − 1.5 × IQR and Q3 + 1.5 × IQR over all clips (Tukey 1977, Exploratory Data Analysis).
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from thymos.corpora.table import Clip, Corpus, Exclusion
+from thymos.labels import natural_key
 
 FENCE_FACTOR = 1.5
 SMALLEST_DURATION_MARGIN_S = 0.25
@@ -94,7 +94,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class MissingCell:
+class MissingRecording:
     """A sentence that a speaker lacks in an emotion in which most of the other speakers have it."""
 
     emotion: str
@@ -102,7 +102,7 @@ class MissingCell:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """What a corpus holds and what is odd about it. Lists of clips are ranked, the oddest first."""
 
@@ -132,9 +132,14 @@ class Audit:
     """With a peak below the fence, or digital silence, by peak."""
     duplicates: tuple[Duplicate, ...]
     repeated_takes: tuple[RepeatedTake, ...]
-    missing_cells: tuple[MissingCell, ...]
+    missing: tuple[MissingRecording, ...]
     near_empty: tuple[str, ...]
     """Emotions with too few clips to learn or to score."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<Audit of {self.corpus!r}: clips with problems {len(self.problems)}, unusable files {len(self.unusable)}>"
+        )
 
     @property
     def unusable(self) -> tuple[Exclusion, ...]:
@@ -181,7 +186,7 @@ class Audit:
         return dict(found)
 
 
-def audit(corpus: Corpus) -> Audit:
+def audit_corpus(corpus: Corpus) -> Audit:
     """Return what ``corpus``, which has at least one clip, holds and what is odd about it."""
     clips = corpus.clips
     counts = Counter((clip.emotion, clip.speaker) for clip in clips)
@@ -194,7 +199,7 @@ def audit(corpus: Corpus) -> Audit:
     return Audit(
         corpus=corpus,
         emotions=corpus.emotions,
-        speakers=tuple(sorted({clip.speaker for clip in clips}, key=natural_order)),
+        speakers=tuple(sorted({clip.speaker for clip in clips}, key=natural_key)),
         counts=dict(counts),
         rates_hz=_tally(clip.sound.rate_hz for clip in clips),
         channels=_tally(clip.sound.channels for clip in clips),
@@ -209,7 +214,7 @@ def audit(corpus: Corpus) -> Audit:
         quiet=_ranked(clips, peak_db, lambda clip: _is_quiet(clip, fences), up=True),
         duplicates=_duplicates(clips),
         repeated_takes=_repeated_takes(clips),
-        missing_cells=_missing_cells(clips),
+        missing=_missing(clips),
         near_empty=_near_empty(corpus),
     )
 
@@ -223,12 +228,6 @@ def peak_db(clip: Clip) -> float:
 def clipped_share(clip: Clip) -> float:
     """Return the part of the samples of ``clip`` that is clipped, 0 to 1."""
     return clip.sound.clipped_samples / clip.sound.frames
-
-
-def natural_order(word: str) -> tuple[tuple[bool, int, str], ...]:
-    """Return a sorting key under which "2" comes before "10" and "s2" before "s10"."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", word)
-    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
 
 def _duration_s(clip: Clip) -> float:
@@ -312,10 +311,10 @@ def _repeated_takes(clips: Sequence[Clip]) -> tuple[RepeatedTake, ...]:
     for clip in clips:
         if clip.speaker and clip.sentence:
             groups[clip.emotion, clip.speaker, clip.sentence].append(clip)
-    return tuple(RepeatedTake(*cell, tuple(group)) for cell, group in groups.items() if len(group) > 1)
+    return tuple(RepeatedTake(*take, tuple(group)) for take, group in groups.items() if len(group) > 1)
 
 
-def _missing_cells(clips: Sequence[Clip]) -> tuple[MissingCell, ...]:
+def _missing(clips: Sequence[Clip]) -> tuple[MissingRecording, ...]:
     """Return what most speakers have and a speaker lacks.
 
     Most, not all and not any: two speakers may lack the same sentence, and in a corpus where each speaker
@@ -326,13 +325,13 @@ def _missing_cells(clips: Sequence[Clip]) -> tuple[MissingCell, ...]:
     for clip in clips:
         if clip.speaker and clip.sentence:
             having[clip.emotion, clip.sentence].add(clip.speaker)
-    missing = [
-        MissingCell(emotion, speaker, sentence)
+    lacking = [
+        MissingRecording(emotion, speaker, sentence)
         for (emotion, sentence), have in having.items()
         if 2 * len(have) > len(speakers)
         for speaker in speakers - have
     ]
-    return tuple(sorted(missing, key=lambda m: (m.emotion, natural_order(m.speaker), natural_order(m.sentence))))
+    return tuple(sorted(lacking, key=lambda m: (m.emotion, natural_key(m.speaker), natural_key(m.sentence))))
 
 
 def _near_empty(corpus: Corpus) -> tuple[str, ...]:

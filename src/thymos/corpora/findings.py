@@ -41,7 +41,7 @@ def findings(audit: Audit) -> list[Finding]:
         _short(audit),
         _clipped(audit),
         _quiet(audit),
-        _missing_cells(audit),
+        _missing(audit),
         _repeated_takes(audit),
         _mixed_sound(audit),
     ]
@@ -149,13 +149,13 @@ def _quiet(audit: Audit) -> Finding:
     )
 
 
-def _missing_cells(audit: Audit) -> Finding:
+def _missing(audit: Audit) -> Finding:
     return Finding(
         "missing",
         "Missing recordings",
         "Sentences that a speaker lacks in an emotion, though most speakers have them.",
         (Column("emotion"), Column("speaker"), Column("sentence")),
-        tuple((cell.emotion, printable(cell.speaker), printable(cell.sentence)) for cell in audit.missing_cells),
+        tuple((one.emotion, printable(one.speaker), printable(one.sentence)) for one in audit.missing),
     )
 
 

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from thymos.audio.decode import AudioInfo, Samples, Waveform, read_waveform_and_info
-from thymos.corpora.table import Clip, ClipEntry, Exclusion, Sound
+from thymos.corpora.table import Clip, ClipEntry, Exclusion, Measurements
 from thymos.errors import AudioError
 from thymos.files import write_json
 
@@ -50,17 +51,19 @@ def measure_entries(
         finally:
             advance()
         measured[stamp] = asdict(sound)
-        return Clip(entry.path, entry.emotion, sound, entry.speaker, entry.sentence, entry.take, entry.corpus)
+        return Clip(**vars(entry), sound=sound)
 
     with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(measure, entries))
     if cache_file is not None and measured.keys() != known.keys():
-        write_json(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
+        # A cache that cannot be written, on a read-only home folder say, costs time alone.
+        with suppress(OSError):
+            write_json(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
     clips = [result for result in results if isinstance(result, Clip)]
     return clips, [result for result in results if isinstance(result, Exclusion)]
 
 
-def measure_sound(path: Path) -> Sound:
+def measure_sound(path: Path) -> Measurements:
     """Decode the file at ``path`` and measure it.
 
     Raises:
@@ -70,11 +73,11 @@ def measure_sound(path: Path) -> Sound:
     return _measure(waveform, info)
 
 
-def _measure(waveform: Waveform, info: AudioInfo) -> Sound:
+def _measure(waveform: Waveform, info: AudioInfo) -> Measurements:
     samples = waveform.samples
     digest = hashlib.sha256(f"{waveform.rate_hz}:".encode())
     digest.update(np.ascontiguousarray(samples).data)
-    return Sound(
+    return Measurements(
         rate_hz=waveform.rate_hz,
         channels=info.channels,
         frames=len(samples),
@@ -121,7 +124,7 @@ def _stamp(path: Path) -> str:
     return f"{path}|{status.st_size}|{status.st_mtime_ns}"
 
 
-def _read_cache(cache_file: Path | None) -> dict[str, Sound]:
+def _read_cache(cache_file: Path | None) -> dict[str, Measurements]:
     """Return earlier measurements by stamp; a cache that is missing or damaged is an empty one."""
     if cache_file is None:
         return {}
@@ -129,6 +132,6 @@ def _read_cache(cache_file: Path | None) -> dict[str, Sound]:
         content = json.loads(cache_file.read_text(encoding="utf-8"))
         if content["version"] != _MEASURE_VERSION:
             return {}
-        return {stamp: Sound(**sound) for stamp, sound in content["sounds"].items()}
+        return {stamp: Measurements(**sound) for stamp, sound in content["sounds"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

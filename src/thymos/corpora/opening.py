@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+from thymos.cache import default_cache_dir
 from thymos.corpora.measure import measure_entries
 from thymos.corpora.readers import aesdd, csv_table, folders
 from thymos.corpora.table import ClipEntry, Corpus, Exclusion, Listing
@@ -17,15 +18,19 @@ KINDS: dict[str, ModuleType] = {module.KIND: module for module in (csv_table, ae
 
 def open_corpus(
     spec: str | Path,
-    cache_dir: Path | None = None,
+    *,
+    cache_dir: str | Path | None = None,
     started: Callable[[int], None] = lambda total: None,
     advance: Callable[[], None] = lambda: None,
 ) -> Corpus:
     """Read the corpus at ``spec``: a path, or ``KIND:PATH``. Every file is decoded once and measured.
 
+    Files that cannot be used are not an error: they are in ``excluded``, each with its reason.
+
     Args:
-        spec: a folder whose kind is recognised, a CSV table, or either with its kind named.
-        cache_dir: where measurements are kept between calls; None keeps none.
+        spec: a folder whose kind is recognised, a CSV table with columns ``file`` and ``emotion``, or either with its
+            kind named: ``aesdd:PATH``, ``folders:PATH`` or ``csv:PATH``.
+        cache_dir: where measurements are kept between calls; None is the user's own (``default_cache_dir``).
         started: called with the number of files before the first is measured.
         advance: called after each.
 
@@ -37,9 +42,8 @@ def open_corpus(
     entries, unnameable = _with_text_names(listing.entries)
     started(len(entries))
     root = listing.root.resolve()
-    cache_file = None
-    if cache_dir is not None:
-        cache_file = cache_dir / "sounds" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
+    kept = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    cache_file = kept / "sounds" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
     clips, failed = measure_entries(root, entries, cache_file, advance)
     excluded = sorted([*listing.excluded, *unnameable, *failed], key=lambda exclusion: exclusion.clip)
     if not clips:

@@ -1,53 +1,290 @@
-"""Protocols: how a corpus is divided into training and test parts.
+"""Protocols: splitter objects that divide a corpus into training and test parts, one class each.
 
-Folds are lists of clips, made before any sound is cut, and every fold passes the leakage guard before it is used.
+A protocol of your own is one class: a name, what must not cross, and ``draw``. The base class guards what it draws, so
+that no protocol can hand out a fold that leaks. Folds are lists of clips, made before any sound is cut.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import final
 
 import numpy as np
 
-from thymos.corpora.folds import GROUPS, Fold, Protocol, check_leakage
-from thymos.corpora.split_files import read_split_files
+from thymos.corpora.folds import GROUPS, Fold, check_leakage, read_fold_lists
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import ProtocolError
+from thymos.labels import natural_key
 
-NAMES = ("recording", "take", "sentence", "speaker", "serab", "file:PATH")
-
-SERAB_TRAIN, SERAB_VALIDATION, SERAB_TEST = ("2", "3", "6"), ("4",), ("1", "5")
-"""Speakers of AESDD in the SERAB benchmark (Scheidwasser-Clow et al. 2022, ICASSP)."""
+INNER_FOLDS = 5
+"""Into how many folds a training part is divided: each is 80 to 20."""
 
 
-def apply_protocol(corpus: Corpus, name: str, folds: int = 5, repeats: int = 1, seed: int = 0) -> Protocol:
-    """Divide ``corpus`` by the protocol called ``name`` and guard the folds against leakage.
+@dataclass(frozen=True)
+class Split:
+    """A corpus as a protocol divides it: folds that have passed the guard."""
+
+    protocol: "Protocol"
+    folds: tuple[Fold, ...]
+    absent: tuple[str, ...] = ()
+    """Recordings that the protocol names and the corpus does not have."""
+
+    @property
+    def name(self) -> str:
+        """The protocol's name."""
+        return self.protocol.name
+
+    @property
+    def must_not_cross(self) -> tuple[str, ...]:
+        """What the protocol keeps together."""
+        return self.protocol.must_not_cross
+
+
+class Protocol(ABC):
+    """How a corpus is divided. A subclass gives ``name``, ``must_not_cross`` and ``draw``."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What reports call it."""
+
+    @property
+    @abstractmethod
+    def must_not_cross(self) -> tuple[str, ...]:
+        """Keys of ``GROUPS``: what the folds keep together, the coarsest last."""
+
+    @abstractmethod
+    def draw(self, corpus: Corpus, seed: int) -> Iterable[Fold]:
+        """Divide ``corpus``; the same seed draws the same folds.
+
+        Raises:
+            ProtocolError: the corpus does not tell what the protocol needs.
+        """
+
+    def draw_inner(self, part: Corpus, seed: int) -> Iterable[Fold]:
+        """Divide the training part of a fold further; by default at random, balanced by emotion, groups kept whole."""
+        groups = {GROUPS[self._guarded[-1]](clip) for clip in part.clips}
+        return _grouped_folds(part, self._guarded, min(INNER_FOLDS, len(groups)), 1, seed)
+
+    def absent(self, corpus: Corpus) -> tuple[str, ...]:
+        """Return what the protocol names and ``corpus`` does not have: nothing, unless it names recordings."""
+        return ()
+
+    @final
+    def split(self, corpus: Corpus, seed: int = 0) -> Split:
+        """Divide ``corpus`` and guard the folds against leakage.
+
+        Raises:
+            ProtocolError: the corpus does not tell what the protocol needs, or cannot be divided.
+            LeakageError: a group that must stay together is on both sides of a fold.
+        """
+        return Split(self, self._checked(corpus, self.draw(corpus, seed)), self.absent(corpus))
+
+    @final
+    def inner(self, corpus: Corpus, fold: Fold, most: int = INNER_FOLDS, seed: int = 0) -> tuple[Fold, ...]:
+        """Divide the training part of ``fold`` by the same rule once more, and return the first ``most`` inner folds.
+
+        A fold that comes with a validation part has that as its one inner fold.
+
+        Raises:
+            ProtocolError: the training part is too small to be divided.
+            LeakageError: an inner fold leaks.
+        """
+        if fold.validation:
+            return (replace(fold, test=fold.validation, validation=()),)
+        part = corpus.part(fold.train)
+        inner = self._checked(part, self.draw_inner(part, seed))
+        return tuple(
+            replace(one, repeat=fold.repeat, index=fold.index, name=f"{fold.name}, inner {one.name}")
+            for one in inner[:most]
+        )
+
+    @property
+    def _guarded(self) -> tuple[str, ...]:
+        """One recording is never on both sides, whatever a protocol forgets to say."""
+        unknown = set(self.must_not_cross) - set(GROUPS)
+        if unknown:
+            known = ", ".join(GROUPS)
+            raise ProtocolError(f"protocol {self.name} keeps {', '.join(sorted(unknown))} together; known are {known}")
+        return tuple(dict.fromkeys(("recording", *self.must_not_cross)))
+
+    def _checked(self, corpus: Corpus, drawn: Iterable[Fold]) -> tuple[Fold, ...]:
+        folds = tuple(drawn)
+        if not folds:
+            raise ProtocolError(f"protocol {self.name} has no folds of this corpus")
+        check_leakage(corpus, folds, self._guarded, self.name)
+        return folds
+
+
+@dataclass(frozen=True)
+class GroupedFolds(Protocol):
+    """Folds drawn at random and balanced by emotion, which keep groups whole."""
+
+    folds: int = 5
+    repeats: int = 1
+    """How often they are drawn anew."""
+
+    def draw(self, corpus: Corpus, seed: int) -> tuple[Fold, ...]:
+        """Draw them; each repeat with a seed of its own."""
+        return _grouped_folds(corpus, self.must_not_cross, self.folds, self.repeats, seed)
+
+
+class RecordingFolds(GroupedFolds):
+    """Other recordings by the same speakers, of the same sentences: the classic random split."""
+
+    name = "recording"
+    must_not_cross = ("recording",)
+
+
+class TakeFolds(GroupedFolds):
+    """The same, but takes of one sentence by one speaker in one emotion stay together."""
+
+    name = "take"
+    must_not_cross = ("recording", "take")
+
+
+class SentenceFolds(GroupedFolds):
+    """Sentences never heard in training."""
+
+    name = "sentence"
+    must_not_cross = ("recording", "take", "sentence")
+
+
+@dataclass(frozen=True)
+class LeaveOneSpeakerOut(Protocol):
+    """A speaker never heard in training: one fold for each, in natural order. Nothing is drawn at random."""
+
+    name = "speaker"
+    must_not_cross = ("recording", "take", "speaker")
+
+    def draw(self, corpus: Corpus, seed: int) -> Iterator[Fold]:
+        """Leave each speaker out in turn."""
+        _require(corpus, "speaker")
+        if len(corpus.speakers) < 2:
+            raise ProtocolError("leaving one speaker out needs at least two speakers")
+        for index, speaker in enumerate(corpus.speakers):
+            train = tuple(clip.path for clip in corpus.clips if clip.speaker != speaker)
+            test = tuple(clip.path for clip in corpus.clips if clip.speaker == speaker)
+            yield Fold(0, index, f"speaker {speaker}", train, test)
+
+    def draw_inner(self, part: Corpus, seed: int) -> Iterable[Fold]:
+        """Leave each speaker of the training part out in turn; of more than ``INNER_FOLDS``, several at a time."""
+        if len(part.speakers) <= INNER_FOLDS:
+            return self.draw(part, seed)
+        return _grouped_folds(part, ("recording", "speaker"), INNER_FOLDS, 1, seed)
+
+
+@dataclass(frozen=True)
+class Serab(Protocol):
+    """AESDD as the SERAB benchmark divides it by speaker (Scheidwasser-Clow et al. 2022, ICASSP)."""
+
+    name = "serab"
+    must_not_cross = ("recording", "take", "speaker")
+    train = ("2", "3", "6")
+    validation = ("4",)
+    test = ("1", "5")
+
+    def draw(self, corpus: Corpus, seed: int) -> Iterator[Fold]:
+        """Give the benchmark's one fold, which has a validation part."""
+        _require(corpus, "speaker")
+        speakers = {*self.train, *self.validation, *self.test}
+        if set(corpus.speakers) != speakers:
+            named = ", ".join(sorted(speakers))
+            raise ProtocolError(f"serab is AESDD's protocol: it needs exactly the speakers {named}")
+
+        def of(wanted: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(clip.path for clip in corpus.clips if clip.speaker in wanted)
+
+        yield Fold(0, 0, "serab", of(self.train), of(self.test), of(self.validation))
+
+
+class FoldsFromFile(Protocol):
+    """Folds that somebody else drew: a folder of EmoBox's lists, or a CSV table of ``file``, ``fold`` and ``split``.
+
+    Recordings are matched by file stem, since copies of a corpus differ in folder and format.
+    """
+
+    must_not_cross = ("recording",)
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the lists at ``path``.
+
+        Raises:
+            ProtocolError: nothing readable there, or no fold.
+        """
+        self.path = Path(path).expanduser()
+        self._listed = read_fold_lists(self.path)
+
+    def __repr__(self) -> str:
+        return f"FoldsFromFile({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """``file:`` and the last part of the path."""
+        return f"file:{self.path.name or self.path.resolve().name}"
+
+    def draw(self, corpus: Corpus, seed: int) -> Iterator[Fold]:
+        """Match the listed files with the clips of ``corpus``; a clip that no list names is in no fold."""
+        by_stem = _clips_by_stem(corpus)
+        sides: dict[str, dict[str, list[str]]] = {}
+        for fold, side, file in self._listed:
+            listed = sides.setdefault(fold, defaultdict(list))
+            if _stem(file) in by_stem:
+                listed[side].append(by_stem[_stem(file)])
+        for index, fold in enumerate(sorted(sides, key=natural_key)):
+            for side in ("train", "test"):
+                if not sides[fold][side]:
+                    raise ProtocolError(f"fold {fold} has no recording of this corpus to {side}")
+            parts = (tuple(dict.fromkeys(sides[fold][side])) for side in ("train", "test", "validation"))
+            yield Fold(0, index, f"fold {fold}", *parts)
+
+    def absent(self, corpus: Corpus) -> tuple[str, ...]:
+        """Return the listed files whose stem no clip of ``corpus`` has."""
+        by_stem = _clips_by_stem(corpus)
+        return tuple(sorted({row.file for row in self._listed if _stem(row.file) not in by_stem}))
+
+
+PROTOCOLS: dict[str, type[Protocol]] = {
+    "recording": RecordingFolds,
+    "take": TakeFolds,
+    "sentence": SentenceFolds,
+    "speaker": LeaveOneSpeakerOut,
+    "serab": Serab,
+    "file": FoldsFromFile,
+}
+"""By the word for them on the command line and in study files; ``file`` is followed by a colon and a path."""
+
+NAMES = (*(word for word in PROTOCOLS if word != "file"), "file:PATH")
+
+
+def protocol_named(words: str, folds: int = 5, repeats: int = 1) -> Protocol:
+    """Return the protocol that a command line or a study file names.
 
     Args:
-        corpus: what to divide.
-        name: one of ``NAMES``.
+        words: one of ``NAMES``.
         folds: how many, for ``recording``, ``take`` and ``sentence``; the others have their own number.
         repeats: how often those are drawn anew.
-        seed: of the draw.
 
     Raises:
-        ProtocolError: unknown name, or the corpus does not tell what the protocol needs.
-        LeakageError: a group that must stay together is on both sides of a fold.
+        ProtocolError: there is no such protocol, or its file cannot be read.
     """
-    if name.startswith("file:"):
-        protocol = read_split_files(corpus, Path(name.removeprefix("file:")).expanduser())
-    elif name in ("recording", "take", "sentence"):
-        together = ("recording", "take", "sentence")[: ("recording", "take", "sentence").index(name) + 1]
-        protocol = Protocol(name, together, _grouped_folds(corpus, together, folds, repeats, seed))
-    elif name == "speaker":
-        protocol = Protocol(name, ("recording", "take", "speaker"), _speaker_folds(corpus))
-    elif name == "serab":
-        protocol = Protocol(name, ("recording", "take", "speaker"), _serab_fold(corpus))
-    else:
-        raise ProtocolError(f"there is no protocol {name!r}; the protocols are {', '.join(NAMES)}")
-    check_leakage(corpus, protocol)
-    return protocol
+    word, colon, path = words.partition(":")
+    kind = PROTOCOLS.get(word)
+    if kind is FoldsFromFile and path:
+        return FoldsFromFile(path)
+    if kind is None or kind is FoldsFromFile or colon:
+        raise ProtocolError(f"there is no protocol {words!r}; the protocols are {', '.join(NAMES)}")
+    return kind(folds, repeats) if issubclass(kind, GroupedFolds) else kind()
+
+
+def shuffle_labels(corpus: Corpus, seed: int) -> Corpus:
+    """Return ``corpus`` with its emotions dealt out at random: the control that must score at chance."""
+    emotions = [clip.emotion for clip in corpus.clips]
+    order = np.random.default_rng(seed).permutation(len(emotions))
+    clips = tuple(replace(clip, emotion=emotions[i]) for clip, i in zip(corpus.clips, order, strict=True))
+    return replace(corpus, clips=clips)
 
 
 def _grouped_folds(corpus: Corpus, together: Sequence[str], n_folds: int, repeats: int, seed: int) -> tuple[Fold, ...]:
@@ -60,6 +297,7 @@ def _grouped_folds(corpus: Corpus, together: Sequence[str], n_folds: int, repeat
         _require(corpus, "sentence")
     elif "take" in together:
         _require(corpus, "speaker", "sentence")
+    _require(corpus, *(what for what in ("speaker", "corpus") if what in together))
     groups = _merged_groups(corpus.clips, together)
     if len(set(groups)) < n_folds:
         raise ProtocolError(f"{n_folds} folds need as many groups of {together[-1]}; there are {len(set(groups))}")
@@ -93,35 +331,6 @@ def _merged_groups(clips: Sequence[Clip], together: Sequence[str]) -> list[int]:
     return [find(i) for i in range(len(clips))]
 
 
-def _speaker_folds(corpus: Corpus) -> tuple[Fold, ...]:
-    _require(corpus, "speaker")
-    speakers = sorted({clip.speaker for clip in corpus.clips}, key=_natural)
-    if len(speakers) < 2:
-        raise ProtocolError("leaving one speaker out needs at least two speakers")
-    return tuple(
-        Fold(
-            repeat=0,
-            index=index,
-            name=f"speaker {speaker}",
-            train=tuple(clip.path for clip in corpus.clips if clip.speaker != speaker),
-            test=tuple(clip.path for clip in corpus.clips if clip.speaker == speaker),
-        )
-        for index, speaker in enumerate(speakers)
-    )
-
-
-def _serab_fold(corpus: Corpus) -> tuple[Fold, ...]:
-    _require(corpus, "speaker")
-    speakers = {*SERAB_TRAIN, *SERAB_VALIDATION, *SERAB_TEST}
-    if {clip.speaker for clip in corpus.clips} != speakers:
-        raise ProtocolError(f"serab is AESDD's protocol: it needs exactly the speakers {', '.join(sorted(speakers))}")
-
-    def of(wanted: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(clip.path for clip in corpus.clips if clip.speaker in wanted)
-
-    return (Fold(0, 0, "serab", of(SERAB_TRAIN), of(SERAB_TEST), of(SERAB_VALIDATION)),)
-
-
 def _require(corpus: Corpus, *fields: str) -> None:
     for name in fields:
         unknown = [clip.path for clip in corpus.clips if not getattr(clip, name)]
@@ -129,14 +338,14 @@ def _require(corpus: Corpus, *fields: str) -> None:
             raise ProtocolError(f"this protocol needs every clip's {name}, unknown for {clip_names(unknown)}")
 
 
-def _natural(word: str) -> tuple[int, str]:
-    """Sort 2 before 10."""
-    return (int(word), "") if word.isdecimal() else (1 << 62, word)
+def _clips_by_stem(corpus: Corpus) -> dict[str, str]:
+    by_stem: dict[str, str] = {}
+    for clip in corpus.clips:
+        other = by_stem.setdefault(_stem(clip.path), clip.path)
+        if other != clip.path:
+            raise ProtocolError(f"files cannot be matched by name: {clip_names([other, clip.path])} share theirs")
+    return by_stem
 
 
-def shuffle_labels(corpus: Corpus, seed: int) -> Corpus:
-    """Return ``corpus`` with its emotions dealt out at random: the control that must score at chance."""
-    emotions = [clip.emotion for clip in corpus.clips]
-    order = np.random.default_rng(seed).permutation(len(emotions))
-    clips = tuple(replace(clip, emotion=emotions[i]) for clip, i in zip(corpus.clips, order, strict=True))
-    return replace(corpus, clips=clips)
+def _stem(file: str) -> str:
+    return PurePosixPath(file.replace("\\", "/")).stem

@@ -1,19 +1,21 @@
 """The corpus table: what every corpus becomes, whichever folder or file it came from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.labels import in_order
+from thymos.audio import Waveform, read_waveform
+from thymos.errors import AudioError
+from thymos.labels import in_order, natural_key
 
 SYNTHETIC_MARK = "SYNTHETIC"
 
 
 @dataclass(frozen=True)
-class Sound:
+class Measurements:
     """What was measured in a clip's decoded sound (see ``corpora.measure`` for how)."""
 
     rate_hz: int
@@ -41,13 +43,12 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One recording in a corpus. What a corpus does not tell is an empty string."""
+class ClipEntry:
+    """A file that a corpus lists, before its sound is measured. What a corpus does not tell is an empty string."""
 
     path: str
     """Relative to the corpus root, with forward slashes: the clip's name in every table."""
     emotion: str
-    sound: Sound
     speaker: str = ""
     sentence: str = ""
     take: str = ""
@@ -57,15 +58,10 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class ClipEntry:
-    """A file that a corpus lists, before its sound is measured."""
+class Clip(ClipEntry):
+    """One recording in a corpus, with what was measured in its sound."""
 
-    path: str
-    emotion: str
-    speaker: str = ""
-    sentence: str = ""
-    take: str = ""
-    corpus: str = ""
+    sound: Measurements = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class Listing:
     excluded: list[Exclusion] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Usable clips in the order of their paths, and everything left out with its reason."""
 
@@ -97,16 +93,51 @@ class Corpus:
     clips: tuple[Clip, ...]
     excluded: tuple[Exclusion, ...] = ()
 
+    def __repr__(self) -> str:
+        hours = sum(clip.sound.duration_s for clip in self.clips) / 3600
+        counts = f"{len(self.clips)} clips, {len(self.emotions)} emotions, {len(self.speakers)} speakers"
+        return f"<Corpus {self.kind}:{self.root}, {counts}, {hours:.2f} h>"
+
     @property
     def emotions(self) -> tuple[str, ...]:
-        """The emotions that occur, in the vocabulary's order."""
+        """The emotions that occur, in the vocabulary's order: the classes of an experiment."""
         return in_order({clip.emotion for clip in self.clips})
 
     @property
+    def speakers(self) -> tuple[str, ...]:
+        """The speakers that are known, in natural order: "2" before "10"."""
+        return tuple(sorted({clip.speaker for clip in self.clips} - {""}, key=natural_key))
+
+    @property
     def targets(self) -> NDArray[np.int64]:
-        """Class of each clip: its emotion's place in ``emotions``, shape ``(clips,)``."""
-        place = {word: i for i, word in enumerate(self.emotions)}
-        return np.array([place[clip.emotion] for clip in self.clips], np.int64)
+        """Class of every clip, an index into ``emotions``: shape ``(clips,)``."""
+        emotions = self.emotions
+        return np.array([emotions.index(clip.emotion) for clip in self.clips], np.int64)
+
+    def waveform(self, clip: Clip) -> Waveform:
+        """Decode ``clip``: mono float32 samples of shape ``(samples,)`` at the file's own rate.
+
+        Raises:
+            AudioError: it can no longer be decoded; the message names it.
+        """
+        try:
+            return read_waveform(self.root / clip.path)
+        except AudioError as error:
+            raise AudioError(f"{clip.path} {error}") from None
+
+    def rows(self, paths: Sequence[str]) -> NDArray[np.int64]:
+        """Return the places among ``clips`` of the clips at ``paths``, such as ``fold.train``: shape ``(paths,)``.
+
+        Raises:
+            KeyError: the corpus has no such clip.
+        """
+        place = {clip.path: row for row, clip in enumerate(self.clips)}
+        return np.array([place[path] for path in paths], np.int64)
+
+    def part(self, paths: Collection[str]) -> "Corpus":
+        """Return the corpus with those clips alone whose path is among ``paths``, in its own order."""
+        wanted = frozenset(paths)
+        return replace(self, clips=tuple(clip for clip in self.clips if clip.path in wanted))
 
     @property
     def synthetic(self) -> bool:

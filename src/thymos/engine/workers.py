@@ -18,8 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, Literal, TypeVar
 
-from thymos.engine.process import set_up_process
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread, set_up_process
 from thymos.errors import RunError
 
 Task = TypeVar("Task")

@@ -14,10 +14,10 @@ import pandas as pd
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
-from thymos.corpora.folds import Fold, Protocol
-from thymos.corpora.protocols import apply_protocol, shuffle_labels
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import Protocol, Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
-from thymos.engine.threads import chosen_device
+from thymos.engine.process import chosen_device
 from thymos.engine.workers import Report, in_workers
 from thymos.errors import ProtocolError
 from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
@@ -26,7 +26,7 @@ from thymos.experiment import Experiment, Work, without_silent
 from thymos.files import write_json
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
-from thymos.scoring.comparison import FinishedRun
+from thymos.scoring.paired import FinishedRun
 from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
 from thymos.scoring.results import make_results, versions
 
@@ -48,7 +48,7 @@ class Watcher:
 def evaluate(
     corpus: Corpus | str | Path,
     experiment: Experiment[Any] | str,
-    protocol: str = "recording",
+    protocol: Protocol | str = "recording",
     *,
     changes: Sequence[str] = (),
     folds: int = 5,
@@ -73,7 +73,8 @@ def evaluate(
         corpus: opened, or what ``open_corpus`` takes.
         experiment: a recipe's name, a recipe file, or an ``Experiment`` of your own. A script of your own that asks for
             several workers must guard its main part by ``if __name__ == "__main__"``.
-        protocol: ``recording``, ``take``, ``sentence``, ``speaker``, ``serab``, or ``file:PATH``.
+        protocol: ``recording``, ``take``, ``sentence``, ``speaker``, ``serab``, ``file:PATH``, or a ``Protocol``
+            of your own.
         changes: of a recipe, such as ``training.epochs=5``.
         folds: for ``recording``, ``take`` and ``sentence``.
         repeats: how often those folds are drawn anew.
@@ -96,24 +97,28 @@ def evaluate(
         MissingExtraError: the experiment needs a library that is not installed.
         TrainingError: the loss stopped being a number.
         RunError: ``out`` holds something else, or there is no such device.
+        ThymosError: what the experiment says of a test part has the wrong shape, or is no probability.
     """
     cache = Path(cache_dir) if cache_dir else default_cache_dir()
     if isinstance(experiment, str):
         experiment = load_experiment(experiment, changes)
+    work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature)
     if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), cache)
-    busy = threads or available_cores()
+        corpus = open_corpus(str(corpus), cache_dir=cache)
     evaluation = _Evaluation(
         corpus=corpus,
         experiment=experiment,
-        protocol=protocol,
-        folds=folds,
-        repeats=repeats,
+        protocol=protocol_named(protocol, folds, repeats) if isinstance(protocol, str) else protocol,
+        asked={
+            "protocol": protocol if isinstance(protocol, str) else protocol.name,
+            "folds": folds,
+            "repeats": repeats,
+        },
         seed=seed,
         only_fold=only_fold,
         shuffle=shuffle,
         workers=workers,
-        work=Work(cache, busy, chosen_device(device), seed, watcher.on_feature),
+        work=work,
         command=command,
         watcher=watcher,
     )
@@ -129,9 +134,9 @@ class _Evaluation:
 
     corpus: Corpus
     experiment: Experiment[Any]
-    protocol: str
-    folds: int
-    repeats: int
+    protocol: Protocol
+    asked: dict[str, Any]
+    """How the protocol was asked for."""
     seed: int
     only_fold: int | None
     shuffle: bool
@@ -146,17 +151,17 @@ class _Evaluation:
         corpus = without_silent(self.corpus, experiment)
         if self.shuffle:
             corpus = shuffle_labels(corpus, self.seed)
-        protocol = self._divided(corpus)
+        split = self._divided(corpus)
         experiment.check(corpus)
-        folder.claim(self._identity(corpus, protocol))
-        resumed = sum(map(folder.is_finished, protocol.folds))
-        if resumed == len(protocol.folds) and (before := folder.results()) is not None:
+        folder.claim(self._identity(corpus, split))
+        resumed = sum(map(folder.is_finished, split.folds))
+        if resumed == len(split.folds) and (before := folder.results()) is not None:
             return FinishedRun(before, read_predictions(folder.path / "predictions.csv"))
         watcher.on_features(experiment.steps(corpus))
         features = experiment.features(corpus, self.work)
         features_wall_s = time.perf_counter() - started
-        watcher.on_folds(len(protocol.folds), epochs_reported(experiment, protocol))
-        fold_results = self._fold_results(corpus, protocol, features, folder)
+        watcher.on_folds(len(split.folds), epochs_reported(experiment))
+        fold_results = self._fold_results(corpus, split, features, folder)
         facts = {
             "shuffled_labels": self.shuffle,
             "threads": self.work.threads,
@@ -169,25 +174,25 @@ class _Evaluation:
             **self._beside_the_settings(),
         }
         results = make_results(
-            corpus, experiment.settings(), experiment.transductive, protocol, fold_results, self.seed, facts
+            corpus, experiment.settings(), experiment.transductive, split, fold_results, self.seed, facts
         )
         predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
         write_predictions(folder.path / "predictions.csv", predictions)
         write_json(folder.path / "results.json", results)
         return FinishedRun(results, predictions)
 
-    def _divided(self, corpus: Corpus) -> Protocol:
-        protocol = apply_protocol(corpus, self.protocol, self.folds, self.repeats, self.seed)
+    def _divided(self, corpus: Corpus) -> Split:
+        split = self.protocol.split(corpus, self.seed)
         if self.only_fold is None:
-            return protocol
-        if not 0 <= self.only_fold < len(protocol.folds):
-            raise ProtocolError(f"there is no fold {self.only_fold}: they are 0 to {len(protocol.folds) - 1}")
-        return replace(protocol, folds=(protocol.folds[self.only_fold],))
+            return split
+        if not 0 <= self.only_fold < len(split.folds):
+            raise ProtocolError(f"there is no fold {self.only_fold}: they are 0 to {len(split.folds) - 1}")
+        return replace(split, folds=(split.folds[self.only_fold],))
 
-    def _fold_results(self, corpus: Corpus, protocol: Protocol, features: Any, folder: RunFolder) -> list[FoldResult]:
+    def _fold_results(self, corpus: Corpus, split: Split, features: Any, folder: RunFolder) -> list[FoldResult]:
         """Fit and score every fold that ``folder`` has no result of, and return all results in order."""
         missing = []
-        for fold in protocol.folds:
+        for fold in split.folds:
             if folder.is_finished(fold):
                 self.watcher.on_fold(fold)
             else:
@@ -195,25 +200,23 @@ class _Evaluation:
         workers = self.workers or workers_for(self.experiment, len(missing), self.work)
         each = replace(self.work, threads=max(1, self.work.threads // workers))
         tasks: list[FoldTask] = fold_tasks(
-            corpus, self.experiment, replace(protocol, folds=tuple(missing)), features, self.seed, each
+            corpus, self.experiment, replace(split, folds=tuple(missing)), features, self.seed, each
         )
         if tasks:
             for task, (facts, frame) in in_workers(run_fold, tasks, min(workers, len(tasks)), self.watcher.on_report):
                 folder.save(task.fold, facts, frame)
                 self.watcher.on_fold(task.fold)
         # Read back, so that a run that was cut short and one that was not are made of the same digits.
-        return [folder.load(fold) for fold in protocol.folds]
+        return [folder.load(fold) for fold in split.folds]
 
-    def _identity(self, corpus: Corpus, protocol: Protocol) -> dict[str, Any]:
+    def _identity(self, corpus: Corpus, split: Split) -> dict[str, Any]:
         """What a run folder belongs to: everything that decides its numbers."""
-        divided = [asdict(fold) for fold in protocol.folds]
+        divided = [asdict(fold) for fold in split.folds]
         now = versions()
         return {
             "format": 2,
             "recipe": self.experiment.settings(),
-            "protocol": self.protocol,
-            "folds": self.folds,
-            "repeats": self.repeats,
+            **self.asked,
             "seed": self.seed,
             "shuffled_labels": self.shuffle,
             "only_fold": self.only_fold,

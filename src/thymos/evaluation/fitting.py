@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from thymos.corpora.folds import Fold, Protocol, check_all_emotions
+from thymos.corpora.folds import Fold, check_all_emotions
+from thymos.corpora.protocols import INNER_FOLDS, Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
-from thymos.evaluation.inner import INNER_FOLDS, inner_splits
+from thymos.errors import ThymosError
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
-from thymos.scoring.calibration import apply_temperature, fit_temperature, log_probabilities
-from thymos.scoring.conformal import fit_conformal
+from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import FoldResult, predictions_frame
 
 
@@ -43,18 +44,18 @@ class FoldTask:
 def fold_tasks(
     corpus: Corpus,
     experiment: Experiment[Any],
-    protocol: Protocol,
+    split: Split,
     features: Any,
     seed: int,
     work: Work,
     watched: bool = False,
 ) -> list[FoldTask]:
-    """Turn the folds of ``protocol`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
+    """Turn the folds of ``split`` into tasks; each fold's seed is drawn from ``seed`` and the fold's number.
 
     Args:
         corpus: whose clips the folds name.
         experiment: what is fitted.
-        protocol: divides inner splits, too, by its own rule.
+        split: its protocol divides inner splits, too.
         features: of ``corpus``, made by ``experiment``.
         seed: of the run.
         work: how it is done.
@@ -65,11 +66,10 @@ def fold_tasks(
             cannot be divided further.
     """
     targets = corpus.targets
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     most = INNER_FOLDS if experiment.calibrated else experiment.inner_splits
 
     def rows(paths: Sequence[str]) -> Rows:
-        return tuple(sorted(place[path] for path in paths))
+        return tuple(sorted(corpus.rows(paths).tolist()))
 
     def part(fold: Fold, own_seed: int) -> TrainingPart:
         train = rows(fold.train)
@@ -77,14 +77,14 @@ def fold_tasks(
             check_all_emotions(corpus, fold)
         return TrainingPart(corpus.emotions, train, targets[list(train)], own_seed)
 
-    def held_out(split: Fold, own_seed: int) -> InnerSplit:
-        scored = rows(split.test)
-        return InnerSplit(part(split, own_seed), scored, targets[list(scored)])
+    def held_out(fold: Fold, own_seed: int) -> InnerSplit:
+        scored = rows(fold.test)
+        return InnerSplit(part(fold, own_seed), scored, targets[list(scored)])
 
     tasks = []
-    for fold in protocol.folds:
+    for fold in split.folds:
         own_seed = int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0])
-        splits = inner_splits(corpus, protocol, fold, most, seed) if most else []
+        inner = split.protocol.inner(corpus, fold, most, seed) if most else ()
         test = rows(fold.test)
         tested = [corpus.clips[i] for i in test]
         tasks.append(
@@ -94,7 +94,7 @@ def fold_tasks(
                 fold=fold,
                 part=replace(
                     part(fold, own_seed),
-                    inner=tuple(held_out(split, own_seed) for split in splits),
+                    inner=tuple(held_out(each, own_seed) for each in inner),
                     watched=held_out(fold, own_seed) if watched else None,
                 ),
                 test=test,
@@ -110,8 +110,8 @@ def fold_tasks(
     return tasks
 
 
-def epochs_reported(experiment: Experiment[Any], protocol: Protocol) -> int:
-    """Return how many epochs a fold of ``protocol`` reports, inner fits counted, at most; 0: it has none."""
+def epochs_reported(experiment: Experiment[Any]) -> int:
+    """Return how many epochs a fold reports at most, inner fits counted; 0: it has none."""
     return experiment.epochs * (1 + (INNER_FOLDS if experiment.calibrated else 0))
 
 
@@ -127,20 +127,11 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
 
     work = Work(task.cache_dir, task.threads, task.device, on_epoch=on_epoch)
     fitted, calibration = fit_calibrated(task.experiment, task.features, task.part, work)
-    scores = tempered(fitted.predict(task.features, task.test), calibration, fitted)
-    place = {row: i for i, row in enumerate(task.test)}
-    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
-    ends_s = np.array(task.test_durations_s)
-    times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
-    frame = predictions_frame(
-        [task.test_clips[i] for i in of],
-        times_s,
-        (task.fold.repeat, task.fold.index),
-        [task.test_speakers[i] for i in of],
-        [task.test_emotions[i] for i in of],
-        task.part.labels,
-        scores.probabilities,
-    )
+    scores = fitted.predict(task.features, task.test)
+    complaint = _complaint(scores, task.test, len(task.part.labels))
+    if complaint:
+        raise ThymosError(f"{task.experiment.name or type(task.experiment).__name__}, {task.fold.name}: {complaint}")
+    frame = predictions_of(task, tempered(scores, calibration, fitted))
     facts: dict[str, Any] = {
         "repeat": task.fold.repeat,
         "fold": task.fold.index,
@@ -157,6 +148,43 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
     if calibration:
         facts["calibration"] = calibration.as_json()
     return facts, frame
+
+
+def _complaint(scores: Scores, rows: Rows, labels: int) -> str | None:
+    """Say what is wrong with ``scores`` of the recordings ``rows``, as an experiment of one's own may get it wrong."""
+    given, of, times_s = np.asarray(scores.probabilities), scores.recordings, scores.times_s
+    needed = (len(rows) if of is None else len(of), labels)
+    if given.shape != needed:
+        what = "recording" if of is None else "segment"
+        return f"predict gave probabilities of shape {given.shape}, not {needed}: a row a {what}, a column an emotion"
+    if of is not None and (others := set(np.asarray(of).tolist()) ^ set(rows)):
+        place = min(others)
+        return f"predict {'left out' if place in rows else 'was not asked for'} recording {place}"
+    if times_s is not None and np.shape(times_s) != (len(given), 2):
+        return f"predict gave times of shape {np.shape(times_s)}, not {(len(given), 2)}"
+    if not np.isfinite(given).all():
+        return "predict gave probabilities that are not numbers"
+    if (given < 0).any() or not np.allclose(given.sum(axis=1), 1, rtol=0, atol=1e-3):
+        worst = given.sum(axis=1)[np.abs(given.sum(axis=1) - 1).argmax()]
+        return f"predict gave probabilities that are negative or do not sum to 1, such as {worst:.4g}"
+    return None
+
+
+def predictions_of(task: FoldTask, scores: Scores) -> pd.DataFrame:
+    """Return what was said of the test part of ``task`` as rows of ``predictions.csv``."""
+    place = {row: i for i, row in enumerate(task.test)}
+    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
+    ends_s = np.array(task.test_durations_s)
+    times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
+    return predictions_frame(
+        [task.test_clips[i] for i in of],
+        times_s,
+        (task.fold.repeat, task.fold.index),
+        [task.test_speakers[i] for i in of],
+        [task.test_emotions[i] for i in of],
+        task.part.labels,
+        scores.probabilities,
+    )
 
 
 def told(epoch: Epoch) -> dict[str, float]:

@@ -1,32 +1,47 @@
 """How much of a model's accuracy is left in noise, on the telephone, in a room; and where in a corpus it is right.
 
-Recordings of a test fold are distorted as ``audio.distort.CONDITIONS`` says and predicted again by the network that
-never heard them. Predictions of several folds are pooled before they are scored. All intervals are percentile
-bootstraps over recordings, so they take the fitted networks as given.
+An experiment is fitted to the training part of each fold, as in an evaluation, and scores the test part once under each
+condition of ``audio.distort.CONDITIONS``. Predictions of all folds are pooled before they are scored. All intervals are
+percentile bootstraps over recordings, so they take the fitted models as given.
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import soundfile
 from numpy.typing import NDArray
 
-from thymos.audio import Samples, Waveform, read_waveform, resample
+from thymos.audio import Samples, resample
 from thymos.audio.distort import CLEAN, CONDITIONS, Condition
+from thymos.cache import default_cache_dir
+from thymos.corpora import open_corpus
+from thymos.corpora.folds import Fold
+from thymos.corpora.measure import measure_sound
+from thymos.corpora.protocols import Protocol, Split, protocol_named
+from thymos.corpora.table import Clip, Corpus
+from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import AudioError
-from thymos.scoring.comparison import bootstrap_difference
-from thymos.scoring.metrics import Counts, bootstrap_interval, scores
-from thymos.scoring.predictions import Scored
+from thymos.evaluation.fitting import fit_calibrated, fold_tasks, predictions_of, tempered
+from thymos.experiment import Experiment, Work, without_silent
+from thymos.machine import available_cores
+from thymos.recipes import load_experiment
+from thymos.scoring.metrics import Counts, bootstrap_interval, confusion_by_group, scores
+from thymos.scoring.predictions import Scored, scored_recordings
+from thymos.scoring.significance import bootstrap_difference
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
-Predict = Callable[[Sequence[tuple[Samples, int]]], Floats]
-"""``predict([(samples, rate_hz), ...])`` returns probabilities, shape ``(recordings, labels)``."""
 
-CLIPS_AT_ONCE = 32
-"""How many recordings are held, and predicted, together."""
+BABBLERS = 40
+"""Recordings that babble is made of, at most."""
 UNKNOWN = "unknown"
 
 
@@ -58,66 +73,141 @@ class GroupScore:
     accuracy_ci95: Interval
 
 
+@dataclass(frozen=True)
+class Robustness:
+    """What an experiment scored under each condition."""
+
+    corpus: Corpus
+    """Without the clips that the experiment's rules leave out."""
+    split: Split
+    scored: Mapping[str, Scored]
+    """By condition: one row for each recording and repeat, folds pooled, in the same order under each."""
+    table: list[ConditionScore]
+
+
 def robustness(
-    predict: Predict,
-    root: Path,
-    clips: Sequence[str],
-    truth: NDArray[np.int64],
-    babble: Sequence[Path],
-    conditions: Mapping[str, Condition] = CONDITIONS,
+    corpus: Corpus | str | Path,
+    experiment: Experiment[Any] | str,
+    protocol: Protocol | str = "recording",
+    *,
+    changes: Sequence[str] = (),
+    folds: int = 5,
     seed: int = 0,
-) -> list[ConditionScore]:
-    """Return the table of conditions for one fold: ``predict_conditions``, then ``score_conditions``.
-
-    Raises:
-        AudioError: a file cannot be read, or there is nobody to babble.
-        ValueError: the conditions lack the clean one, or ``truth`` has another length than ``clips``.
-    """
-    return score_conditions(truth, predict_conditions(predict, root, clips, babble, conditions, seed), clips)
-
-
-def predict_conditions(
-    predict: Predict,
-    root: Path,
-    clips: Sequence[str],
-    babble: Sequence[Path],
     conditions: Mapping[str, Condition] = CONDITIONS,
-    seed: int = 0,
-    advance: Callable[[], None] = lambda: None,
-) -> dict[str, Floats]:
-    """Return what is predicted for each clip under each condition: probabilities, shape ``(clips, labels)``.
+    cache_dir: str | Path | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    on_fold: Callable[[Fold], None] = lambda fold: None,
+) -> Robustness:
+    """Cross-validate an experiment, and score each fold's test part under each condition.
 
-    A clip's draws of noise, voices and room depend on the seed and its name, so they are the same in any company; the
-    noise is the same at all ratios.
+    A recording's draws of noise, voices and room depend on the seed and its name, so they are the same in any company;
+    the noise is the same at all ratios. Voices that babble are recordings of the fold's training part, so that no test
+    recording is heard under another. What an experiment makes of a speaker's recordings together, it makes of those of
+    the test part.
 
     Args:
-        predict: the network of this fold.
-        root: folder of the corpus.
-        clips: test clips, relative to ``root``.
-        babble: recordings of which babble is made, some dozens, all held in memory; the clip that is covered is left
-            out. Taken from the fold's training part, no test recording is heard under another.
-        conditions: what is done to them.
-        seed: of the distortions, not negative.
-        advance: called after each clip.
+        corpus: opened, or what ``open_corpus`` takes.
+        experiment: a recipe's name, a recipe file, or an ``Experiment`` of your own.
+        protocol: as for ``evaluate``.
+        changes: of a recipe.
+        folds: for ``recording``, ``take`` and ``sentence``.
+        seed: of folds, fits, distortions and bootstrap.
+        conditions: what is done to recordings; ``clean`` is among them.
+        cache_dir: where features of the corpus are kept; None: the user's cache folder. Those of distorted recordings
+            are not kept.
+        threads: cores to keep busy while features are made; None: all that this process may use.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        on_fold: called after each fold.
+
+    Raises:
+        ThymosError: as ``evaluate``.
+        AudioError: a file cannot be read, or there is nobody to babble.
+        ValueError: the clean condition is missing.
+    """
+    _check_has_clean(conditions)
+    work = Work(
+        Path(cache_dir) if cache_dir else default_cache_dir(), threads or available_cores(), chosen_device(device), seed
+    )
+    if isinstance(experiment, str):
+        experiment = load_experiment(experiment, changes)
+    if not isinstance(corpus, Corpus):
+        corpus = open_corpus(str(corpus), cache_dir=work.cache_dir)
+    corpus = without_silent(corpus, experiment)
+    split = (protocol_named(protocol, folds) if isinstance(protocol, str) else protocol).split(corpus, seed)
+    experiment.check(corpus)
+    features = experiment.features(corpus, work)
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in conditions}
+    for task in fold_tasks(corpus, experiment, split, features, seed, work):
+        with one_thread():
+            fitted, calibration = fit_calibrated(experiment, features, task.part, work)
+        voices = Voices(corpus, babblers(task.fold, seed))
+        for name, condition in conditions.items():
+            with distorted(corpus.part(task.fold.test), condition, voices, seed, work.threads) as changed:
+                rows = tuple(range(len(changed.clips)))
+                own = replace(work, cache_dir=changed.root / "cache")
+                heard = experiment.only_to_predict().features(changed, own)
+                with one_thread():
+                    said = tempered(fitted.predict(heard, rows), calibration, fitted)
+            durations_s = tuple(clip.sound.duration_s for clip in changed.clips)
+            frames[name].append(predictions_of(replace(task, test=rows, test_durations_s=durations_s), said))
+        on_fold(task.fold)
+    scored = {name: scored_recordings(pd.concat(parts), corpus.emotions) for name, parts in frames.items()}
+    clean = scored[CLEAN]
+    said_of = {name: each.probabilities for name, each in scored.items()}
+    return Robustness(corpus, split, scored, score_conditions(clean.truth, said_of, clean.clips.tolist(), seed))
+
+
+def babblers(fold: Fold, seed: int) -> list[str]:
+    """Return recordings of a fold's training part, drawn at random, whose voices may babble."""
+    count = min(BABBLERS, len(fold.train))
+    drawn: list[str] = np.random.default_rng(seed).choice(fold.train, count, False).tolist()
+    return drawn
+
+
+class Voices:
+    """Recordings of other voices, decoded once, at whatever rate a clip has."""
+
+    def __init__(self, corpus: Corpus, paths: Sequence[str]):
+        clips = {clip.path: clip for clip in corpus.clips}
+        self._waveforms = {path: corpus.waveform(clips[path]) for path in paths}
+        self._at_rate: dict[int, dict[str, Samples]] = {}
+
+    def without(self, path: str, rate_hz: int) -> list[Samples]:
+        """Return all voices but the one at ``path``: nobody babbles under himself."""
+        if rate_hz not in self._at_rate:
+            self._at_rate[rate_hz] = {
+                name: resample(waveform, rate_hz).samples for name, waveform in self._waveforms.items()
+            }
+        return [samples for name, samples in self._at_rate[rate_hz].items() if name != path]
+
+
+@contextmanager
+def distorted(corpus: Corpus, condition: Condition, voices: Voices, seed: int, threads: int = 1) -> Iterator[Corpus]:
+    """Yield ``corpus`` under a condition: files of 32-bit floats in a temporary folder, in the order of its clips.
 
     Raises:
         AudioError: a file cannot be read, or there is nobody to babble.
     """
-    others = _Others(babble)
-    predicted: dict[str, list[Floats]] = {name: [] for name in conditions}
-    for start in range(0, len(clips), CLIPS_AT_ONCE):
-        some = clips[start : start + CLIPS_AT_ONCE]
-        waveforms = [_read(root / clip, clip) for clip in some]
-        around = [others.without(root / clip, waveform.rate_hz) for clip, waveform in zip(some, waveforms, strict=True)]
-        for name, condition in conditions.items():
-            heard = [
-                (_distorted(condition, waveform, clip, own_others, seed), waveform.rate_hz)
-                for clip, waveform, own_others in zip(some, waveforms, around, strict=True)
-            ]
-            predicted[name].append(predict(heard))
-        for _ in some:
-            advance()
-    return {name: np.concatenate(parts) for name, parts in predicted.items()}
+    with TemporaryDirectory(prefix="thymos-") as name:
+        folder = Path(name)
+
+        def changed(number: int) -> Clip:
+            clip = corpus.clips[number]
+            waveform = corpus.waveform(clip)
+            own_seed = int(np.random.SeedSequence([seed, zlib.crc32(clip.path.encode())]).generate_state(1)[0])
+            others = voices.without(clip.path, waveform.rate_hz)
+            try:
+                samples = condition(waveform.samples, waveform.rate_hz, own_seed, others)
+            except AudioError as error:
+                raise AudioError(f"{clip.path} {error}") from None
+            path = folder / f"{number:06}.wav"
+            soundfile.write(path, samples, waveform.rate_hz, "FLOAT")
+            return replace(clip, path=path.name, sound=measure_sound(path))
+
+        with ThreadPoolExecutor(threads) as pool:
+            clips = tuple(pool.map(changed, range(len(corpus.clips))))
+        yield replace(corpus, root=folder, clips=clips)
 
 
 def score_conditions(
@@ -134,12 +224,13 @@ def score_conditions(
     Raises:
         ValueError: the clean condition is missing, or lengths differ.
     """
-    if CLEAN not in probabilities:
-        raise ValueError(f"needs the condition {CLEAN!r} to compare with")
+    _check_has_clean(probabilities)
     names = np.arange(len(truth)).astype(str) if clips is None else np.asarray(clips, str)
     if len(names) != len(truth) or any(len(rows) != len(truth) for rows in probabilities.values()):
         raise ValueError("needs one truth, one clip and one prediction under each condition for each row")
-    counts = {name: _counts_per_clip(names, truth, rows) for name, rows in probabilities.items()}
+    counts = {
+        name: confusion_by_group(names, truth, rows.argmax(1), rows.shape[1]) for name, rows in probabilities.items()
+    }
     clean = _hits_and_total(counts[CLEAN])
     return [_condition_score(name, own, clean, seed) for name, own in counts.items()]
 
@@ -182,34 +273,9 @@ def breakdown(
     ]
 
 
-class _Others:
-    """Recordings that babble, at whatever rate a clip has."""
-
-    def __init__(self, paths: Sequence[Path]):
-        self._paths = [path.resolve() for path in paths]
-        self._waveforms = [_read(path, str(path)) for path in paths]
-        self._at_rate: dict[int, list[Samples]] = {}
-
-    def without(self, path: Path, rate_hz: int) -> list[Samples]:
-        if rate_hz not in self._at_rate:
-            self._at_rate[rate_hz] = [resample(waveform, rate_hz).samples for waveform in self._waveforms]
-        own = path.resolve()
-        return [samples for other, samples in zip(self._paths, self._at_rate[rate_hz], strict=True) if other != own]
-
-
-def _read(path: Path, name: str) -> Waveform:
-    try:
-        return read_waveform(path)
-    except AudioError as error:
-        raise AudioError(f"{name} {error}") from None
-
-
-def _distorted(condition: Condition, waveform: Waveform, clip: str, others: Sequence[Samples], seed: int) -> Samples:
-    own_seed = int(np.random.SeedSequence([seed, zlib.crc32(clip.encode())]).generate_state(1)[0])
-    try:
-        return condition(waveform.samples, waveform.rate_hz, own_seed, others)
-    except AudioError as error:
-        raise AudioError(f"{clip} {error}") from None
+def _check_has_clean(conditions: Mapping[str, Any]) -> None:
+    if CLEAN not in conditions:
+        raise ValueError(f"needs the condition {CLEAN!r} to compare with")
 
 
 def _condition_score(name: str, counts: Counts, clean: Floats, seed: int) -> ConditionScore:
@@ -229,18 +295,9 @@ def _condition_score(name: str, counts: Counts, clean: Floats, seed: int) -> Con
 
 
 def _group_score(by: str, name: str, rows: Scored, seed: int) -> GroupScore:
-    counts = _counts_per_clip(rows.clips, rows.truth, rows.probabilities)
+    counts = confusion_by_group(rows.clips, rows.truth, rows.predicted, rows.probabilities.shape[1])
     interval = bootstrap_interval(counts, seed)["accuracy"]
     return GroupScore(by, name, len(counts), scores(counts.sum(0))["accuracy"], interval)
-
-
-def _counts_per_clip(clips: NDArray[np.str_], truth: NDArray[np.int64], probabilities: Floats) -> Counts:
-    """Confusion matrix of each clip over its rows: shape ``(clips, labels, labels)``, in the order of their names."""
-    names, place = np.unique(clips, return_inverse=True)
-    n_labels = probabilities.shape[1]
-    counts = np.zeros((len(names), n_labels, n_labels), np.int64)
-    np.add.at(counts, (place, truth, probabilities.argmax(1)), 1)
-    return counts
 
 
 def _hits_and_total(counts: Counts) -> Floats:

@@ -21,7 +21,7 @@ import pandas as pd
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.table import Corpus
-from thymos.engine.threads import chosen_device
+from thymos.engine.process import chosen_device
 from thymos.engine.workers import in_workers
 from thymos.errors import ThymosError
 from thymos.evaluation.run import RunFolder
@@ -37,11 +37,11 @@ from thymos.evaluation.study_cells import (
     run_cell,
 )
 from thymos.evaluation.study_plan import PlannedRow, StudyPlan, load_study
-from thymos.evaluation.study_table import RowOutcome, csv_row, study_table, write_csv
+from thymos.evaluation.study_table import RowOutcome, csv_row, study_table
 from thymos.experiment import Work
-from thymos.files import write_json
+from thymos.files import write_csv, write_json
 from thymos.machine import available_cores
-from thymos.scoring.comparison import FinishedRun
+from thymos.scoring.paired import FinishedRun
 from thymos.scoring.predictions import FoldResult, write_predictions
 from thymos.scoring.results import describe_corpus, make_results, versions
 
@@ -97,7 +97,7 @@ def study(
     plan = plan.only(rows) if rows else plan
     work = Work(cache, workers or available_cores(), chosen_device(device), plan.seed, watcher.on_feature)
     if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), cache)
+        corpus = open_corpus(str(corpus), cache_dir=cache)
     RunFolder(Path(out)).claim(_identity(corpus, plan))
     return _Running(corpus, plan, Path(out), work, command, watcher).run()
 
@@ -273,7 +273,7 @@ class _Running:
             cells.corpus,
             experiment.settings(),
             experiment.transductive,
-            cells.protocol,
+            cells.split,
             fold_results,
             cells.row.seed,
             facts,

@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from thymos.corpora.folds import Fold, Protocol
-from thymos.corpora.protocols import apply_protocol, shuffle_labels
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
 from thymos.errors import ProtocolError, RunError
 from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold
-from thymos.evaluation.inner import inner_splits
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.experiment import Experiment, Work, without_silent
 from thymos.files import write_json
@@ -40,8 +39,8 @@ class Cell:
     corpus: Corpus
     """Without the clips that the experiment's rules leave out."""
     experiment: Experiment[Any]
-    protocol: Protocol
-    """With this fold alone; its rule divides inner splits."""
+    split: Split
+    """With this fold alone; its protocol divides inner splits."""
     seed: int
     """Of the row; the fit's own is drawn from it and the fold's number."""
     device: str
@@ -51,7 +50,7 @@ class Cell:
     @property
     def fold(self) -> Fold:
         """What it is fitted to and scored on."""
-        return self.protocol.folds[0]
+        return self.split.folds[0]
 
     @cached_property
     def key(self) -> str:
@@ -63,19 +62,19 @@ class Cell:
         settings = {
             name: value for name, value in self.experiment.settings().items() if name not in ("name", "description")
         }
-        deciding = {
+        identity = {
             "version": _CELLS_VERSION,
             "settings": settings,
             "versions": self.experiment.versions(),
             "corpus": clips,
             "train": sorted(self.fold.train),
             "test": sorted(self.fold.test),
-            "divided by": list(self.protocol.must_not_cross) if self._needs_inner_splits else [],
+            "divided by": list(self.split.must_not_cross) if self._needs_inner_splits else [],
             "seed": [self.seed, self.fold.repeat, self.fold.index],
             "device": self.device,
             "watched": self.watched,
         }
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def _needs_inner_splits(self) -> bool:
@@ -92,7 +91,7 @@ class Cell:
         Raises:
             ProtocolError: the fold does not suit what is fitted.
         """
-        (task,) = fold_tasks(self.corpus, self.experiment, self.protocol, features, self.seed, work, self.watched)
+        (task,) = fold_tasks(self.corpus, self.experiment, self.split, features, self.seed, work, self.watched)
         return CellTask(self.key, task)
 
 
@@ -162,7 +161,7 @@ class RowCells:
 
     row: PlannedRow
     corpus: Corpus
-    protocol: Protocol
+    split: Split
     outer: tuple[Cell, ...]
     """One a fold; empty for a row that chooses, until it has chosen."""
     inner: tuple[tuple[tuple[Cell, ...], ...], ...]
@@ -181,10 +180,10 @@ class RowCells:
             replace(
                 self.inner[0][0][0],
                 experiment=self.row.candidates[number][1],
-                protocol=replace(self.protocol, folds=(fold,)),
+                split=replace(self.split, folds=(fold,)),
                 watched=False,
             )
-            for fold, number in zip(self.protocol.folds, chosen, strict=True)
+            for fold, number in zip(self.split.folds, chosen, strict=True)
         ]
         return replace(self, outer=tuple(outer))
 
@@ -203,28 +202,28 @@ def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
     usable = without_silent(corpus, row.experiment)
     if row.shuffle:
         usable = shuffle_labels(usable, row.seed)
-    protocol = apply_protocol(usable, row.protocol, row.folds, row.repeats, row.seed)
-    protocol = replace(protocol, folds=protocol.folds[: row.most_folds])
+    split = protocol_named(row.protocol, row.folds, row.repeats).split(usable, row.seed)
+    split = replace(split, folds=split.folds[: row.most_folds])
     for experiment in (row.experiment, *(candidate for _, candidate in row.candidates)):
         experiment.check(usable)
 
     def cell(experiment: Experiment[Any], fold: Fold, watched: bool = False) -> Cell:
-        return Cell(usable, experiment, replace(protocol, folds=(fold,)), row.seed, device, watched)
+        return Cell(usable, experiment, replace(split, folds=(fold,)), row.seed, device, watched)
 
     if not row.candidates:
-        outer = tuple(cell(row.experiment, fold) for fold in protocol.folds)
+        outer = tuple(cell(row.experiment, fold) for fold in split.folds)
         curve = None
         if row.experiment.epochs:
-            split = inner_splits(usable, protocol, protocol.folds[0], 1, row.seed)[0]
-            curve = cell(row.experiment, split, watched=True)
-        return RowCells(row, usable, protocol, outer, (), curve)
+            (inside,) = split.protocol.inner(usable, split.folds[0], 1, row.seed)
+            curve = cell(row.experiment, inside, watched=True)
+        return RowCells(row, usable, split, outer, (), curve)
     inner = []
-    for fold in protocol.folds:
-        splits = inner_splits(usable, protocol, fold, row.inner_folds, row.seed)
+    for fold in split.folds:
+        folds = split.protocol.inner(usable, fold, row.inner_folds, row.seed)
         inner.append(
-            tuple(tuple(cell(candidate, split, watched=True) for split in splits) for _, candidate in row.candidates)
+            tuple(tuple(cell(candidate, each, watched=True) for each in folds) for _, candidate in row.candidates)
         )
-    return RowCells(row, usable, protocol, (), tuple(inner), None)
+    return RowCells(row, usable, split, (), tuple(inner), None)
 
 
 def names_of_chosen(cells: RowCells) -> tuple[str, ...]:

@@ -20,9 +20,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, PositiveInt, ValidationError
 
 from thymos.config import Settings, first_complaint, nearest, read_yaml
-from thymos.corpora.protocols import NAMES
+from thymos.corpora.protocols import INNER_FOLDS, NAMES
 from thymos.errors import RecipeError
-from thymos.evaluation.inner import INNER_FOLDS
 from thymos.experiment import Experiment
 from thymos.recipes import load_experiment, load_recipe, shipped_studies
 
@@ -55,6 +54,8 @@ class Published(Settings):
     """Percent."""
     sd: float | None = Field(None, ge=0)
     """Percentage points, over folds."""
+    corpus: str | None = None
+    """Kind or name of the corpus that it was measured on; it stands beside no other. None: beside any."""
     what: str = ""
     """What it is: per segment or per recording, by which protocol, where it is published."""
 

@@ -1,20 +1,16 @@
 """The table of a study: what each row scored, and how it compares with another as a statement."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from thymos.errors import ProtocolError
 from thymos.evaluation.study_plan import PlannedRow
-from thymos.files import write_text
-from thymos.scoring.comparison import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
+from thymos.scoring.paired import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
+from thymos.scoring.results_schema import LEVELS
 
-LEVELS = ("segment", "recording")
 _SPREAD = ("mean", "sd", "ci_low", "ci_high")
-_NO_SCORE: dict[str, Any] = {"mean": None, "sd": None, "ci95": (None, None)}
+_NO_SCORE: dict[str, Any] = {"mean": None, "sd": None, "mean_ci95": (None, None)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def _table_row(outcome: RowOutcome, compared: Comparison | str | None) -> dict[s
         "recipe": row.experiment.name,
         "protocol": row.protocol,
         "failed": outcome.failure,
-        "published": row.published.model_dump() if row.published else None,
+        "published": _published(outcome),
         "chosen": list(outcome.chosen),
         **_scores(outcome.run),
         "comparison": _comparison(row, compared),
@@ -81,10 +77,20 @@ def _table_row(outcome: RowOutcome, compared: Comparison | str | None) -> dict[s
     }
 
 
+def _published(outcome: RowOutcome) -> dict[str, Any] | None:
+    """Return the published figure that the row stands beside: none of another corpus, none beside made-up sounds."""
+    published = outcome.row.published
+    if published is None or outcome.run is None:
+        return None
+    corpus = outcome.run.results["corpus"]
+    own = published.corpus is None or (published.corpus in (corpus["kind"], corpus["name"]) and not corpus["synthetic"])
+    return published.model_dump() if own else None
+
+
 def _scores(run: FinishedRun | None) -> dict[str, Any]:
     if run is None:
-        nothing = dict.fromkeys(("folds", "repeats", "clips", "parameters", "summary"))
-        return {**nothing, "absent": [], "by_fold": []}
+        nothing = dict.fromkeys(("folds", "repeats", "clips", "parameters", "summary", "calibration"))
+        return {**nothing, "levels": list(LEVELS), "absent": [], "by_fold": [], "per_speaker": []}
     results = run.results
     sizes = sorted({fold["parameters"] for fold in results["folds"]})
     return {
@@ -94,11 +100,14 @@ def _scores(run: FinishedRun | None) -> dict[str, Any]:
         "absent": results["protocol"]["absent"],
         # A row that chooses may fit networks of several sizes.
         "parameters": sizes,
+        "levels": results["levels"],
         "summary": results["summary"],
         "by_fold": [
             {"repeat": fold["repeat"], "fold": fold["fold"], **{level: fold[level] for level in LEVELS}}
             for fold in results["folds"]
         ],
+        "per_speaker": results["per_speaker"],
+        "calibration": results.get("calibration"),
     }
 
 
@@ -119,15 +128,6 @@ def _comparison(row: PlannedRow, compared: Comparison | str | None) -> dict[str,
     }
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows of the same columns as CSV: floats with six digits, None as nothing."""
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    write_text(path, buffer.getvalue())
-
-
 def csv_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of ``study_table`` as ``study.csv`` has it, in shares of one; None where something is not there."""
     published, comparison = row["published"] or {}, row["comparison"] or {}
@@ -136,7 +136,7 @@ def csv_row(row: dict[str, Any]) -> dict[str, Any]:
     scores: dict[str, float | None] = {}
     for level, metric in (("segment", "accuracy"), ("recording", "accuracy"), ("recording", "uar")):
         score = row["summary"][level][metric] if row["summary"] else _NO_SCORE
-        values = (score["mean"], score["sd"], *score["ci95"])
+        values = (score["mean"], score["sd"], *score["mean_ci95"])
         scores |= {f"{level}_{metric}_{name}": value for name, value in zip(_SPREAD, values, strict=True)}
     return {
         "row": row["row"],
@@ -166,10 +166,3 @@ def csv_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _share(percent: float | None) -> float | None:
     return None if percent is None else percent / 100
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    # Six digits tell shares of a thousand segments apart; what is left of 1 - 1 in floating point is nothing.
-    return f"{round(value, 15):.6g}" if isinstance(value, float) else str(value)

@@ -10,19 +10,17 @@ from numpy.typing import NDArray
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
-from thymos.corpora.folds import Protocol
-from thymos.corpora.protocols import apply_protocol
+from thymos.corpora.protocols import LeaveOneSpeakerOut, Protocol, RecordingFolds, Split
 from thymos.corpora.table import Corpus
-from thymos.engine.threads import chosen_device, one_thread
+from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.fitting import calibration_of
-from thymos.evaluation.inner import INNER_FOLDS
 from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, without_silent
 from thymos.export import check_folder, write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
-from thymos.runtime.bundle import FamiliarityAbout
-from thymos.runtime.out_of_distribution import Familiarity, fit_gaussian
+from thymos.runtime.bundle import OutOfDistributionAbout
+from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
 from thymos.scoring.metrics import confusion, scores
 from thymos.scoring.results import describe_corpus, versions
 
@@ -109,28 +107,28 @@ def train(
     check_folder(folder)
     work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature, watcher.on_epoch)
     if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), cache)
+        corpus = open_corpus(str(corpus), cache_dir=cache)
     corpus = without_silent(corpus, experiment)
     try:
         experiment.check(corpus)
     except LeakageError:
         if experiment.calibrated:
             raise
-    splits = held_out_parts(corpus, seed) if experiment.calibrated else None
+    split = held_out_parts(corpus, seed) if experiment.calibrated else None
     watcher.on_features(experiment.steps(corpus))
     features = experiment.features(corpus, work)
-    watcher.on_fits(1 + (len(splits.folds) if splits else 0), experiment.epochs)
+    watcher.on_fits(1 + (len(split.folds) if split else 0), experiment.epochs)
     every = tuple(range(len(corpus.clips)))
     with one_thread():
         fitted = experiment.fit(features, TrainingPart(corpus.emotions, every, corpus.targets, seed), work)
         watcher.on_fit()
         about = _about(corpus, experiment, seed)
-        familiarity = None
-        if splits is not None:
-            calibrated, familiarity = _calibrated(experiment, fitted, features, corpus, splits, seed, work, watcher)
+        distribution = None
+        if split is not None:
+            calibrated, distribution = _calibrated(experiment, fitted, features, corpus, split, seed, work, watcher)
             about |= calibrated
         exported = experiment.export(fitted)
-    write_bundle(folder, exported, {"version": FIRST_VERSION, "licence": NO_LICENCE, **about}, familiarity)
+    write_bundle(folder, exported, {"version": FIRST_VERSION, "licence": NO_LICENCE, **about}, distribution)
     return TrainedModel(folder, about, len(every), fitted.curve)
 
 
@@ -154,20 +152,19 @@ def _calibrated(
     final: Fitted[Any],
     features: Any,
     corpus: Corpus,
-    splits: Protocol,
+    split: Split,
     seed: int,
     work: Work,
     watcher: TrainWatcher,
-) -> tuple[dict[str, Any], tuple[Familiarity, FamiliarityAbout]]:
+) -> tuple[dict[str, Any], tuple[EmbeddingDistribution, OutOfDistributionAbout]]:
     """Fit once more on each split, and return what its model says of what it was not fitted to."""
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     targets, labels = corpus.targets, corpus.emotions
     known: list[NDArray[np.float32]] = []
     others: list[NDArray[np.float32]] = []
     said: list[NDArray[np.float64]] = []
     rows: list[int] = []
-    for split in splits.folds:
-        train_rows, held_out = (tuple(place[path] for path in paths) for paths in (split.train, split.test))
+    for fold in split.folds:
+        train_rows, held_out = (tuple(corpus.rows(paths).tolist()) for paths in (fold.train, fold.test))
         part = TrainingPart(labels, train_rows, targets[list(train_rows)], seed)
         fitted = experiment.fit(features, part, work)
         known.append(fitted.embed(features, train_rows))
@@ -177,25 +174,28 @@ def _calibrated(
         watcher.on_fit()
     probabilities, truth = np.concatenate(said), targets[rows]
     every: Rows = tuple(range(len(targets)))
-    gaussian = fit_familiarity(known, others, final.embed(features, every))
+    gaussian = fit_distribution(known, others, final.embed(features, every))
     about = calibration_of(probabilities, truth).as_json()
     about["scores"] = [
         {
             "corpus": corpus.root.name,
-            "protocol": splits.name,
+            "protocol": split.name,
             "of": "models fitted like this one to the training parts of the calibration splits",
-            "splits": len(splits.folds),
+            "splits": len(split.folds),
             "recordings": len(rows),
             **scores(confusion(truth, probabilities.argmax(1), len(labels))),
         }
     ]
-    return about, (gaussian, FamiliarityAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows)))
+    return about, (
+        gaussian,
+        OutOfDistributionAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows)),
+    )
 
 
-def fit_familiarity(
+def fit_distribution(
     known: Sequence[NDArray[np.float32]], held_out: Sequence[NDArray[np.float32]], final: NDArray[np.float32]
-) -> Familiarity:
-    """Return what is familiar to a final network.
+) -> EmbeddingDistribution:
+    """Return the distribution of the embeddings of a final network, and how far from its mean input may lie.
 
     Distances are counted in standard deviations, so the threshold that lets ``ACCEPTANCE`` of the held-out recordings
     pass is carried over from the networks of the inner splits to the final one, which has no held-out recordings.
@@ -208,17 +208,17 @@ def fit_familiarity(
     distances = np.sort(
         np.concatenate(
             [
-                Familiarity(fit_gaussian(own, DIRECTIONS), np.inf).distances(others)
+                EmbeddingDistribution(fit_gaussian(own, DIRECTIONS), np.inf).distances(others)
                 for own, others in zip(known, held_out, strict=True)
             ]
         )
     )
     # The rank that promises the share to one more recording like these, as in split-conformal prediction.
     rank = min(int(np.ceil(round((len(distances) + 1) * ACCEPTANCE, 9))), len(distances))
-    return Familiarity(fit_gaussian(final, DIRECTIONS), float(distances[rank - 1]))
+    return EmbeddingDistribution(fit_gaussian(final, DIRECTIONS), float(distances[rank - 1]))
 
 
-def held_out_parts(corpus: Corpus, seed: int) -> Protocol:
+def held_out_parts(corpus: Corpus, seed: int) -> Split:
     """Divide a whole corpus for calibration.
 
     Speakers are held out where there are enough of them, since those that a model meets in use are new to it; else
@@ -229,13 +229,14 @@ def held_out_parts(corpus: Corpus, seed: int) -> Protocol:
     """
     speakers = {clip.speaker for clip in corpus.clips}
     by_speaker = len(speakers) >= LEAST_SPEAKERS and "" not in speakers
-    protocol = apply_protocol(corpus, "speaker" if by_speaker else "recording", INNER_FOLDS, 1, seed)
+    protocol: Protocol = LeaveOneSpeakerOut() if by_speaker else RecordingFolds()
+    split = protocol.split(corpus, seed)
     emotion = {clip.path: clip.emotion for clip in corpus.clips}
-    for fold in protocol.folds:
+    for fold in split.folds:
         lacking = set(corpus.emotions) - {emotion[path] for path in fold.train}
         if lacking:
             raise ProtocolError(f"calibration leaves no recording of {', '.join(sorted(lacking))} to train on")
-    held_out = sum(len(fold.test) for fold in protocol.folds)
+    held_out = sum(len(fold.test) for fold in split.folds)
     if held_out < LEAST_HELD_OUT:
         raise ProtocolError(f"{held_out} held-out recordings are too few to calibrate on; {LEAST_HELD_OUT} are needed")
-    return protocol
+    return split

@@ -1,8 +1,8 @@
-"""What is heard, sent as OSC messages: to what steers light, sound or pictures on a stage.
+"""What is heard, sent as OSC messages: to what steers light, sound or video on a stage.
 
 For each window, in this order (32-bit floats; where nobody speaks, the emotion is ``none`` and all probabilities 0):
 
-- ``/thymos/window``: ``start_s``, ``end_s``, ``speech_s`` as floats, and 1 or 0 for unfamiliar sound;
+- ``/thymos/window``: ``start_s``, ``end_s``, ``speech_s`` as floats, and 1 or 0 for out-of-distribution sound;
 - ``/thymos/running/emotion`` and ``/thymos/smoothed/emotion``: a word;
 - ``/thymos/running/anger`` and ``/thymos/smoothed/anger``, and so on: each a probability, as a fader takes it.
 """
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from thymos.errors import MissingExtraError, ThymosError
-from thymos.live.smoothing import Heard
+from thymos.live.smoothing import LiveAnswer
 
 if TYPE_CHECKING:
     from pythonosc.udp_client import SimpleUDPClient
@@ -51,7 +51,7 @@ class OscSender:
         self._client: SimpleUDPClient = client(str(address), port)
         self._labels = labels
 
-    def send(self, heard: Heard) -> None:
+    def send(self, heard: LiveAnswer) -> None:
         """Send what is heard now.
 
         Raises:
@@ -86,12 +86,11 @@ def parse_target(target: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def messages(heard: Heard, labels: tuple[str, ...]) -> list[Message]:
+def messages(heard: LiveAnswer, labels: tuple[str, ...]) -> list[Message]:
     """Return the addresses and values that say what is heard now; see this module for what they are."""
     window = heard.window
-    said: list[Message] = [
-        (f"{ROOT}/window", [float(window.start_s), float(window.end_s), float(window.speech_s), int(window.unfamiliar)])
-    ]
+    times_s = map(float, (window.start_s, window.end_s, window.speech_s))
+    said: list[Message] = [(f"{ROOT}/window", [*times_s, int(window.out_of_distribution)])]
     answers = (("running", window.emotion, window.probabilities), ("smoothed", heard.smoothed_emotion, heard.smoothed))
     for name, emotion, probabilities in answers:
         said.append((f"{ROOT}/{name}/emotion", [emotion or NONE]))

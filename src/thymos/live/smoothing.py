@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.errors import AudioError
-from thymos.live.defaults import TIME_CONSTANT_S, PcmFormat
+from thymos.live import TIME_CONSTANT_S, PcmFormat
 from thymos.runtime.prediction import Window, most_probable, rounded
 
 PRESENT = 0.5
@@ -47,8 +47,8 @@ class RawPcm:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What is heard now."""
+class LiveAnswer:
+    """What is heard now: the last window, and beside it the emotion smoothed over the last seconds."""
 
     window: Window
     smoothed: dict[str, float] | None
@@ -65,7 +65,7 @@ class Heard:
         """Return it as ``thymos listen`` prints it."""
         return {
             **self.window.to_dict(),
-            "unfamiliar": self.window.unfamiliar,
+            "unfamiliar": self.window.out_of_distribution,
             "smoothed": {
                 "emotion": self.smoothed_emotion,
                 "probabilities": rounded(self.smoothed),
@@ -95,7 +95,7 @@ class Smoother:
         self._all, self._spoken, self._speech_s = 0.0, 0.0, 0.0
         self._sums = np.zeros(len(labels))
 
-    def take(self, window: Window) -> Heard:
+    def take(self, window: Window) -> LiveAnswer:
         """Return what is heard once ``window``, the next one of the stream, is over."""
         kept = float(np.exp(-(window.end_s - self._end_s) / self.time_constant_s))
         new = 1 - kept
@@ -110,4 +110,4 @@ class Smoother:
         smoothed = None
         if self._spoken >= PRESENT * self._all and self._speech_s > 0:
             smoothed = dict(zip(self.labels, (self._sums / self._speech_s).tolist(), strict=True))
-        return Heard(window, smoothed, self.time_constant_s)
+        return LiveAnswer(window, smoothed, self.time_constant_s)

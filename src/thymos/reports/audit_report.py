@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from thymos.corpora.audit import Audit, Histogram, peak_db
+from thymos.corpora.audit import Audit, Histogram, audit_corpus, peak_db
 from thymos.corpora.findings import channels_name, findings, printable, speaker_name
-from thymos.corpora.table import Clip, Exclusion
+from thymos.corpora.table import Clip, Corpus, Exclusion
 from thymos.files import write_text
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 from thymos.reports.page import render
@@ -35,10 +35,23 @@ CLIP_COLUMNS = (
 )
 
 
+def audit(corpus: Corpus, out: str | Path | None = None) -> Audit:
+    """Return what ``corpus`` holds and what is odd about it: broken files, copies, silence, outliers, gaps.
+
+    Args:
+        corpus: as ``open_corpus`` returns it.
+        out: a folder to write ``audit.html``, ``clips.csv`` and figures to; None writes nothing.
+    """
+    found = audit_corpus(corpus)
+    if out is not None:
+        write_audit(found, Path(out))
+    return found
+
+
 def write_audit(audit: Audit, directory: Path) -> Path:
     """Write ``audit.html``, ``clips.csv`` and ``figures/*.png`` to ``directory``; return the page's path."""
-    save_figure(durations_figure(audit), directory / "figures" / "durations.png")
-    save_figure(counts_figure(audit), directory / "figures" / "counts.png")
+    save_figure(durations_figure(audit), directory / "figures" / "durations")
+    save_figure(counts_figure(audit), directory / "figures" / "counts")
     write_text(directory / "clips.csv", clips_csv(audit))
     page = directory / "audit.html"
     write_text(page, audit_page(audit))

@@ -1,4 +1,4 @@
-"""Why an emotion was heard, as a picture: the effect of each region over the mel-spaced spectrogram, and the frames'
+"""Why an emotion was heard, as a figure: the effect of each region over the mel-spaced spectrogram, and the frames'
 evidence above it."""
 
 from pathlib import Path
@@ -11,9 +11,10 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.reports.figures import INK, MUTED, new_figure, plain_axes, save_figure
 from thymos.runtime.explain import Explanation
-from thymos.runtime.occlusion import Mask, hz_to_mel, mel_to_hz, spectrogram
+from thymos.runtime.occlusion import Mask, complex_spectrogram
 
 SIZE_INCHES = (9.6, 5.8)
 EFFECTS = LinearSegmentedColormap.from_list("effects", ["#1d4f91", "#7fb2e5", "#ffffff", "#f2a65a", "#b3261e"])
@@ -51,8 +52,8 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
 
 
 def write_explanation(explanation: Explanation, name: str, path: Path) -> None:
-    """Write the picture of ``explanation`` to ``path`` as PNG, whole or not at all."""
-    save_figure(explanation_figure(explanation, name), path)
+    """Write the figure of ``explanation`` to ``path`` as what its ending says, whole or not at all."""
+    save_figure(explanation_figure(explanation, name), path.with_suffix(""), [path.suffix.removeprefix(".")])
 
 
 def _draw_title(axes: Axes, explanation: Explanation, name: str) -> None:
@@ -104,7 +105,7 @@ def _draw_evidence(axes: Axes, explanation: Explanation) -> None:
 
 
 def _draw_spectrogram(axes: Axes, explanation: Explanation) -> None:
-    found = spectrogram(explanation.samples, explanation.rate_hz)
+    found = complex_spectrogram(explanation.samples, explanation.rate_hz)
     power = np.abs(found.values.T) ** 2
     levels_db = 10 * np.log10(np.maximum(power, 1e-12))
     top_db = float(np.quantile(levels_db, 0.999))
@@ -141,7 +142,7 @@ def _draw_effect(axes: Axes, explanation: Explanation) -> ScalarMappable:
 def _outline(
     marked: Mask, edges_s: NDArray[np.float64], edges_hz: NDArray[np.float64]
 ) -> list[list[tuple[float, float]]]:
-    """Return the lines between cells of which one is marked and the other is not."""
+    """Return the lines between regions of which one is marked and the other is not."""
     around = np.pad(marked, 1)
     lines = [
         [(edges_s[column], edges_hz[band]), (edges_s[column], edges_hz[band + 1])]

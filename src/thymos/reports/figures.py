@@ -1,4 +1,4 @@
-"""How figures look and are saved, and the figures of an evaluation. They are white, to be put in papers.
+"""How figures look and are saved, and the figures of an evaluation's folds and confusions. They are white, for papers.
 
 Tables on pages take their colours from here too, in a light and a dark form.
 """
@@ -10,17 +10,20 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from thymos.files import whole_file
+from thymos.scoring.metrics import Level
 
 DOTS_PER_INCH = 200
+FORMATS = ("png", "pdf", "svg")
+"""What a figure can be saved as."""
 WIDE_INCHES = (7.2, 3.6)
 """Across a page or both columns of a paper."""
 
@@ -68,10 +71,6 @@ def ink_on(background: str) -> str:
     return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
 
 
-Curve = Sequence[tuple[int, float]]
-"""One value per epoch: (epoch, value)."""
-
-
 def new_figure(size_inches: tuple[float, float] = WIDE_INCHES) -> Figure:
     """Return an empty white figure that lays itself out and belongs to no window."""
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
@@ -93,10 +92,31 @@ def plain_axes(axes: Axes, grid: Literal["x", "y", "both", ""] = "y") -> None:
         axes.grid(True, axis=grid, color=GRID, linewidth=0.8)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write ``figure`` to ``path`` as a PNG, whole or not at all."""
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": "Thymos"})
+def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write ``figure`` once in each of ``formats``, each file whole or not at all, and return their paths.
+
+    The same figure gives the same bytes. Letters in a PDF stay letters (Type 42, as journals ask for); in an SVG they
+    are outlines, so that it looks the same where a font is not installed.
+
+    Args:
+        figure: what to write.
+        stem: the files' path without its ending.
+        formats: of ``FORMATS``, in either case; the ending is as given.
+
+    Raises:
+        ValueError: another format.
+    """
+    unknown = [name for name in formats if name.lower() not in FORMATS]
+    if unknown:
+        raise ValueError(f"figures are written as {', '.join(FORMATS)}, not as {unknown[0]}")
+    nameless = {"png": {"Software": "Thymos"}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    paths = []
+    for name in formats:
+        path = stem.with_name(f"{stem.name}.{name}")
+        with whole_file(path) as temporary, rc_context({"pdf.fonttype": 42, "svg.hashsalt": "thymos"}):
+            figure.savefig(temporary, format=name.lower(), metadata=nameless[name.lower()])
+        paths.append(path)
+    return paths
 
 
 def confusion_figure(panels: Mapping[str, npt.NDArray[np.float64]], labels: Sequence[str], colours: Colormap) -> Figure:
@@ -125,18 +145,16 @@ def confusion_figure(panels: Mapping[str, npt.NDArray[np.float64]], labels: Sequ
     return figure
 
 
-def folds_figure(names: Sequence[str], recording: Sequence[float], segment: Sequence[float], chance: float) -> Figure:
-    """Draw each fold's accuracy (shares of one) per recording and per segment as dots on one line."""
+def folds_figure(names: Sequence[str], accuracies: Mapping[Level, Sequence[float]], chance: float) -> Figure:
+    """Draw each fold's accuracy (shares of one) as dots on one line: per recording, and per segment if it is given."""
     figure = new_figure((WIDE_INCHES[0], 1.3 + 0.26 * len(names)))
     axes = figure.subplots()
     rows = range(len(names))
     axes.axvline(chance, color=MUTED, linestyle=":", linewidth=1.2, label="chance")
-    for values, colour, fill, name in (
-        (segment, SECOND, "white", "per segment"),
-        (recording, ACCENT, ACCENT, "per recording"),
-    ):
+    for level, values in accuracies.items():
+        colour, fill = (ACCENT, ACCENT) if level == "recording" else (SECOND, "white")
         axes.axvline(float(np.mean(values)), color=colour, linewidth=1, alpha=0.55)
-        axes.plot(values, rows, "o", color=colour, markerfacecolor=fill, markersize=6, label=name)
+        axes.plot(values, rows, "o", color=colour, markerfacecolor=fill, markersize=6, label=f"per {level}")
     # A speaker's name may hold a dollar sign, which would else start a formula.
     axes.set_yticks(rows, names, parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -146,29 +164,3 @@ def folds_figure(names: Sequence[str], recording: Sequence[float], segment: Sequ
     plain_axes(axes, grid="both")
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     return figure
-
-
-def curves_figure(losses: Sequence[Curve], accuracies: Sequence[Curve]) -> Figure:
-    """Draw loss and accuracy on the training part over the epochs: a thin line per fold, and their mean."""
-    figure = new_figure((WIDE_INCHES[0], 2.8))
-    left, right = figure.subplots(1, 2)
-    for axes, curves, name in ((left, losses, "training loss"), (right, accuracies, "training accuracy")):
-        for curve in curves:
-            axes.plot(*zip(*curve, strict=True), color=ACCENT, linewidth=0.8, alpha=0.35)
-        axes.plot(*zip(*mean_curve(curves), strict=True), color=ACCENT, linewidth=2)
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        plain_axes(axes)
-    right.set_ylim(0, 1)
-    right.yaxis.set_major_formatter(PercentFormatter(1))
-    return figure
-
-
-def mean_curve(curves: Sequence[Curve]) -> list[tuple[int, float]]:
-    """Return the mean at each epoch, over the curves that reach it."""
-    at_epoch: dict[int, list[float]] = {}
-    for curve in curves:
-        for epoch, value in curve:
-            at_epoch.setdefault(epoch, []).append(value)
-    return [(epoch, float(np.mean(values))) for epoch, values in sorted(at_epoch.items())]

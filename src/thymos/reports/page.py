@@ -1,4 +1,4 @@
-"""HTML pages that are one file: every style and picture inside, nothing fetched, no scripts."""
+"""HTML pages that are one file: every style and figure inside, nothing fetched, no scripts."""
 
 import base64
 from functools import cache

@@ -1,26 +1,34 @@
-"""The report of an evaluation, made from the run folder's ``results.json`` alone."""
+"""The report of an evaluation, made from its ``results.json`` alone: a page with figures, and a terminal's table."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import yaml
 from matplotlib.ticker import MaxNLocator
+from rich.markup import escape
+from rich.table import Table
 
 from thymos.files import write_text
 from thymos.reports import figures
+from thymos.reports.curves import LARGE, Curve, CurvePlot, curve_plot, folds_curves_figure, mean_curve
 from thymos.reports.page import render
-from thymos.scoring.results_file import Results, read_results
+from thymos.scoring.metrics import Level
+from thymos.scoring.results_schema import LEVELS, PerLevel, Results, read_results, recipe_name
 
-Matrix = npt.NDArray[np.float64]
 Side = Literal["truth", "prediction"]
 SIDES: tuple[Side, ...] = ("truth", "prediction")
 
 
-def write_report(run_dir: Path) -> Path:
+def write_report(run_dir: Path, formats: Sequence[str] = ("png",)) -> Path:
     """Draw the figures of a finished run and write its ``report.html``, all from its ``results.json``.
+
+    Args:
+        run_dir: the run folder.
+        formats: of the figures beside the page, of ``figures.FORMATS``; PNG, which is in the page too, always.
 
     Returns:
         The page's path. The figures are inside it, and beside it in ``figures/``.
@@ -29,81 +37,99 @@ def write_report(run_dir: Path) -> Path:
         RunError: results.json is missing, damaged or of another format.
     """
     results = read_results(run_dir)
-    page = render(
+    path = run_dir / "report.html"
+    write_text(path, run_page(results, _draw(results, run_dir / "figures", formats)))
+    return path
+
+
+def run_page(results: Results, drawn: Mapping[str, Path]) -> str:
+    """Return the page of ``results``, with the PNG files of ``drawn`` inside it, by name."""
+    name = recipe_name(results.recipe)
+    return render(
         "run.html",
         results=results,
-        title=" · ".join(
-            (
-                results.corpus.name,
-                recipe_name(results),
-                f"{results.protocol.name} protocol",
-                f"seed {results.seed}",
-            )
-        ),
-        recipe_name=recipe_name(results),
+        title=" · ".join((results.corpus.name, name, f"{results.protocol.name} protocol", f"seed {results.seed}")),
+        recipe_name=name,
         recipe_yaml=yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True),
         scored=int(np.sum(results.confusion.recording)) // results.protocol.repeats,
         chance=1 / len(results.labels),
         commonest=max(map(sum, results.confusion.recording)) / np.sum(results.confusion.recording),
-        matrices={
-            "recording": _matrices(results.labels, results.confusion.recording),
-            "segment": _matrices(results.labels, results.confusion.segment),
-        },
+        levels=shown_levels(results.levels),
+        matrices=_matrices_by_level(results.labels, results.confusion),
         last_fold=_last_fold(results),
         plots=_plots(results),
-        figures=_draw(results, run_dir / "figures"),
+        figures=drawn,
     )
-    path = run_dir / "report.html"
-    write_text(path, page)
-    return path
 
 
-def recipe_name(results: Results) -> str:
-    """Return the recipe's own name."""
-    return str(results.recipe.get("name", "unnamed recipe"))
+def summary_table(results: Mapping[str, Any]) -> Table:
+    """Return accuracy, UAR and macro-F1 of ``results`` (the content of ``results.json``) for a terminal.
+
+    The interval is that of the mean over folds beside which it stands.
+    """
+    what = results["corpus"]["name"] + (" (synthetic)" if results["corpus"]["synthetic"] else "")
+    title = (
+        f"{what}, {results['recipe']['name']}, protocol {results['protocol']['name']}, {len(results['folds'])} folds"
+    )
+    levels = results.get("levels", LEVELS)
+    table = Table("", *(f"per {level}" for level in levels), title=escape(title))
+    for metric, name in (("accuracy", "accuracy"), ("uar", "UAR"), ("macro_f1", "macro-F1")):
+        table.add_row(name, *(_mean_and_interval(results["summary"][level][metric]) for level in levels))
+    table.caption = (
+        f"mean ± sd over folds \\[95 % interval of the mean, by bootstrap over recordings]; "
+        f"chance {1 / len(results['labels']):.3f}"
+    )
+    return table
 
 
-def shares(counts: list[list[int]], of: Side) -> Matrix:
+def shown_levels(levels: Sequence[Level]) -> list[Level]:
+    """Return the levels in the order in which reports show them."""
+    return [level for level in ("recording", "segment") if level in levels]
+
+
+def _mean_and_interval(score: dict[str, Any]) -> str:
+    spread = "" if score["sd"] is None else f" ± {score['sd']:.3f}"
+    interval = score.get("mean_ci95")  # runs of earlier versions have none
+    return f"{score['mean']:.3f}{spread}" + (f"  \\[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def shares(counts: list[list[int]], of: Side) -> npt.NDArray[np.float64]:
     """Return counts as shares of their row (truth) or column (prediction); NaN where that is empty."""
     table = np.asarray(counts, dtype=np.float64)
     totals = table.sum(axis=1 if of == "truth" else 0, keepdims=True)
-    known: Matrix = np.full_like(table, np.nan)
+    known: npt.NDArray[np.float64] = np.full_like(table, np.nan)
     np.divide(table, totals, out=known, where=totals > 0)
     return known
 
 
-def _draw(results: Results, folder: Path) -> dict[str, Path]:
-    """Draw every figure into ``folder`` and return caption -> file."""
+def _draw(results: Results, folder: Path, formats: Sequence[str]) -> dict[str, Path]:
+    """Draw every figure into ``folder`` and return name -> PNG."""
+    levels = shown_levels(results.levels)
     drawn = {
         "folds": figures.folds_figure(
             [fold.name for fold in results.folds],
-            [fold.recording.accuracy for fold in results.folds],
-            [fold.segment.accuracy for fold in results.folds],
+            {level: [fold.at(level).accuracy for fold in results.folds] for level in levels},
             1 / len(results.labels),
         ),
     }
     for of in SIDES:
-        panels = {
-            "per recording": shares(results.confusion.recording, of),
-            "per segment": shares(results.confusion.segment, of),
-        }
+        panels = {f"per {level}": shares(results.confusion.at(level), of) for level in levels}
         colours = figures.RAMPS[of].light
         drawn[f"confusion_by_{of}"] = figures.confusion_figure(panels, results.labels, colours)
     losses, accuracies = _curves(results, "loss"), _curves(results, "accuracy")
     if losses and accuracies:
-        drawn["curves"] = figures.curves_figure(losses, accuracies)
-    paths = {}
-    for name, figure in drawn.items():
-        paths[name] = folder / f"{name}.png"
-        figures.save_figure(figure, paths[name])
-    return paths
+        drawn["curves"] = folds_curves_figure(losses, accuracies)
+    return {
+        name: figures.save_figure(figure, folder / name, ("png", *(each for each in formats if each != "png")))[0]
+        for name, figure in drawn.items()
+    }
 
 
 # --- confusion matrices as tables that take the theme's colours -------------------------------------------
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """A cell of a confusion table: its words, the longer words behind it, and its CSS colours."""
 
     text: str
@@ -111,20 +137,23 @@ class Cell:
     style: str
 
 
-def _last_fold(results: Results) -> dict[str, dict[str, list[list[Cell]]]]:
+def _last_fold(results: Results) -> dict[Level, dict[str, list[list[ConfusionCell]]]]:
     """Return the tables of the last of several folds, which is what the original study showed."""
     counts = results.folds[-1].confusion
     if counts is None or len(results.folds) == 1:
         return {}
-    return {
-        "recording": _matrices(results.labels, counts.recording),
-        "segment": _matrices(results.labels, counts.segment),
-    }
+    return _matrices_by_level(results.labels, counts)
 
 
-def _matrices(labels: list[str], counts: list[list[int]]) -> dict[str, list[list[Cell]]]:
+def _matrices_by_level(
+    labels: list[str], counts: PerLevel[list[list[int]]]
+) -> dict[Level, dict[str, list[list[ConfusionCell]]]]:
+    return {level: _matrices(labels, counts.at(level)) for level in LEVELS}
+
+
+def _matrices(labels: list[str], counts: list[list[int]]) -> dict[str, list[list[ConfusionCell]]]:
     """Return the tables of one confusion: ``truth`` and ``prediction`` in percent, and ``counts``."""
-    tables: dict[str, list[list[Cell]]] = {
+    tables: dict[str, list[list[ConfusionCell]]] = {
         side: [
             [_share_cell(share, side, note) for share, note in zip(row, notes, strict=True)]
             for row, notes in zip(shares(counts, side), _notes(labels, counts), strict=True)
@@ -134,15 +163,15 @@ def _matrices(labels: list[str], counts: list[list[int]]) -> dict[str, list[list
     largest = max(map(max, counts))
     ramp = figures.RAMPS["counts"]
     tables["counts"] = [
-        [Cell(str(n), note, ramp.style(0.75 * n / largest)) for n, note in zip(row, notes, strict=True)]
+        [ConfusionCell(str(n), note, ramp.style(0.75 * n / largest)) for n, note in zip(row, notes, strict=True)]
         for row, notes in zip(counts, _notes(labels, counts), strict=True)
     ]
     return tables
 
 
-def _share_cell(share: float, side: Side, note: str) -> Cell:
+def _share_cell(share: float, side: Side, note: str) -> ConfusionCell:
     text = "–" if np.isnan(share) else f"{100 * share:.0f}"
-    return Cell(text, note, figures.RAMPS[side].style(float(np.nan_to_num(share))))
+    return ConfusionCell(text, note, figures.RAMPS[side].style(float(np.nan_to_num(share))))
 
 
 def _notes(labels: list[str], counts: list[list[int]]) -> list[list[str]]:
@@ -155,60 +184,32 @@ def _notes(labels: list[str], counts: list[list[int]]) -> list[list[str]]:
     ]
 
 
-# --- learning curves as SVG -------------------------------------------------------------------------------
+# --- learning curves --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A plot's lines and ticks in the picture's units, 360 wide and 230 high."""
-
-    title: str
-    lines: list[str]
-    mean: str
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-
-
-LEFT, RIGHT, TOP, BOTTOM = 44, 350, 12, 186
-
-
-def _plots(results: Results) -> list[Plot]:
+def _plots(results: Results) -> list[CurvePlot]:
     """Return the plots of what the training recorded: none, or loss and accuracy."""
     plots = []
     for name, title in (("loss", "Training loss"), ("accuracy", "Training accuracy")):
         if curves := _curves(results, name):
-            plots.append(_plot(title, curves, in_percent=name == "accuracy"))
+            in_percent = name == "accuracy"
+            highest = 1 if in_percent else max(value for curve in curves for _, value in curve)
+            plots.append(
+                curve_plot(
+                    title,
+                    f"{title} by epoch",
+                    LARGE,
+                    [*(("one", curve) for curve in curves), ("all", mean_curve(curves))],
+                    MaxNLocator(4).tick_values(0, highest),
+                    (lambda value: f"{100 * value:.0f} %") if in_percent else (lambda value: f"{value:g}"),
+                )
+            )
     return plots
 
 
-def _curves(results: Results, name: str) -> list[figures.Curve]:
+def _curves(results: Results, name: str) -> list[Curve]:
     """Return each fold's values by epoch; folds without any are left out."""
     curves = (
         [(at.epoch, value) for at in fold.curve if (value := getattr(at, name)) is not None] for fold in results.folds
     )
     return [curve for curve in curves if curve]
-
-
-def _plot(title: str, curves: list[figures.Curve], in_percent: bool) -> Plot:
-    first = min(epoch for curve in curves for epoch, _ in curve)
-    last = max(epoch for curve in curves for epoch, _ in curve)
-    y_values = MaxNLocator(4).tick_values(0, 1 if in_percent else max(v for c in curves for _, v in c))
-    highest = float(y_values[-1])
-
-    def x(epoch: float) -> float:
-        return round(LEFT + (RIGHT - LEFT) * (epoch - first) / max(last - first, 1), 1)
-
-    def y(value: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * value / highest, 1)
-
-    def points(curve: figures.Curve) -> str:
-        return " ".join(f"{x(epoch)},{y(value)}" for epoch, value in curve)
-
-    x_values = [v for v in MaxNLocator(5, integer=True).tick_values(first, last) if first <= v <= last]
-    return Plot(
-        title,
-        [points(curve) for curve in curves],
-        points(figures.mean_curve(curves)),
-        [(x(value), f"{value:.0f}") for value in x_values],
-        [(y(value), f"{100 * value:.0f} %" if in_percent else f"{value:g}") for value in y_values],
-    )

@@ -1,6 +1,7 @@
-"""One sound as a picture: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
+"""One sound as a figure: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, resample
-from thymos.cnn.mel import LogMel, PowerSpectrogram, hz_to_mel, power_to_db
-from thymos.corpora.findings import printable
-from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes
+from thymos.audio.decode import Limits, read_waveform_and_info
+from thymos.audio.mel_scale import hz_to_mel
+from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
+from thymos.corpora.findings import channels_name, printable
+from thymos.errors import AudioError, ThymosError
+from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 from thymos.reports.page import clock
 
 STUDY_RATE_HZ = 44_100
@@ -22,6 +26,9 @@ STUDY_HOP = 1024
 STUDY_MELS = 128
 FINE_HOP = 256
 """Hop of the linear spectrogram, which no network sees: fine enough that a short clip is no mosaic."""
+
+LARGEST_DECODED_BYTES = 512 << 20
+"""50 minutes of mono sound at 44 100 Hz: beyond that a figure shows nothing, and takes gigabytes."""
 
 MOST_COLUMNS = 1200
 """A figure has no room for more; longer sound is averaged to this many columns of power."""
@@ -37,6 +44,25 @@ class Spectrum:
 
     power: torch.Tensor
     span_s: float
+
+
+def draw_sound(file: Path, out: Path | None = None) -> Path:
+    """Draw the sound in ``file`` and return where the figure was written: by default in the working folder.
+
+    Raises:
+        ThymosError: ``out`` does not end in .png.
+        AudioError: the file cannot be read, or would take more than 512 MiB once decoded.
+    """
+    out = out or Path(f"{file.stem}.show.png")
+    if out.suffix.lower() != ".png":
+        raise ThymosError(f"{out}: figures of sound are written as PNG, so the name must end in .png")
+    try:
+        waveform, info = read_waveform_and_info(file, Limits(max_decoded_bytes=LARGEST_DECODED_BYTES))
+    except AudioError as error:
+        raise AudioError(f"{file}: {error}") from None
+    figure = sound_figure(waveform, file.name, f"{channels_name(info.channels)} · {info.format}")
+    save_figure(figure, out.with_suffix(""), [out.suffix.removeprefix(".")])
+    return out
 
 
 def sound_figure(waveform: Waveform, name: str, detail: str = "") -> Figure:

@@ -1,1 +1,1 @@
-"""The shipped runtime: bundle, gate, recogniser, timeline and stream, on the libraries of the light install alone."""
+"""The shipped runtime: bundle, VAD, recogniser, timeline and stream, on the libraries of the light install alone."""

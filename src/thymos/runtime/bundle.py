@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from thymos.audio import Samples
+from thymos.audio.conditioning import exactly
 from thymos.errors import BundleError
-from thymos.runtime.out_of_distribution import Familiarity
+from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 if TYPE_CHECKING:
     import onnxruntime
 
 FORMAT = 2
-ABOUT, GRAPH, WEIGHTS, FAMILIAR = "model.json", "model.onnx", "weights.safetensors", "familiarity.npy"
+ABOUT, GRAPH, WEIGHTS, DISTRIBUTION = "model.json", "model.onnx", "weights.safetensors", "familiarity.npy"
 INPUT, OUTPUTS = "waveform", ("logits", "embedding", "frame_logits")
 ENVIRONMENT = "THYMOS_MODEL"
 _MOST_BYTES = 1 << 30
@@ -46,12 +48,12 @@ class ConformalAbout(_Data):
     """Recordings that it was found on."""
 
 
-class FamiliarityAbout(_Data):
-    """How input unlike the training recordings is told."""
+class OutOfDistributionAbout(_Data):
+    """How input unlike the training recordings is found."""
 
     method: Literal["mahalanobis"] = "mahalanobis"
     threshold: PositiveFloat
-    """Distance of an embedding above which it is unfamiliar."""
+    """Distance of an embedding above which it is out of distribution."""
     acceptance: float = Field(gt=0, lt=1)
     """Share of held-out recordings of the training corpus that are within the threshold."""
     rows: PositiveInt
@@ -68,6 +70,9 @@ class About(_Data):
     rate_hz: PositiveInt
     window_s: PositiveFloat
     hop_s: PositiveFloat
+    window: Literal["any", "fixed"] = "any"
+    """``fixed``: the graph takes ``window_s`` seconds and no other length, so that every recording is heard in windows,
+    and what is shorter is zero-padded at its end. ``any``: short recordings are heard whole."""
     speeds: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1)
     """A recording's logits are the mean of those at these speeds, tempo and pitch alike."""
     front_end: dict[str, Any]
@@ -76,7 +81,7 @@ class About(_Data):
     temperature: PositiveFloat = 1.0
     """Logits are divided by it."""
     conformal: ConformalAbout | None = None
-    familiarity: FamiliarityAbout | None = None
+    out_of_distribution: OutOfDistributionAbout | None = Field(None, alias="familiarity")
     trained_on: list[dict[str, Any]]
     licence: str
     scores: list[dict[str, Any]] = []
@@ -89,6 +94,8 @@ class About(_Data):
             raise ValueError("labels are named twice")
         if not self.hop_s <= self.window_s:
             raise ValueError("windows must overlap or touch: hop_s is longer than window_s")
+        if self.window == "fixed" and self.speeds != (1.0,):
+            raise ValueError("other speeds are other lengths, and the window is of a fixed one")
         return self
 
 
@@ -101,13 +108,24 @@ class Bundle:
         about: what ``model.json`` says.
         session: of the graph: ``waveform`` to ``logits``, ``embedding`` and ``frame_logits``; may be run by several
             threads at once.
-        familiarity: what its training recordings' embeddings are like; None where the bundle does not know.
+        distribution: of its training recordings' embeddings; None where the bundle does not know.
     """
 
     folder: Path
     about: About
     session: "onnxruntime.InferenceSession"
-    familiarity: Familiarity | None
+    distribution: EmbeddingDistribution | None
+
+    def run(self, samples: Samples, *outputs: str) -> list[NDArray[np.float32]]:
+        """Return what the graph says of ``samples``, without their batch axis.
+
+        Args:
+            samples: mono at the model's rate, full scale ±1: float32, shape ``(samples,)``; at most one window where
+                the graph takes windows of a fixed length.
+            outputs: of ``OUTPUTS``: ``logits``, shape ``(labels,)``; ``embedding``, ``(E,)``; ``frame_logits``,
+                ``(frames, labels)``, over the window's whole length where that is fixed.
+        """
+        return [values[0] for values in self.session.run(list(outputs), {INPUT: _as_input(samples, self.about)})]
 
     @property
     def digest(self) -> str:
@@ -164,7 +182,7 @@ def read_about(folder: Path) -> About:
     if found < FORMAT:
         raise BundleError(f"{folder} is of the old format {found}: train or export it anew")
     if GRAPH not in (content.get("sha256") or {}):
-        raise BundleError(f"{folder} is a model without a graph: only recipes of kind whole make one that can be used")
+        raise BundleError(f"{folder} is a model without a graph, which cannot be used: train it anew")
     try:
         return About.model_validate(content)
     except ValidationError as error:
@@ -181,16 +199,19 @@ def read_bundle(folder: Path) -> Bundle:
     """
     about = read_about(folder)
     graph = _checked(folder, GRAPH, about)
-    familiarity = None
-    if about.familiarity is not None:
-        familiarity = Familiarity(_array(folder, FAMILIAR, about), about.familiarity.threshold)
+    distribution = None
+    if about.out_of_distribution is not None:
+        table = _array(folder, DISTRIBUTION, about)
+        distribution = EmbeddingDistribution(table, about.out_of_distribution.threshold)
     session = open_session(graph, folder / GRAPH)
-    _check_graph(session, folder, about, familiarity)
-    return Bundle(folder, about, session, familiarity)
+    _check_graph(session, folder, about, distribution)
+    return Bundle(folder, about, session, distribution)
 
 
 def open_session(graph: bytes, path: Path) -> "onnxruntime.InferenceSession":
-    """Return a session of ``graph`` that uses one thread: files are what is shared out among cores.
+    """Return a session of ``graph`` that uses one thread: files and windows are what is shared out among cores.
+
+    With more, sums would be taken in another order, and the last digits of an answer hang on the machine.
 
     Raises:
         BundleError: the graph cannot be run; ``path`` is named.
@@ -209,22 +230,37 @@ def open_session(graph: bytes, path: Path) -> "onnxruntime.InferenceSession":
 
 
 def _check_graph(
-    session: "onnxruntime.InferenceSession", folder: Path, about: About, familiarity: Familiarity | None
+    session: "onnxruntime.InferenceSession", folder: Path, about: About, distribution: EmbeddingDistribution | None
 ) -> None:
     """Check names and shapes by description, then by hearing a moment of silence."""
     inputs = [(value.name, value.type, len(value.shape)) for value in session.get_inputs()]
     outputs = tuple(value.name for value in session.get_outputs())
     if inputs != [(INPUT, "tensor(float)", 2)] or not set(OUTPUTS) <= set(outputs):
         raise BundleError(f"{folder / GRAPH} does not take a waveform and return {', '.join(OUTPUTS)}")
-    silence = np.zeros((1, about.rate_hz // 10), np.float32)
-    logits, embedding, frame_logits = session.run(list(OUTPUTS), {INPUT: silence})
+    silence = _as_input(np.zeros(about.rate_hz // 10, np.float32), about)
+    try:
+        logits, embedding, frame_logits = session.run(list(OUTPUTS), {INPUT: silence})
+    except Exception as error:  # its errors have no class in common
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{folder / GRAPH} does not take {silence.shape[1]} samples: {reason}") from None
     classes = len(about.labels)
     if logits.shape != (1, classes) or frame_logits.shape[::2] != (1, classes):
         raise BundleError(f"{folder / GRAPH} tells {logits.shape[-1]} emotions apart, and {ABOUT} names {classes}")
-    if familiarity is not None and familiarity.length != embedding.shape[1]:
+    if distribution is not None and distribution.length != embedding.shape[1]:
         raise BundleError(
-            f"{folder / FAMILIAR} is of embeddings of {familiarity.length} numbers, the graph's of {embedding.shape[1]}"
+            f"{folder / DISTRIBUTION} is of embeddings of {distribution.length} numbers, the graph's of "
+            f"{embedding.shape[1]}"
         )
+
+
+def _as_input(samples: Samples, about: About) -> NDArray[np.float32]:
+    """Return ``samples``, shape ``(samples,)``, as the graph takes them: shape ``(1, samples)``, or a whole window."""
+    if about.window == "fixed":
+        window = round(about.window_s * about.rate_hz)
+        if len(samples) > window:
+            raise ValueError(f"{len(samples)} samples are more than a window of {window}")
+        samples = exactly(samples, window)
+    return samples[None]
 
 
 def _array(folder: Path, name: str, about: About) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Why an emotion was heard: how its log-probability falls as cells of time and frequency are taken out of the sound.
+"""Why an emotion was heard: how its log-probability falls as regions of time and frequency are taken out of the sound.
 
 It asks the shipped graph alone, over and over, so it holds for whatever a bundle has inside, and needs no torch.
 """
@@ -13,25 +13,26 @@ from numpy.typing import NDArray
 from thymos.audio import Samples
 from thymos.audio.blocks import Array, open_blocks
 from thymos.audio.decode import Source
+from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.errors import AudioError
-from thymos.runtime.bundle import INPUT, Bundle
-from thymos.runtime.occlusion import Edges, Mask, Occluder, hz_to_mel, mel_to_hz
-from thymos.runtime.prediction import Method, Prediction
-from thymos.runtime.windows import Hearing
+from thymos.runtime.bundle import Bundle
+from thymos.runtime.occlusion import Edges, Mask, Occluder
+from thymos.runtime.prediction import ExplainMethod, Prediction
+from thymos.runtime.windows import WindowCutter
 
 EXPLAINED_S = 6.0
-"""Of a longer recording, one window is explained: each cell costs an answer, and long sound a long one, so that the
+"""Of a longer recording, one window is explained: each region costs an answer, and long sound a long one, so that the
 time grows with the square of the length."""
 BANDS = 8
 """Equally wide in mel, from 0 Hz to half the model's rate."""
 COLUMNS, SHORTEST_S, LONGEST_S = 9, 0.25, 0.5
 """How many columns there are, as far as the bounds of their length allow."""
 MARKED_SHARE = 0.15
-"""Share of cells that are marked as having carried the decision: the strongest, if their loss does any harm."""
+"""Share of regions that are marked as having carried the decision: the strongest, if their loss does any harm."""
 _LEAST = 1e-12
 
 Hear = Callable[[Samples], NDArray[np.float64]]
-"""Samples to probabilities, shape ``(labels,)``."""
+"""Samples at the model's rate, shape ``(samples,)``, to probabilities, shape ``(labels,)``."""
 Map = Callable[[Callable[[Mask], float], Iterable[Mask]], Iterable[float]]
 """As the built-in ``map``; one that works on several masks at once will do."""
 
@@ -41,7 +42,7 @@ class Evidence:
     """What single frames of a recording speak for.
 
     Attributes:
-        times_s: the middle of each frame, shape ``(frames,)``.
+        times_s: the middle of each frame from the recording's start, shape ``(frames,)``.
         probabilities: what the emotions' would be if all frames were like this one, shape ``(frames, labels)``.
     """
 
@@ -61,14 +62,14 @@ class Explanation:
     bands_hz: Edges
     """Edges of the grid's bands: shape ``(bands + 1,)``."""
     effect: NDArray[np.float64]
-    """How far the emotion's log-probability (natural) falls without each cell: shape ``(bands, columns)``.
+    """How far the emotion's log-probability (natural) falls without each region: shape ``(bands, columns)``.
 
-    Cells below zero spoke against the emotion. Found by gradients, it is each cell's part in how far it falls without
-    them all."""
+    Regions below zero spoke against the emotion. Found by gradients, it is each region's part in how far it falls
+    without them all."""
     marked: Mask = field(repr=False)
-    """The cells that carried the decision: the strongest ``MARKED_SHARE`` of all, if their effect is positive."""
+    """The regions that carried the decision: the strongest ``MARKED_SHARE`` of all, if their effect is positive."""
     probability_without: float
-    """Of the emotion, once all marked cells are taken out together."""
+    """Of the emotion, once all marked regions are taken out together."""
     model: str
     """Name and version of the model."""
     labels: tuple[str, ...] = field(repr=False)
@@ -78,7 +79,7 @@ class Explanation:
     rate_hz: int
     is_whole: bool
     """Whether all of the recording is explained, or one window of a long one."""
-    method: Method = "occlusion"
+    method: ExplainMethod = "occlusion"
 
     @property
     def heading(self) -> str:
@@ -116,7 +117,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Part:
+class ExplainedPart:
     """What is to be explained.
 
     Attributes:
@@ -133,11 +134,11 @@ class Part:
 
 
 class Effects(Protocol):
-    """Finds the effect of every cell by another way than taking it out."""
+    """Finds the effect of every region by another way than taking it out."""
 
-    method: Method
+    method: ExplainMethod
 
-    def __call__(self, part: Part, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
+    def __call__(self, part: ExplainedPart, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
         """Return the effects on the label's log-probability, shape ``(bands, columns)``.
 
         Args:
@@ -150,7 +151,7 @@ class Effects(Protocol):
 
 def explain_part(
     hear: Hear,
-    part: Part,
+    part: ExplainedPart,
     evidence: Evidence,
     labels: tuple[str, ...],
     emotion: str | None,
@@ -167,8 +168,8 @@ def explain_part(
         labels: the model's emotions.
         emotion: one of them.
         model: its name and version.
-        each: calls a function for each cell.
-        effects: finds them; if None, each cell is taken out.
+        each: calls a function for each region.
+        effects: finds them; if None, each region is taken out.
     """
     times_s, bands_hz = grid(len(part.samples) / part.rate_hz, part.rate_hz)
     occluder = Occluder(part.samples, part.rate_hz, times_s, bands_hz)
@@ -180,7 +181,7 @@ def explain_part(
 
     if effects is None:
         shape = (len(bands_hz) - 1, len(times_s) - 1)
-        left = np.array(list(each(probability_without, single_cells(shape)))).reshape(shape)
+        left = np.array(list(each(probability_without, single_regions(shape)))).reshape(shape)
         effect = np.log(max(float(heard[label]), _LEAST)) - np.log(np.maximum(left, _LEAST))
     else:
         effect = effects(part, times_s, bands_hz, label)
@@ -203,8 +204,10 @@ def explain_part(
     )
 
 
-def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Prediction, emotion: str) -> Part:
+def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Prediction, emotion: str) -> ExplainedPart:
     """Return a whole recording, or of one longer than ``EXPLAINED_S`` the window that speaks most for ``emotion``.
+
+    Where the model takes windows of a fixed length, that length is the longest that is explained whole.
 
     Args:
         source: as ``Recognizer.predict`` takes it.
@@ -216,7 +219,8 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
         AudioError: it cannot be read, or no window holds enough speech.
     """
     about = bundle.about
-    whole = prediction.duration_s <= EXPLAINED_S
+    longest_s = about.window_s if about.window == "fixed" else EXPLAINED_S
+    whole = prediction.duration_s <= longest_s
     start_s = 0.0
     if not whole:
         windows = prediction.timeline.windows if prediction.timeline is not None else ()
@@ -225,45 +229,58 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
             raise AudioError("holds too little speech in one place to explain an emotion by it")
         start_s = max(said)[1]
     with open_blocks(source) as sound:
-        hearing = Hearing(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
+        cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
         for block in sound.blocks:
-            hearing.take(block)
+            cutter.take(block)
             if not whole:
-                for cut in hearing.full_windows():
-                    if cut.start_s == start_s:
-                        return Part(cut.samples, about.rate_hz, start_s, False)
-        hearing.end()
+                for window in cutter.full_windows():
+                    if window.start_s == start_s:
+                        return ExplainedPart(window.samples, about.rate_hz, start_s, False)
+        cutter.end()
     if whole:
-        return Part(hearing.whole(), about.rate_hz)
-    last = next(cut for cut in [*hearing.full_windows(), *hearing.last_window()] if cut.start_s == start_s)
-    return Part(last.samples, about.rate_hz, start_s, False)
+        return ExplainedPart(cutter.whole(), about.rate_hz)
+    last = next(window for window in [*cutter.full_windows(), *cutter.last_window()] if window.start_s == start_s)
+    return ExplainedPart(last.samples, about.rate_hz, start_s, False)
 
 
-def frame_evidence(bundle: Bundle, part: Part) -> Evidence:
-    """Return what each frame of ``part`` speaks for, as the graph's frame logits have it."""
-    logits = bundle.session.run(["frame_logits"], {INPUT: part.samples[None]})[0][0] / bundle.about.temperature
+def frame_evidence(bundle: Bundle, part: ExplainedPart) -> Evidence:
+    """Return what each frame of ``part`` speaks for, as the graph's frame logits have it.
+
+    Frames of the zeros that fill up a window of a fixed length are left out.
+    """
+    about = bundle.about
+    logits = bundle.run(part.samples, "frame_logits")[0] / about.temperature
     shares = np.exp(np.asarray(logits - logits.max(axis=1, keepdims=True), np.float64))
     shares /= shares.sum(axis=1, keepdims=True)
-    duration_s = len(part.samples) / part.rate_hz
+    own_s = len(part.samples) / part.rate_hz
+    duration_s = about.window_s if about.window == "fixed" else own_s
     half_s = duration_s / len(shares) / 2
-    return Evidence(np.linspace(half_s, duration_s - half_s, len(shares)), shares)
+    times_s = np.linspace(half_s, duration_s - half_s, len(shares))
+    inside = times_s <= max(own_s, half_s)
+    return Evidence(times_s[inside], shares[inside])
 
 
 def grid(duration_s: float, rate_hz: int) -> tuple[Edges, Edges]:
-    """Return the edges of columns in s and of bands in Hz, for so long a sound of this rate."""
+    """Return the edges of columns in s, shape ``(columns + 1,)``, and of bands in Hz, ``(bands + 1,)``.
+
+    They are those of a sound of ``duration_s`` at ``rate_hz``; bands are equally wide in mel.
+    """
     column_s = min(max(duration_s / COLUMNS, SHORTEST_S), LONGEST_S)
     columns = max(1, round(duration_s / column_s))
     top = float(hz_to_mel(np.array(rate_hz / 2)))
     return np.linspace(0, duration_s, columns + 1), mel_to_hz(np.linspace(0, top, BANDS + 1))
 
 
-def single_cells(shape: tuple[int, int]) -> list[Mask]:
-    """Return the masks of each cell alone, row by row."""
+def single_regions(shape: tuple[int, int]) -> list[Mask]:
+    """Return the masks of each region alone, row by row: each of ``shape``, ``(bands, columns)``."""
     return list(np.eye(shape[0] * shape[1], dtype=bool).reshape(-1, *shape))
 
 
 def strongest(effect: NDArray[np.float64]) -> Mask:
-    """Return the ``MARKED_SHARE`` of cells with the greatest effect, but none whose effect is not positive."""
+    """Return the ``MARKED_SHARE`` of regions with the greatest effect, but none whose effect is not positive.
+
+    ``effect`` has shape ``(bands, columns)``, and so has the mask.
+    """
     count = int(np.ceil(MARKED_SHARE * effect.size))
     marked = np.zeros(effect.size, dtype=bool)
     marked[np.argsort(-effect, axis=None, kind="stable")[:count]] = True

@@ -11,11 +11,11 @@ Format = Literal["table", "jsonl", "csv", "textgrid", "srt"]
 PER_FILE: dict[str, str] = {"textgrid": ".TextGrid", "srt": ".srt"}
 """Formats that describe one recording, and the suffix of their files."""
 TIER = "emotion"
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 """What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
 
 
-def table_lines(row: Row) -> list[str]:
+def table_lines(row: ResultRow) -> list[str]:
     """Return ``row`` as aligned text: emotion, probability, speech, file; then its timeline, indented."""
     if "error" in row:
         return [f"{'—':<10} {'':>5} {'':>8}  {row['file']}  {row['error']}"]
@@ -44,7 +44,7 @@ def csv_columns(labels: Sequence[str], timeline: bool) -> list[str]:
     return ["file", "emotion", *probabilities, "prediction_set", "speech_s", "duration_s", "flags", "model", "error"]
 
 
-def csv_lines(rows: Iterable[Row], labels: Sequence[str], timeline: bool, head: bool) -> str:
+def csv_lines(rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, head: bool) -> str:
     """Return ``rows`` as CSV; what is not known is empty, and lists are words with spaces between them."""
     text = io.StringIO()
     writer = csv.DictWriter(text, csv_columns(labels, timeline), restval="", extrasaction="ignore", lineterminator="\n")
@@ -62,7 +62,7 @@ def csv_lines(rows: Iterable[Row], labels: Sequence[str], timeline: bool, head: 
     return text.getvalue()
 
 
-def textgrid(row: Row) -> str:
+def textgrid(row: ResultRow) -> str:
     """Return ``row``'s timeline as Praat's TextGrid, long format: one tier of intervals, empty where none is heard.
 
     Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
@@ -95,7 +95,7 @@ def textgrid(row: Row) -> str:
     return "\n".join(lines) + "\n"
 
 
-def srt(row: Row) -> str:
+def srt(row: ResultRow) -> str:
     """Return ``row``'s timeline as SubRip subtitles; where none is heard, there is none."""
     heard = [at for at in row["timeline"] if at["emotion"] is not None]
     return "\n".join(

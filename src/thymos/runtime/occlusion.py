@@ -1,6 +1,6 @@
-"""Sound with cells of time and frequency taken out, in such a way that it stays sound.
+"""Sound with regions of time and frequency taken out, in such a way that it stays sound.
 
-A cell is not cut out: its Fourier magnitudes are brought down to what the recording itself has where it is quiet, at
+A region is not cut out: its Fourier magnitudes are brought down to what the recording itself has where it is quiet, at
 each frequency, and phases stay. Holes of digital silence would be unlike anything that a model has heard, and it would
 answer the hole, not the loss.
 
@@ -22,25 +22,13 @@ _OVERLAP = 4
 """Frames that cover each sample: squared Hann windows then add up to a constant."""
 
 Mask = NDArray[np.bool_]
-"""Which cells: shape ``(bands, columns)``, the lowest band first."""
+"""Which regions of a grid: shape ``(bands, columns)``, the lowest band first."""
 Edges = NDArray[np.float64]
-"""Where cells begin and end: ascending, one more than there are cells."""
-
-
-def hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return frequencies in mel. Source: O'Shaughnessy (1987), Speech Communication: Human and Machine."""
-    mel: NDArray[np.float64] = 2595 * np.log10(1 + np.asarray(hz, np.float64) / 700)
-    return mel
-
-
-def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return mel as frequencies in Hz."""
-    hz: NDArray[np.float64] = 700 * (10 ** (np.asarray(mel, np.float64) / 2595) - 1)
-    return hz
+"""Where columns (s) or bands (Hz) begin and end: ascending, one more than there are of them."""
 
 
 @dataclass(frozen=True)
-class Spectrogram:
+class ComplexSpectrogram:
     """Windowed Fourier transforms of a sound, from which it can be put together again.
 
     Attributes:
@@ -65,35 +53,35 @@ class Spectrogram:
 
     @property
     def times_s(self) -> NDArray[np.float64]:
-        """The middle of each frame: shape ``(frames,)``."""
+        """The middle of each frame, s: shape ``(frames,)``."""
         return np.arange(len(self.values)) * self.hop / self.rate_hz
 
     @property
     def bins_hz(self) -> NDArray[np.float64]:
-        """The frequency of each bin: shape ``(bins,)``."""
+        """The frequency of each bin, Hz: shape ``(bins,)``."""
         return np.arange(self.values.shape[1]) * self.rate_hz / self.n_fft
 
 
-def spectrogram(samples: Samples, rate_hz: int) -> Spectrogram:
-    """Return the spectrogram of ``samples``, shape ``(samples,)``, by Hann windows of about 64 ms."""
+def complex_spectrogram(samples: Samples, rate_hz: int) -> ComplexSpectrogram:
+    """Return the short-time Fourier transform of ``samples``, shape ``(samples,)``, by Hann windows of about 64 ms."""
     n_fft = _n_fft(rate_hz)
     hop = n_fft // _OVERLAP
     frames = -(-len(samples) // hop) + 1
     padded = np.zeros((frames - 1) * hop + n_fft)
     padded[n_fft // 2 : n_fft // 2 + len(samples)] = samples
     cut = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-    return Spectrogram(np.fft.rfft(cut * _hann(n_fft), axis=1), rate_hz, len(samples))
+    return ComplexSpectrogram(np.fft.rfft(cut * _hann(n_fft), axis=1), rate_hz, len(samples))
 
 
 class Occluder:
-    """One recording, and what it would be without some cells of a grid."""
+    """One recording, and what it would be without some regions of a grid."""
 
     def __init__(self, samples: Samples, rate_hz: int, times_s: Edges, bands_hz: Edges):
-        """Take ``samples``, shape ``(samples,)``, and the edges of the grid's columns and bands."""
+        """Take ``samples``, shape ``(samples,)``, and the edges of the grid's columns, s, and bands, Hz."""
         self._samples = samples.astype(np.float64)
-        self.spectrogram = spectrogram(samples, rate_hz)
-        self._columns = cell_of(self.spectrogram.times_s, times_s)
-        self._bands = cell_of(self.spectrogram.bins_hz, bands_hz)
+        self.spectrogram = complex_spectrogram(samples, rate_hz)
+        self._columns = interval_of(self.spectrogram.times_s, times_s)
+        self._bands = interval_of(self.spectrogram.bins_hz, bands_hz)
         magnitudes = np.abs(self.spectrogram.values)
         quiet = np.quantile(magnitudes, QUIET_QUANTILE, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -102,7 +90,7 @@ class Occluder:
         self._excess = self.spectrogram.values * (1 - gains)
 
     def without(self, mask: Mask) -> Samples:
-        """Return the recording with the cells of ``mask`` brought down to its quiet level: shape ``(samples,)``."""
+        """Return the recording with the regions of ``mask`` brought down to its quiet level: shape ``(samples,)``."""
         n_fft, hop = self.spectrogram.n_fft, self.spectrogram.hop
         some = np.asarray(mask.any(axis=0))
         touched = np.flatnonzero(some[self._columns])
@@ -116,8 +104,11 @@ class Occluder:
         return (self._samples - own).astype(np.float32)
 
 
-def cell_of(points: NDArray[np.float64], edges: Edges) -> NDArray[np.int64]:
-    """Return the cell that each point lies in; those beyond the ends belong to the outermost."""
+def interval_of(points: NDArray[np.float64], edges: Edges) -> NDArray[np.int64]:
+    """Return the number of the interval between ``edges`` that each of ``points``, any shape, lies in: the same shape.
+
+    Points beyond the ends belong to the outermost intervals.
+    """
     return np.clip(np.searchsorted(edges, points, side="right") - 1, 0, len(edges) - 2).astype(np.int64)
 
 

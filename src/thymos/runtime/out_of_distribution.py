@@ -1,4 +1,4 @@
-"""How far an embedding lies from those of the training recordings.
+"""Out-of-distribution input: how far an embedding lies from those of the training recordings.
 
 Its distance is Mahalanobis's under a Gaussian whose covariance is shrunk to a few principal directions and one variance
 for all the others: what probabilistic principal component analysis fits. Far from the training recordings, a network's
@@ -13,18 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+Embeddings = NDArray[np.float32] | NDArray[np.float64]
+"""Shape ``(recordings, E)``."""
 
 
 @dataclass(frozen=True)
-class Familiarity:
-    """A Gaussian of embeddings, and the distance that is still familiar.
+class EmbeddingDistribution:
+    """The Gaussian of the training recordings' embeddings, and how far from its mean an embedding may lie.
 
     Attributes:
         table: float32, shape ``(2 + directions, E)``: the mean; then one row of which the first value is 1 / σ, σ being
             the standard deviation of all directions that are not listed; then each direction, of length 1 / its own
             standard deviation.
-        threshold: largest distance that is familiar.
+        threshold: the largest distance that is in distribution.
     """
 
     table: NDArray[np.float32]
@@ -35,7 +36,7 @@ class Familiarity:
         """Length of the embeddings."""
         return int(self.table.shape[1])
 
-    def distances(self, embeddings: Floats) -> NDArray[np.float64]:
+    def distances(self, embeddings: Embeddings) -> NDArray[np.float64]:
         """Return the distance of each of ``embeddings``, shape ``(n, E)``: shape ``(n,)``.
 
         It is divided by the square root of E, so that it is about 1 for the recordings that the Gaussian was fitted to.
@@ -50,17 +51,17 @@ class Familiarity:
         distances: NDArray[np.float64] = np.sqrt(squared / self.length)
         return distances
 
-    def knows(self, embeddings: Floats) -> NDArray[np.bool_]:
-        """Return whether each of ``embeddings`` is familiar: shape ``(n,)``."""
-        known: NDArray[np.bool_] = self.distances(embeddings) <= self.threshold
-        return known
+    def contains(self, embeddings: Embeddings) -> NDArray[np.bool_]:
+        """Return whether each of ``embeddings``, shape ``(n, E)``, is in distribution: shape ``(n,)``."""
+        inside: NDArray[np.bool_] = self.distances(embeddings) <= self.threshold
+        return inside
 
 
-def fit_gaussian(embeddings: Floats, most_directions: int) -> NDArray[np.float32]:
-    """Return the table of a ``Familiarity`` for ``embeddings``, shape ``(n, E)``.
+def fit_gaussian(embeddings: Embeddings, most_directions: int) -> NDArray[np.float32]:
+    """Return the table of a ``EmbeddingDistribution`` for ``embeddings``, shape ``(n, E)``.
 
     Args:
-        embeddings: of recordings like those that shall be familiar.
+        embeddings: of the training recordings.
         most_directions: principal directions that get a variance of their own; fewer where there are few recordings.
 
     Raises:

@@ -13,9 +13,10 @@ NONE_HEARD = "none heard"
 """What stands in place of an emotion where nobody speaks."""
 Flag = Literal["too_short", "too_quiet", "no_speech", "unfamiliar"]
 """``too_short``: less speech than half a second; ``too_quiet``: no frame above -50 dB of full scale; ``no_speech``: so
-no emotion; ``unfamiliar``: unlike the recordings that the model was trained on, so its answer means little."""
+no emotion; ``unfamiliar``: out of distribution, unlike the recordings that the model was trained on, so that its answer
+means little."""
 
-Method = Literal["occlusion", "gradients"]
+ExplainMethod = Literal["occlusion", "gradients"]
 """How an explanation finds what carried a decision: by taking parts of the sound out, or by the network's gradients."""
 
 
@@ -29,7 +30,8 @@ class Window:
     """Seconds of speech inside it."""
     probabilities: dict[str, float] | None
     """Of each emotion; None where nobody speaks."""
-    unfamiliar: bool = False
+    out_of_distribution: bool = False
+    """Unlike the recordings that the model was trained on."""
 
     @property
     def emotion(self) -> str | None:

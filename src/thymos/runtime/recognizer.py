@@ -13,24 +13,23 @@ from thymos.audio.blocks import Array, open_blocks
 from thymos.audio.conditioning import played
 from thymos.audio.decode import Source, Waveform
 from thymos.errors import AudioError, ThymosError
-from thymos.runtime.bundle import INPUT, Bundle, find_bundle, read_bundle
+from thymos.machine import available_cores
+from thymos.runtime.bundle import Bundle, find_bundle, read_bundle
 from thymos.runtime.explain import Effects, Explanation, explain_part, frame_evidence, part_to_explain
 from thymos.runtime.prediction import Failure, Flag, Prediction, Timeline, Window
 from thymos.runtime.stream import Stream
 from thymos.runtime.timeline import make_timeline
 from thymos.runtime.vad import FRAME_S, speech_spans
-from thymos.runtime.window_mean import Answer, WindowMean
-from thymos.runtime.windows import Cut, Hearing
+from thymos.runtime.windows import Answer, WindowCutter, WindowMean, WindowSamples
 
 WHOLE_S = 30.0
-"""Up to this length a recording is heard as one, as in training; longer ones in windows."""
+"""Up to this length a recording is heard whole, as in training; longer ones in windows."""
 LEAST_SPEECH_S = 0.25
 """With less speech, none is heard."""
 ENOUGH_SPEECH_S = 0.5
 """With less, an answer is flagged ``too_short``."""
 QUIET_DB = -50.0
 """A recording whose loudest 32 ms are below this beside full scale is flagged ``too_quiet``."""
-THREADS = 2
 _AHEAD = 64
 """Files that may be done before one that they have to wait for."""
 
@@ -38,10 +37,10 @@ _AHEAD = 64
 class Recognizer:
     """A model that is ready to hear. Any number of threads may use it at once."""
 
-    def __init__(self, bundle: Bundle, threads: int = THREADS):
-        """Take a checked bundle, and the number of files, or windows of one file, to work on at once."""
-        self.bundle, self.threads = bundle, threads
-        self._pool = ThreadPoolExecutor(threads, "thymos-windows")
+    def __init__(self, bundle: Bundle, threads: int | None = None):
+        """Take a checked bundle, and the number of files, or windows of one file, to work on at once; see ``load``."""
+        self.bundle, self.threads = bundle, threads or available_cores()
+        self._pool = ThreadPoolExecutor(self.threads, "thymos-windows")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -151,15 +150,20 @@ class Recognizer:
         """Return a stream for sound that arrives bit by bit at ``rate_hz``; the default window is the bundle's.
 
         Raises:
-            AudioError: a rate that sound does not have, or windows that leave gaps.
+            AudioError: a rate that sound does not have, windows that leave gaps, or of a length that the model does
+                not take.
         """
         about = self.bundle.about
-        return Stream(self._window, rate_hz, about.rate_hz, window_s or about.window_s, hop_s or about.hop_s)
+        window_s = window_s or about.window_s
+        if about.window == "fixed" and window_s != about.window_s:
+            raise AudioError(f"{self.name} takes windows of {about.window_s:g} s only, not of {window_s:g} s")
+        return Stream(self._window, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
 
     def _predict(self, source: Source | Array, timeline: bool) -> tuple[Prediction, NDArray[np.float32] | None]:
         about = self.bundle.about
+        longest_whole_s = 0.0 if about.window == "fixed" else WHOLE_S
         with open_blocks(source) as sound:
-            hearing = Hearing(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
+            cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
             windows: list[Window] = []
             mean = WindowMean(self.labels)
 
@@ -170,86 +174,86 @@ class Recognizer:
 
             at_work: deque[Future[tuple[Window, NDArray[np.float32] | None]]] = deque()
             for block in sound.blocks:
-                hearing.take(block)
-                if hearing.heard_s > WHOLE_S:
-                    self._hear_windows(hearing.full_windows(), at_work, take, self.threads)
-            hearing.end()
-        if not hearing.taken:
+                cutter.take(block)
+                if cutter.duration_s > longest_whole_s:
+                    self._hear_windows(cutter.full_windows(), at_work, take, self.threads)
+            cutter.end()
+        if not cutter.taken:
             raise AudioError("holds no samples")
-        if hearing.heard_s > WHOLE_S:
-            self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, take, 0)
-            answer, unfamiliar = mean.answer()
+        if cutter.duration_s > longest_whole_s:
+            self._hear_windows([*cutter.full_windows(), *cutter.last_window()], at_work, take, 0)
+            answer, out_of_distribution = mean.answer()
         else:
-            answer, unfamiliar = self._whole(hearing)
+            answer, out_of_distribution = self._whole(cutter)
             if timeline:
-                self._hear_windows([*hearing.full_windows(), *hearing.last_window()], at_work, take, 0)
-        spans = speech_spans(hearing.gate.probabilities())
-        speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, hearing.heard_s)
+                self._hear_windows([*cutter.full_windows(), *cutter.last_window()], at_work, take, 0)
+        spans = speech_spans(cutter.vad.probabilities())
+        speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, cutter.duration_s)
         line = None
         if timeline:
-            line = make_timeline(windows, spans, self.labels, about.hop_s, hearing.heard_s)
+            line = make_timeline(windows, spans, self.labels, about.hop_s, cutter.duration_s)
         prediction = Prediction(
             emotion=None if answer is None else self.labels[int(answer.probabilities.argmax())],
             probabilities=None if answer is None else self._named(answer.probabilities),
             prediction_set=() if answer is None else self._set(answer.probabilities),
             speech_s=speech_s,
-            duration_s=hearing.heard_s,
-            flags=_flags(answer is not None, speech_s, hearing, unfamiliar),
+            duration_s=cutter.duration_s,
+            flags=_flags(answer is not None, speech_s, cutter, out_of_distribution),
             model=self.name,
             timeline=line,
         )
         return prediction, None if answer is None else answer.embedding
 
-    def _whole(self, hearing: Hearing) -> tuple[Answer | None, bool]:
-        """Hear a short recording as one."""
-        if hearing.gate.speech_s(0, (hearing.gate.frames + 1) * FRAME_S) < LEAST_SPEECH_S:
+    def _whole(self, cutter: WindowCutter) -> tuple[Answer | None, bool]:
+        """Hear a short recording whole; return the answer, and whether it is out of distribution."""
+        if cutter.vad.speech_s(0, (cutter.vad.frames + 1) * FRAME_S) < LEAST_SPEECH_S:
             return None, False
-        answer = self._answer(hearing.whole())
-        return answer, self._is_unfamiliar(answer.embedding)
+        answer = self._answer(cutter.whole())
+        return answer, self._is_out_of_distribution(answer.embedding)
 
     def _hear_windows(
         self,
-        cuts: list[Cut],
+        to_hear: list[WindowSamples],
         at_work: "deque[Future[tuple[Window, NDArray[np.float32] | None]]]",
         take: Callable[[Window, NDArray[np.float32] | None], None],
         most: int,
     ) -> None:
-        """Hear ``cuts`` on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
-        for cut in cuts:
-            at_work.append(self._pool.submit(self._window_and_embedding, cut))
+        """Hear windows on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
+        for window in to_hear:
+            at_work.append(self._pool.submit(self._window_and_embedding, window))
             while len(at_work) > 2 * self.threads:
                 take(*at_work.popleft().result())
         while len(at_work) > most:
             take(*at_work.popleft().result())
 
-    def _window(self, cut: Cut) -> Window:
+    def _window(self, cut: WindowSamples) -> Window:
         return self._window_and_embedding(cut)[0]
 
-    def _window_and_embedding(self, cut: Cut) -> tuple[Window, NDArray[np.float32] | None]:
+    def _window_and_embedding(self, cut: WindowSamples) -> tuple[Window, NDArray[np.float32] | None]:
         if cut.speech_s < LEAST_SPEECH_S:
             return Window(cut.start_s, cut.end_s, cut.speech_s, None), None
         answer = self._answer(cut.samples)
-        unfamiliar = self._is_unfamiliar(answer.embedding)
+        out_of_distribution = self._is_out_of_distribution(answer.embedding)
         probabilities = self._named(answer.probabilities)
-        return Window(cut.start_s, cut.end_s, cut.speech_s, probabilities, unfamiliar), answer.embedding
+        return Window(cut.start_s, cut.end_s, cut.speech_s, probabilities, out_of_distribution), answer.embedding
 
     def _answer(self, samples: NDArray[np.float32]) -> Answer:
-        """Run the graph; one recording at a time, so that no answer hinges on its neighbours in a batch."""
-        about = self.bundle.about
-        heard = Waveform(samples, about.rate_hz)
-        runs = [
-            self.bundle.session.run(["logits", "embedding"], {INPUT: played(heard, speed, about.rate_hz)[None]})
-            for speed in about.speeds
-        ]
-        embedding = runs[0][1]
-        logits = np.mean([run[0][0] for run in runs], axis=0, dtype=np.float64)
-        scaled = logits / about.temperature
-        shares = np.exp(scaled - scaled.max())
-        return Answer(shares / shares.sum(), embedding[0])
+        """Run the graph on samples at the model's rate, shape ``(samples,)``.
 
-    def _is_unfamiliar(self, embedding: NDArray[np.float32]) -> bool:
-        familiarity = self.bundle.familiarity
-        return familiarity is not None and not bool(familiarity.knows(embedding[None])[0])
+        One recording or window at a time, so that no answer hinges on its neighbours in a batch.
+        """
+        about = self.bundle.about
+        waveform = Waveform(samples, about.rate_hz)
+        runs = [
+            self.bundle.run(played(waveform, speed, about.rate_hz), "logits", "embedding") for speed in about.speeds
+        ]
+        scaled = np.mean([logits for logits, _ in runs], axis=0, dtype=np.float64) / about.temperature
+        shares = np.exp(scaled - scaled.max())
+        return Answer(shares / shares.sum(), runs[0][1])
+
+    def _is_out_of_distribution(self, embedding: NDArray[np.float32]) -> bool:
+        distribution = self.bundle.distribution
+        return distribution is not None and not bool(distribution.contains(embedding[None])[0])
 
     def _named(self, probabilities: NDArray[np.float64]) -> dict[str, float]:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
@@ -265,12 +269,13 @@ class Recognizer:
         return tuple(self.labels[i] for i in order if held[i])
 
 
-def load(model: str | os.PathLike[str] | None = None, threads: int = THREADS) -> Recognizer:
+def load(model: str | os.PathLike[str] | None = None, threads: int | None = None) -> Recognizer:
     """Return a recogniser: of the bundle in the folder ``model``, of ``THYMOS_MODEL``, or of the shipped one.
 
     Args:
         model: folder of a bundle.
-        threads: files, or windows of one file, to work on at once.
+        threads: files, or windows of one file, to work on at once; by default as many as there are cores. Answers are
+            the same for any number, since each is computed by one thread.
 
     Raises:
         BundleError: there is none, or it cannot be used.
@@ -278,11 +283,11 @@ def load(model: str | os.PathLike[str] | None = None, threads: int = THREADS) ->
     return Recognizer(read_bundle(find_bundle(model)), threads)
 
 
-def _flags(heard: bool, speech_s: float, hearing: Hearing, unfamiliar: bool) -> tuple[Flag, ...]:
+def _flags(heard: bool, speech_s: float, cutter: WindowCutter, out_of_distribution: bool) -> tuple[Flag, ...]:
     flags: list[tuple[Flag, Any]] = [
-        ("too_short", (speech_s if heard else hearing.heard_s) < ENOUGH_SPEECH_S),
-        ("too_quiet", hearing.gate.loudest < 10 ** (QUIET_DB / 20)),
+        ("too_short", (speech_s if heard else cutter.duration_s) < ENOUGH_SPEECH_S),
+        ("too_quiet", cutter.vad.loudest < 10 ** (QUIET_DB / 20)),
         ("no_speech", not heard),
-        ("unfamiliar", unfamiliar),
+        ("unfamiliar", out_of_distribution),
     ]
     return tuple(name for name, raised in flags if raised)

@@ -11,7 +11,7 @@ from thymos.audio.blocks import as_mono
 from thymos.audio.decode import DEFAULT_LIMITS
 from thymos.errors import AudioError
 from thymos.runtime.prediction import Window
-from thymos.runtime.windows import Cut, Hearing
+from thymos.runtime.windows import WindowCutter, WindowSamples
 
 
 class Stream:
@@ -23,7 +23,9 @@ class Stream:
     ...             print(window.end_s, window.emotion)
     """
 
-    def __init__(self, hear: Callable[[Cut], Window], rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float):
+    def __init__(
+        self, hear: Callable[[WindowSamples], Window], rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float
+    ):
         """Take what hears a window, the rates of the sound and of the model, and the grid of windows.
 
         Raises:
@@ -35,7 +37,7 @@ class Stream:
         if not 0 < hop_s <= window_s:
             raise AudioError(f"windows of {window_s:g} s cannot begin every {hop_s:g} s without leaving gaps")
         self._hear = hear
-        self._hearing = Hearing(rate_hz, model_rate_hz, window_s, hop_s)
+        self._cutter = WindowCutter(rate_hz, model_rate_hz, window_s, hop_s)
         self._closed = False
 
     def feed(self, samples: NDArray[Any]) -> list[Window]:
@@ -52,16 +54,16 @@ class Stream:
         mono = as_mono(samples)
         if not np.isfinite(mono).all():
             raise AudioError("samples are NaN or infinite")
-        self._hearing.take(mono)
-        return [self._hear(cut) for cut in self._hearing.full_windows()]
+        self._cutter.take(mono)
+        return [self._hear(cut) for cut in self._cutter.full_windows()]
 
     def close(self) -> list[Window]:
         """End the stream and return the windows that are left; a second call returns none."""
         if self._closed:
             return []
         self._closed = True
-        self._hearing.end()
-        return [self._hear(cut) for cut in [*self._hearing.full_windows(), *self._hearing.last_window()]]
+        self._cutter.end()
+        return [self._hear(cut) for cut in [*self._cutter.full_windows(), *self._cutter.last_window()]]
 
     def __enter__(self) -> "Stream":
         return self

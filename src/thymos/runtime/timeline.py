@@ -17,23 +17,23 @@ def make_timeline(
 ) -> Timeline:
     """Return the timeline of a recording.
 
-    Each cell of length ``hop_s`` gets the mean of the probabilities of the windows that cover it, weighted by their
-    seconds of speech. Where somebody speaks, neighbouring cells of one emotion are a stretch; what is between is one
+    Each slot of length ``hop_s`` gets the mean of the probabilities of the windows that cover it, weighted by their
+    seconds of speech. Where somebody speaks, neighbouring slots of one emotion are a stretch; what is between is one
     without emotion. So stretches begin and end with speech, or where the emotion changes, and cover all of the
     recording.
 
     Args:
         windows: in order.
-        spans: runs of speech, in frames of the gate.
+        spans: runs of speech, in frames of the VAD.
         labels: the model's emotions.
         hop_s: from window to window.
         duration_s: of the recording.
     """
-    cells = _cell_probabilities(windows, labels, hop_s, duration_s)
+    slots = _slot_probabilities(windows, labels, hop_s, duration_s)
     stretches: list[Stretch] = []
     end_s = 0.0
     for start_s, stop_s in _utterances(spans, duration_s):
-        pieces = _pieces(start_s, stop_s, cells, labels, hop_s)
+        pieces = _pieces(start_s, stop_s, slots, labels, hop_s)
         if not pieces:
             continue
         if start_s > end_s:
@@ -45,12 +45,12 @@ def make_timeline(
     return Timeline(_without_neighbours_alike(stretches), tuple(windows), duration_s)
 
 
-def _cell_probabilities(
+def _slot_probabilities(
     windows: Sequence[Window], labels: tuple[str, ...], hop_s: float, duration_s: float
 ) -> NDArray[np.float64]:
-    """Return the probabilities of each cell: shape ``(cells, labels)``, NaN where no window with speech covers it."""
-    cells = max(1, int(np.ceil(duration_s / hop_s - 1e-9)))
-    sums, weights = np.zeros((cells, len(labels))), np.zeros((cells, 1))
+    """Return the probabilities of each slot: shape ``(slots, labels)``, NaN where no window with speech covers it."""
+    count = max(1, int(np.ceil(duration_s / hop_s - 1e-9)))
+    sums, weights = np.zeros((count, len(labels))), np.zeros((count, 1))
     for window in windows:
         if window.probabilities is None:
             continue
@@ -76,25 +76,25 @@ def _utterances(spans: Spans, duration_s: float) -> list[tuple[float, float]]:
 
 
 def _pieces(
-    start_s: float, end_s: float, cells: NDArray[np.float64], labels: tuple[str, ...], hop_s: float
+    start_s: float, end_s: float, slots: NDArray[np.float64], labels: tuple[str, ...], hop_s: float
 ) -> list[Stretch]:
-    """Divide an utterance where the emotion of its cells changes."""
+    """Divide an utterance where the emotion of its slots changes."""
     first = int(start_s / hop_s)
-    last = min(len(cells), max(first + 1, int(np.ceil(end_s / hop_s - 1e-9))))
+    last = min(len(slots), max(first + 1, int(np.ceil(end_s / hop_s - 1e-9))))
     runs: list[tuple[int, int, int]] = []
-    for cell in range(first, last):
-        if np.isnan(cells[cell, 0]):
+    for slot in range(first, last):
+        if np.isnan(slots[slot, 0]):
             continue
-        best = int(cells[cell].argmax())
+        best = int(slots[slot].argmax())
         if runs and runs[-1][2] == best:
-            runs[-1] = (runs[-1][0], cell + 1, best)
+            runs[-1] = (runs[-1][0], slot + 1, best)
         else:
-            runs.append((cell, cell + 1, best))
+            runs.append((slot, slot + 1, best))
     pieces: list[Stretch] = []
     for begin, stop, best in runs:
         piece_start = start_s if not pieces else pieces[-1].end_s
         piece_end = end_s if (begin, stop, best) == runs[-1] else stop * hop_s
-        pieces.append(Stretch(piece_start, piece_end, labels[best], float(cells[begin:stop, best].mean())))
+        pieces.append(Stretch(piece_start, piece_end, labels[best], float(slots[begin:stop, best].mean())))
     return pieces
 
 

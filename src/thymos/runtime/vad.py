@@ -1,4 +1,4 @@
-"""The gate: where in a recording somebody speaks. What is silence, music or noise is given no emotion.
+"""Voice activity detection (VAD): where somebody speaks. What is silence, music or noise is given no emotion.
 
 Its model is Silero VAD (MIT), which comes along in ``weights/vad`` and runs on onnxruntime like the recogniser itself.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Samples
+from thymos.audio.conditioning import Resampler
 from thymos.runtime.bundle import open_session
-from thymos.runtime.resampler import Resampler
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -27,10 +27,10 @@ STARTS, GOES_ON = 0.5, 0.35
 SHORTEST_FRAMES = 6
 """Shorter runs are no speech: a drum, a click, a note."""
 _CONTEXT, _STATE = 64, (1, 1, 128)
-_MODEL = "gate.onnx"
+_MODEL = "vad.onnx"
 
 Spans = NDArray[np.int64]
-"""Runs of speech: rows of first frame and frame after the last."""
+"""Runs of speech, shape ``(runs, 2)``: first frame, and frame after the last."""
 
 
 @cache
@@ -40,11 +40,11 @@ def _session() -> "onnxruntime.InferenceSession":
 
 
 @dataclass
-class GateStream:
-    """The gate over one recording, fed in blocks of any size.
+class VadStream:
+    """VAD over one recording, fed in blocks of any size.
 
     Attributes:
-        rate_hz: of the samples that it is fed.
+        rate_hz: samples per second of what it is fed.
         frames: frames that it has judged.
         loudest: root mean square of the loudest frame, full scale 1.
     """
@@ -61,7 +61,7 @@ class GateStream:
         self._hidden, self._cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
 
     def push(self, samples: Samples) -> None:
-        """Judge all whole frames up to the end of ``samples``."""
+        """Judge all whole frames up to the end of ``samples``: mono, full scale ±1, shape ``(n,)``."""
         self._judge(self._resampler.push(samples))
 
     def finish(self) -> None:

@@ -1,21 +1,32 @@
-"""One recording on its way in: resampled, gated and cut into windows, in blocks of any size and in flat memory.
+"""One recording on its way in: resampled, judged by the VAD and cut into windows, in blocks of any size; and the answer
+for all of it, the mean of its windows' answers. Memory stays flat, however long it is.
 
-Files and live streams go through the same steps here. Where blocks were cut decides nothing: samples, frames of the
-gate and windows lie on grids that are counted from the recording's first sample.
+Files and live streams go through the same steps here. Where blocks were cut decides nothing: samples, frames of the VAD
+and windows lie on grids that are counted from the recording's first sample.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thymos.audio import Samples
-from thymos.runtime.resampler import Resampler
-from thymos.runtime.vad import FRAME_S, GateStream
+from thymos.audio.conditioning import Resampler
+from thymos.runtime.prediction import Window
+from thymos.runtime.vad import FRAME_S, VadStream
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A window's samples at the model's rate, shape ``(samples,)``, where it lies, and how much of it is speech."""
+class WindowSamples:
+    """What lies in one window.
+
+    Attributes:
+        start_s: where it begins in the recording.
+        end_s: where it ends.
+        speech_s: seconds of speech inside it.
+        samples: at the model's rate, full scale ±1: float32, shape ``(samples,)``.
+    """
 
     start_s: float
     end_s: float
@@ -23,7 +34,7 @@ class Cut:
     samples: Samples
 
 
-class Hearing:
+class WindowCutter:
     """The windows of one recording.
 
     All but the last are ``window_s`` long and begin every ``hop_s``. The last one begins where the next would and ends
@@ -31,22 +42,23 @@ class Hearing:
     """
 
     def __init__(self, rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float):
+        """Take the recording's own rate and the model's, and the grid of windows in seconds."""
         self.rate_hz, self.model_rate_hz = rate_hz, model_rate_hz
         self.window, self.hop = (max(1, round(seconds * model_rate_hz)) for seconds in (window_s, hop_s))
-        self.gate = GateStream(model_rate_hz)
+        self.vad = VadStream(model_rate_hz)
         self._resampler = Resampler(rate_hz, model_rate_hz)
         self._kept: list[Samples] = []
         self._kept_from = 0
         self._next = 0
         self.taken = 0
         """Samples so far, at the recording's own rate."""
-        self.heard = 0
+        self.resampled = 0
         """Samples so far, at the model's rate."""
 
     @property
-    def heard_s(self) -> float:
+    def duration_s(self) -> float:
         """Seconds so far."""
-        return self.heard / self.model_rate_hz
+        return self.resampled / self.model_rate_hz
 
     def take(self, samples: Samples) -> None:
         """Let ``samples`` in, at the recording's own rate: float32, shape ``(n,)``."""
@@ -56,46 +68,90 @@ class Hearing:
     def end(self) -> None:
         """Say that no more will come."""
         self._take(self._resampler.finish())
-        self.gate.finish()
+        self.vad.finish()
 
-    def full_windows(self) -> list[Cut]:
+    def full_windows(self) -> list[WindowSamples]:
         """Return the windows of full length that have come in since the last call."""
-        cuts = []
-        while self._next + self.window <= self.heard and self._is_judged(self._next + self.window):
-            cuts.append(self._cut(self._next, self._next + self.window))
+        windows = []
+        while self._next + self.window <= self.resampled and self._is_judged(self._next + self.window):
+            windows.append(self._cut(self._next, self._next + self.window))
             self._next += self.hop
         self._forget(self._next)
-        return cuts
+        return windows
 
-    def last_window(self) -> list[Cut]:
+    def last_window(self) -> list[WindowSamples]:
         """Return the shorter window at the end, if it has anything new; call it after ``full_windows``."""
         covered = self._next - self.hop + self.window if self._next else 0
-        return [self._cut(self._next, self.heard)] if self.heard > covered else []
+        return [self._cut(self._next, self.resampled)] if self.resampled > covered else []
 
     def whole(self) -> Samples:
-        """Return all samples; to be called before any window is cut."""
+        """Return all samples at the model's rate, shape ``(samples,)``; to be called before any window is cut."""
         self._kept = [np.concatenate(self._kept)] if self._kept else [np.empty(0, np.float32)]
         return self._kept[0]
 
     def _take(self, samples: Samples) -> None:
         if len(samples):
             self._kept.append(samples)
-            self.heard += len(samples)
-            self.gate.push(samples)
+            self.resampled += len(samples)
+            self.vad.push(samples)
 
-    def _cut(self, start: int, stop: int) -> Cut:
+    def _cut(self, start: int, stop: int) -> WindowSamples:
         kept = self.whole()
         start_s, end_s = start / self.model_rate_hz, stop / self.model_rate_hz
         samples = kept[start - self._kept_from : stop - self._kept_from]
-        return Cut(start_s, end_s, self.gate.speech_s(start_s, end_s), samples)
+        return WindowSamples(start_s, end_s, self.vad.speech_s(start_s, end_s), samples)
 
     def _is_judged(self, stop: int) -> bool:
-        """Whether the gate, which may lag behind, has judged all of its frames up to ``stop``."""
-        return self.gate.frames >= int(stop / self.model_rate_hz / FRAME_S + 1e-9)
+        """Whether the VAD, which may lag behind, has judged all of its frames up to ``stop``."""
+        return self.vad.frames >= int(stop / self.model_rate_hz / FRAME_S + 1e-9)
 
     def _forget(self, before: int) -> None:
         """Let go of samples that no window will need."""
-        drop = min(before, self.heard) - self._kept_from
+        drop = min(before, self.resampled) - self._kept_from
         if drop > self.window and self._kept:
             self._kept = [self.whole()[drop:].copy()]
             self._kept_from += drop
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of some samples.
+
+    Attributes:
+        probabilities: float64, shape ``(labels,)``.
+        embedding: float32, shape ``(E,)``.
+    """
+
+    probabilities: NDArray[np.float64]
+    embedding: NDArray[np.float32]
+
+
+class WindowMean:
+    """The mean of windows, weighted by their seconds of speech.
+
+    It keeps sums only: the embeddings of ten hours' windows would take as much memory as the model.
+    """
+
+    def __init__(self, labels: Sequence[str]):
+        """Take the model's emotions."""
+        self._labels = labels
+        self._speech_s = self._unlike_s = 0.0
+        self._probabilities = np.zeros(len(labels))
+        self._embedding = np.zeros(0)
+
+    def add(self, window: Window, embedding: NDArray[np.float32] | None) -> None:
+        """Count ``window`` and its ``embedding``, shape ``(E,)``, unless nobody speaks in it."""
+        if window.probabilities is None or embedding is None:
+            return
+        self._speech_s += window.speech_s
+        self._unlike_s += window.speech_s * window.out_of_distribution
+        self._probabilities += window.speech_s * np.array([window.probabilities[word] for word in self._labels])
+        own = window.speech_s * embedding.astype(np.float64)
+        self._embedding = own + self._embedding if len(self._embedding) else own
+
+    def answer(self) -> tuple[Answer | None, bool]:
+        """Return the mean, None if nobody speaks; and whether most of the speech is out of distribution."""
+        if not self._speech_s:
+            return None, False
+        embedding = (self._embedding / self._speech_s).astype(np.float32)
+        return Answer(self._probabilities / self._speech_s, embedding), self._unlike_s > self._speech_s / 2

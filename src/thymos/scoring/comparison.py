@@ -1,379 +1,140 @@
-"""Comparing two runs as a statement: how much better, how sure, and by which test.
+"""Comparing any finished runs in one table: what ``thymos compare`` and ``thymos.compare`` do."""
 
-Three questions, three methods, all paired by recording or by fold:
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-- would another draw of the folds show the same? Corrected resampled t-test over matched folds (Nadeau & Bengio 2003);
-- do these fitted networks err on different recordings? McNemar's test (McNemar 1947), which Dietterich (1998) advises
-  where a model is fitted once; it takes the fitted networks as given, so it does not count the chance of fitting;
-- how far could the difference stray with other recordings? Paired bootstrap over recordings, which also holds where
-  the folds differ, and also takes the fitted networks as given.
-
-Differences are always ``other`` minus ``base``, in shares of 1. Many comparisons in one table share one error rate by
-Holm's correction (Holm 1979).
-
-Sources:
-    Nadeau & Bengio (2003), Inference for the Generalization Error, Machine Learning 52:239–281.
-    Bouckaert & Frank (2004), Evaluating the Replicability of Significance Tests, PAKDD (for repeated k-fold).
-    McNemar (1947), Psychometrika 12:153–157. Dietterich (1998), Neural Computation 10:1895–1923.
-    Holm (1979), Scandinavian Journal of Statistics 6:65–70.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
-
-import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-
-from thymos.errors import ProtocolError
-from thymos.scoring.metrics import BOOTSTRAP_DRAWS
-from thymos.scoring.predictions import scored_recordings, scored_segments
-
-Floats = NDArray[np.float64]
-Interval = tuple[float, float]
-Level = Literal["segment", "recording"]
-
-ALPHA = 0.05
-"""A difference is claimed at or below this p-value; intervals cover 1 − ALPHA."""
-
-_SCORED = {"segment": scored_segments, "recording": scored_recordings}
-_FOLD = ["repeat", "fold"]
+from thymos.errors import ProtocolError, RunError
+from thymos.scoring.metrics import Level
+from thymos.scoring.paired import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
+from thymos.scoring.predictions import read_predictions
+from thymos.scoring.results_schema import read_results
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """What a comparison needs of a run: the content of ``results.json`` and of ``predictions.csv``."""
+class ComparedRun:
+    """One run of a table of comparisons."""
 
-    results: Mapping[str, Any]
-    predictions: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class TTest:
-    """Corrected resampled t-test over matched folds."""
-
-    difference: float
-    """Mean over folds."""
-    t: float
-    df: int
-    p: float
-    """Two-sided."""
-    ci95: Interval
-    """Of the difference."""
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """McNemar's exact test over matched recordings."""
-
-    b: int
-    """Recordings that only the base got right."""
-    c: int
-    """Recordings that only the other got right."""
-    p: float
-    """Two-sided."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs side by side, on the recordings that both tested."""
-
+    name: str
+    run: FinishedRun
     level: Level
-    """What accuracy counts: segments, or recordings. McNemar's test always counts recordings."""
-    recordings: int
-    """How many both tested; nothing else enters."""
-    base_only: int
-    """Recordings that only the base tested."""
-    other_only: int
-    """Recordings that only the other tested."""
-    base_accuracy: float
-    """Pooled over folds and repeats."""
-    other_accuracy: float
-    """Pooled over folds and repeats."""
-    difference: float
-    """Of the pooled accuracies."""
-    bootstrap_ci95: Interval
-    """Of ``difference``."""
-    t_test: TTest | None
-    no_t_test: str | None
-    """Why there is no t-test; None where there is one."""
-    mcnemar: McNemar
-    p_holm: float | None = None
-    """``p`` after Holm's correction over a table."""
-    mcnemar_p_holm: float | None = None
-    """McNemar's p after Holm's correction over the same table."""
+    """What accuracy counts."""
+    comparison: Comparison | None
+    """With the table's base, corrected for the whole table; None for the base itself."""
 
-    @property
-    def p(self) -> float:
-        """The p-value that decides: the t-test's, or McNemar's where there is none."""
-        return self.t_test.p if self.t_test else self.mcnemar.p
+    def verdict(self, base: str) -> str:
+        """Return what the comparison with ``base`` shows, as a sentence; nothing for the base itself."""
+        return "" if self.comparison is None else sentence(self.comparison, base, self.name)
 
-    @property
-    def estimate(self) -> tuple[float, Interval]:
-        """The difference and its 95 % interval that go with ``p``: the t-test's, or the bootstrap's."""
-        if self.t_test:
-            return self.t_test.difference, self.t_test.ci95
-        return self.difference, self.bootstrap_ci95
 
-    @property
-    def shown(self) -> bool:
-        """Whether a difference may be claimed: p (corrected, where it is) is small and the interval leaves out 0."""
-        _, (low, high) = self.estimate
-        p = self.p if self.p_holm is None else self.p_holm
-        return p <= ALPHA and not low <= 0 <= high
+@dataclass(frozen=True)
+class ComparisonTable:
+    """Several runs, each compared with the same base; p-values are corrected over the table by Holm's method."""
+
+    base: str
+    """Name of the run that the others are compared with."""
+    level: Level
+    """What accuracy counts."""
+    runs: tuple[ComparedRun, ...]
+    """The base first, the others in the order given."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, and ``p`` and ``shown``, as JSON has them."""
-        return asdict(self, dict_factory=_json_fields) | {"p": self.p, "shown": self.shown}
+        """Return the table as ``compare.json`` has it: accuracies, differences and intervals are shares of 1."""
+        return {"format": 1, "base": self.base, "level": self.level, "runs": [self._row(each) for each in self.runs]}
+
+    def _row(self, each: ComparedRun) -> dict[str, Any]:
+        results, comparison = each.run.results, each.comparison
+        return {
+            "name": each.name,
+            "recipe": each.run.name,
+            "corpus": results["corpus"]["name"],
+            "protocol": results["protocol"]["name"],
+            "folds": len(results["folds"]),
+            "seed": results["seed"],
+            "accuracy": dict(results["summary"][self.level]["accuracy"]),
+            "comparison": None if comparison is None else {**comparison.to_dict(), "verdict": each.verdict(self.base)},
+        }
 
 
-def compare_runs(base: FinishedRun, other: FinishedRun, level: Level = "recording", seed: int = 0) -> Comparison:
-    """Compare the accuracy of two runs on the recordings, matched by clip path, that both tested.
+def compare(
+    runs: Sequence[Path | str | FinishedRun],
+    names: Sequence[str] | None = None,
+    level: Level = "recording",
+    base: int = 0,
+) -> ComparisonTable:
+    """Compare finished runs with one of them, and correct the p-values for one another.
 
-    Folds are matched by repeat and fold number. The t-test is left out, with the reason, unless all that match have
-    equal sets of test clips and equally many training clips.
-
-    McNemar's test takes one decision per recording: the first time it was tested (lowest repeat, then fold). A vote
-    over repeats would judge an ensemble that neither run has.
+    ```python
+    table = thymos.compare(["runs/model1", "runs/model3"])
+    print(table.runs[1].verdict(table.base))
+    ```
 
     Args:
-        base: what ``other`` is compared with.
-        other: the difference is its accuracy minus the base's.
+        runs: folders of ``thymos evaluate`` or of rows of a study, or what is in them; two or more.
+        names: what the table calls them; None: their folders' or recipes' names.
         level: whether accuracy counts segments or recordings.
-        seed: of the bootstrap.
+        base: place in ``runs`` of the one that the others are compared with.
 
     Raises:
-        ProtocolError: no recording was tested by both, or the runs do not agree on the recordings' labels.
+        RunError: a folder holds no finished run.
+        ProtocolError: fewer than two runs, names that are not one for each, or two runs that cannot be compared: no
+            recording was tested by both, or one is labelled otherwise in the other.
+        ValueError: there is no run at ``base``.
     """
-    base_rows, other_rows = _decisions(base, level), _decisions(other, level)
-    base_clips, other_clips = set(base_rows["clip"]), set(other_rows["clip"])
-    clips = sorted(base_clips & other_clips)
-    if not clips:
-        raise ProtocolError("the two runs have no test recording in common, so there is nothing to compare")
-    _check_same_truth(base_rows, other_rows)
-    base_counts, other_counts = _hits_and_total(base_rows, clips), _hits_and_total(other_rows, clips)
-    base_accuracy, other_accuracy = _accuracy(base_counts), _accuracy(other_counts)
-    t_test, no_t_test = None, None
-    try:
-        t_test = corrected_t_test(*_fold_differences(base, other, base_rows, other_rows))
-    except ProtocolError as error:
-        no_t_test = str(error)
-    return Comparison(
-        level=level,
-        recordings=len(clips),
-        base_only=len(base_clips - other_clips),
-        other_only=len(other_clips - base_clips),
-        base_accuracy=base_accuracy,
-        other_accuracy=other_accuracy,
-        difference=other_accuracy - base_accuracy,
-        bootstrap_ci95=bootstrap_difference(base_counts, other_counts, seed),
-        t_test=t_test,
-        no_t_test=no_t_test,
-        mcnemar=mcnemar(_first_decisions(base, clips), _first_decisions(other, clips)),
-    )
-
-
-def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> TTest:
-    """Corrected resampled t-test: training parts of folds overlap, so the mean of J folds varies by more than s²/J.
-
-    Its variance is taken as ``(1/J + n_test/n_train) s²``, with J − 1 degrees of freedom (Nadeau & Bengio 2003;
-    Bouckaert & Frank 2004 for repeated k-fold).
-
-    Args:
-        differences: other minus base, one per matched fold of every repeat, shape ``(J,)``.
-        n_train: training clips of a fold; where folds differ in size, their mean (only ``n_test/n_train`` counts).
-        n_test: test clips of a fold, likewise.
-
-    Raises:
-        ProtocolError: fewer than two folds, or no spread among them to judge by.
-        ValueError: a difference that is not finite, or a size that is not positive.
-    """
-    values = np.asarray(differences, np.float64)
-    if not np.isfinite(values).all() or n_train <= 0 or n_test <= 0:
-        raise ValueError("needs finite differences and positive sizes")
-    if values.size < 2:
-        raise ProtocolError("a t-test needs at least two matched folds")
-    if np.ptp(values) < 1e-12:
-        raise ProtocolError("the difference is the same in all matched folds, so there is no spread to judge it by")
-    mean, df = float(values.mean()), values.size - 1
-    error = float(np.sqrt((1 / values.size + n_test / n_train) * values.var(ddof=1)))
-    t = mean / error
-    reach = float(stats.t.ppf(1 - ALPHA / 2, df)) * error
-    return TTest(mean, t, df, float(2 * stats.t.sf(abs(t), df)), (mean - reach, mean + reach))
-
-
-def mcnemar(base_right: NDArray[np.bool_], other_right: NDArray[np.bool_]) -> McNemar:
-    """McNemar's test in its exact, binomial form.
-
-    Args:
-        base_right: whether the base got each recording right, shape ``(recordings,)``.
-        other_right: the same of the other, in the same order.
-    """
-    b, c = int((base_right & ~other_right).sum()), int((other_right & ~base_right).sum())
-    return McNemar(b, c, float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0)
-
-
-def bootstrap_difference(
-    base_counts: Floats, other_counts: Floats, seed: int = 0, draws: int = BOOTSTRAP_DRAWS
-) -> Interval:
-    """Return the 95 % percentile interval of the accuracy difference, resampling recordings with replacement.
-
-    Args:
-        base_counts: right decisions and decisions of each recording, shape ``(recordings, 2)``.
-        other_counts: the same of the other run, recordings in the same order.
-        seed: of the draws.
-        draws: how many.
-    """
-    recordings = len(base_counts)
-    random, even = np.random.default_rng(seed), np.full(recordings, 1 / recordings)
-    drawn = []
-    for _ in range(draws):
-        weights = random.multinomial(recordings, even)
-        (base_hits, base_total), (other_hits, other_total) = weights @ base_counts, weights @ other_counts
-        drawn.append(other_hits / other_total - base_hits / base_total)
-    low, high = np.percentile(drawn, [50 * ALPHA, 100 - 50 * ALPHA])
-    return float(low), float(high)
-
-
-def holm(p_values: ArrayLike) -> Floats:
-    """Return p-values adjusted by Holm's step-down method (Holm 1979), in the order given, shape ``(tests,)``.
-
-    Rejecting where the adjusted value is at most α keeps the chance of any false rejection at most α.
-
-    Raises:
-        ValueError: something is not a p-value.
-    """
-    p = np.asarray(p_values, np.float64)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p-values lie between 0 and 1")
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)), 1)
-    return adjusted
-
-
-def holm_corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons of one table with their p-values corrected for one another.
-
-    The p-values that decide are one family; McNemar's, where they are shown beside them, another.
-    """
-    deciding = holm([comparison.p for comparison in comparisons])
-    of_mcnemar = holm([comparison.mcnemar.p for comparison in comparisons])
-    return [
-        replace(comparison, p_holm=float(p), mcnemar_p_holm=float(q))
-        for comparison, p, q in zip(comparisons, deciding, of_mcnemar, strict=True)
+    if len(runs) < 2:
+        raise ProtocolError("a comparison needs at least two runs")
+    if not 0 <= base < len(runs):
+        raise ValueError(f"base must be 0 to {len(runs) - 1}, not {base}")
+    read = [run if isinstance(run, FinishedRun) else read_run(Path(run)) for run in runs]
+    called = _names(runs, read) if names is None else list(names)
+    if len(called) != len(runs) or len(set(called)) != len(called):
+        raise ProtocolError(f"{len(runs)} runs need as many different names, not {', '.join(called)}")
+    others = [place for place in range(len(runs)) if place != base]
+    found = []
+    for place in others:
+        try:
+            found.append(compare_runs(read[base], read[place], level))
+        except ProtocolError as error:
+            raise ProtocolError(f"{called[base]} and {called[place]}: {error}") from None
+    rows = [ComparedRun(called[base], read[base], level, None)]
+    rows += [
+        ComparedRun(called[place], read[place], level, comparison)
+        for place, comparison in zip(others, holm_corrected(found), strict=True)
     ]
+    return ComparisonTable(called[base], level, tuple(rows))
 
 
-def sentence(comparison: Comparison, base_name: str, other_name: str) -> str:
-    """Say what the comparison shows, in percentage points; a difference that was not shown is not claimed."""
-    difference, (low, high) = comparison.estimate
-    side = "below" if difference < 0 else "above"
-    if comparison.shown:
-        bounds = (-high, -low) if difference < 0 else (low, high)
-        return (
-            f"{other_name} is {_points(abs(difference))} points {side} {base_name} ({_evidence(comparison, *bounds)})"
-        )
-    return (
-        f"no difference was shown between {other_name} and {base_name} "
-        f"({other_name} {_points(abs(difference))} points {side}; {_evidence(comparison, low, high)})"
-    )
+def _names(runs: Sequence[Path | str | FinishedRun], read: Sequence[FinishedRun]) -> list[str]:
+    """Return folders' names, or recipes'; where two are alike, as much of the path as tells them apart, or a number."""
+    paths = [None if isinstance(run, FinishedRun) else Path(run).resolve().parts for run in runs]
+    names = [own.name if path is None else path[-1] for own, path in zip(read, paths, strict=True)]
+    for depth in range(2, max([len(path) for path in paths if path] or [1]) + 1):
+        often = Counter(names)
+        names = [
+            "/".join(path[-depth:]) if path and often[name] > 1 else name
+            for name, path in zip(names, paths, strict=True)
+        ]
+    often = Counter(names)
+    return [f"{name} ({place + 1})" if often[name] > 1 else name for place, name in enumerate(names)]
 
 
-def _evidence(comparison: Comparison, low: float, high: float) -> str:
-    kind, test = ("95 % interval", "p") if comparison.t_test else ("95 % bootstrap interval", "McNemar's p")
-    p = comparison.p if comparison.p_holm is None else comparison.p_holm
-    # Holm's correction moves p alone. Where only that keeps a difference from being claimed, the interval must say so.
-    uncorrected = " before correction" if p > ALPHA and not low <= 0 <= high else ""
-    corrected = "" if comparison.p_holm is None else " after Holm's correction"
-    shown_p = "< 0.001" if p < 0.001 else f"= {p:.3f}"
-    # The bootstrap and McNemar's test know nothing of other folds and fits.
-    given = "" if comparison.t_test else ", on one drawing of the folds"
-    return f"{kind} {_points(low)} to {_points(high)}{uncorrected}; {test} {shown_p}{corrected}{given}"
-
-
-def _points(share: float) -> str:
-    text = f"{100 * share:.1f}"
-    return "0.0" if text == "-0.0" else text.replace("-", "−")
-
-
-def _json_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
-
-
-def _decisions(run: FinishedRun, level: Level) -> pd.DataFrame:
-    """One row per decision, by repeat and fold: ``clip``, ``repeat``, ``fold``, ``truth`` (word), ``right``."""
-    labels = tuple(run.results["labels"])
-    scored = _SCORED[level](run.predictions, labels)
-    columns = {
-        "clip": scored.clips,
-        "repeat": scored.folds[:, 0],
-        "fold": scored.folds[:, 1],
-        "truth": np.array(labels)[scored.truth],
-        "right": scored.predicted == scored.truth,
-    }
-    return pd.DataFrame(columns).sort_values([*_FOLD, "clip"], kind="stable", ignore_index=True)
-
-
-def _check_same_truth(base_rows: pd.DataFrame, other_rows: pd.DataFrame) -> None:
-    base, other = (dict(zip(rows["clip"], rows["truth"], strict=True)) for rows in (base_rows, other_rows))
-    differing = sorted(clip for clip in base.keys() & other.keys() if base[clip] != other[clip])
-    if differing:
-        raise ProtocolError(
-            f"{len(differing)} recordings are labelled differently in the two runs, {differing[0]} for one "
-            f"({base[differing[0]]} and {other[differing[0]]}): they cannot be compared"
-        )
-
-
-def _hits_and_total(rows: pd.DataFrame, clips: list[str]) -> Floats:
-    """Right decisions and decisions of each clip, shape ``(clips, 2)``."""
-    return rows.groupby("clip")["right"].agg(["sum", "count"]).loc[clips].to_numpy(np.float64)
-
-
-def _accuracy(counts: Floats) -> float:
-    hits, total = counts.sum(0)
-    return float(hits / total)
-
-
-def _first_decisions(run: FinishedRun, clips: list[str]) -> NDArray[np.bool_]:
-    rows = _decisions(run, "recording").drop_duplicates("clip")
-    return rows.set_index("clip")["right"].loc[clips].to_numpy(np.bool_)
-
-
-def _fold_differences(
-    base: FinishedRun, other: FinishedRun, base_rows: pd.DataFrame, other_rows: pd.DataFrame
-) -> tuple[list[float], float, float]:
-    """Accuracy differences over the folds that both runs have, and the mean sizes of their training and test parts.
+def read_run(folder: Path) -> FinishedRun:
+    """Read the folder of a finished ``thymos evaluate``, or of a row of a study.
 
     Raises:
-        ProtocolError: folds of one number are not the same fold.
+        RunError: it is none, is not finished, or is damaged.
     """
-    base_folds, other_folds = dict(list(base_rows.groupby(_FOLD))), dict(list(other_rows.groupby(_FOLD)))
-    base_sizes, other_sizes = _training_clips(base), _training_clips(other)
-    differences, train_sizes, test_sizes = [], [], []
-    for key in sorted(base_folds.keys() & other_folds.keys()):
-        tested = set(base_folds[key]["clip"])
-        if tested != set(other_folds[key]["clip"]):
-            raise ProtocolError(f"the folds differ: {_fold_name(key)} tests other recordings in one run than the other")
-        if base_sizes[key] != other_sizes[key]:
-            raise ProtocolError(
-                f"the folds differ: {_fold_name(key)} trains on {base_sizes[key]} recordings in one run "
-                f"and {other_sizes[key]} in the other"
-            )
-        differences.append(float(other_folds[key]["right"].mean() - base_folds[key]["right"].mean()))
-        train_sizes.append(base_sizes[key])
-        test_sizes.append(len(tested))
-    if not differences:
-        raise ProtocolError("the folds differ: the two runs share none")
-    return differences, float(np.mean(train_sizes)), float(np.mean(test_sizes))
-
-
-def _training_clips(run: FinishedRun) -> dict[Any, int]:
-    return {(fold["repeat"], fold["fold"]): fold["train_clips"] for fold in run.results["folds"]}
-
-
-def _fold_name(key: Any) -> str:
-    repeat, fold = key
-    return f"repeat {repeat + 1} fold {fold + 1}"
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a run folder: there is no such folder")
+    if not (folder / "results.json").exists():
+        if (folder / "study.json").exists():
+            raise RunError(f"{folder} is a study's folder; the runs in it are the folders of {folder / 'rows'}")
+        if not (folder / "run.json").exists():
+            raise RunError(f"{folder} is not a run folder: it holds no results.json")
+    results, predictions = read_results(folder), read_predictions(folder / "predictions.csv")
+    named = {f"p_{label}" for label in results.labels} <= set(predictions.columns)
+    if not named or not set(predictions["truth"]) <= set(results.labels):
+        raise RunError(f"{folder / 'predictions.csv'} has other labels than the results.json beside it")
+    return FinishedRun(results.as_json(), predictions)

@@ -13,7 +13,7 @@ from thymos.errors import RunError
 from thymos.files import whole_file
 
 FoldResult = tuple[dict[str, Any], pd.DataFrame]
-"""A fold's facts and its predictions (see ``predictions_frame``)."""
+"""A fold's facts (sizes, times, learning curve) and its predictions (see ``predictions_frame``)."""
 
 _FIXED = ("clip", "start_s", "end_s", "repeat", "fold", "speaker", "truth")
 

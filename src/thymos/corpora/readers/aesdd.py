@@ -7,7 +7,7 @@ after the bracket marks another take of the sentence; some files write the actor
 import re
 from pathlib import Path
 
-from thymos.corpora.scan import emotion_folders, links_not_followed, relative_name, sound_files
+from thymos.corpora.readers.folders import emotion_folders, links_not_followed, relative_name, sound_files
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.labels import AESDD_EMOTIONS
 

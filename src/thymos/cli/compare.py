@@ -1,0 +1,53 @@
+"""``thymos compare``: finished runs side by side, with paired tests."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from thymos.cli.console import console
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders of evaluate, or of rows of a study."),
+    ],
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="The one that the others are compared with (default: the first)."),
+    ] = None,
+    level: Annotated[
+        Literal["recording", "segment"], typer.Option(help="What accuracy counts. McNemar's test counts recordings.")
+    ] = "recording",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="What the table calls a run, in their order; once for each. Default: its folder's name."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A folder for compare.csv, .md, .tex and .json, and forest.png, .pdf and .svg."),
+    ] = None,
+) -> None:
+    """Compare finished runs: paired differences with interval, t-test over folds, McNemar's test, Holm's correction.
+
+    The t-test (corrected for the overlap of training parts) needs runs of the same folds; else the table says why there
+    is none.
+    """
+    from thymos.errors import RunError
+    from thymos.reports.comparison_report import claim_comparison_folder, comparison_table, verdicts, write_comparison
+    from thymos.scoring.comparison import compare as compare_all
+
+    if out is not None:
+        claim_comparison_folder(out)
+    places = [run.resolve() for run in runs]
+    if base is not None and base.resolve() not in places:
+        raise RunError(f"--base {base} is none of the runs that are compared")
+    table = compare_all(runs, name or None, level, places.index(base.resolve()) if base else 0)
+    console.print(comparison_table(table))
+    for sentence in verdicts(table):
+        console.print(escape(sentence), highlight=False)
+    if out is not None:
+        write_comparison(table, out)
+        console.print(f"Files: [bold]{escape(str(out))}[/bold]", soft_wrap=True)

@@ -1,0 +1,152 @@
+"""Timelines against an example worked out by hand, and every format that writes them read back by others' readers."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pysrt
+import pytest
+from praatio import textgrid as praat
+
+from thymos.runtime.formats import csv_lines, srt, table_lines, textgrid
+from thymos.runtime.prediction import Prediction, Timeline, Window
+from thymos.runtime.timeline import make_timeline
+from thymos.runtime.vad import FRAME_S
+
+LABELS = ("anger", "fear", "sadness")
+DURATION_S = 6.4
+# Windows of 2 s every second: start, end, seconds of speech, and what is heard; nobody speaks in the fourth.
+WINDOWS = (
+    (0.0, 2.0, 1.0, (0.8, 0.1, 0.1)),
+    (1.0, 3.0, 2.0, (0.5, 0.4, 0.1)),
+    (2.0, 4.0, 1.0, (0.2, 0.7, 0.1)),
+    (3.0, 5.0, 0.1, None),
+    (4.0, 6.0, 2.0, (0.1, 0.1, 0.8)),
+    (5.0, 6.4, 1.0, (0.4, 0.0, 0.6)),
+)
+# Speech from 0.32 to 1.28, 1.60 to 2.88 and 3.52 to 6.40 s: the first pause, 0.32 s, is one between words.
+SPANS = np.array([[10, 40], [50, 90], [110, 200]])
+# Each second is the mean of its windows, weighted by their speech. Second 0: anger 0.8. Second 1, of windows 0 and 1:
+# anger (0.8 + 2 × 0.5) / 3 = 0.6. Second 2: fear (2 × 0.4 + 0.7) / 3 = 0.5, anger (2 × 0.5 + 0.2) / 3 = 0.4.
+# Second 3: fear 0.7. Second 4: sadness 0.8. Second 5: sadness (2 × 0.8 + 0.6) / 3 = 0.7333. Second 6: sadness 0.6.
+EXPECTED = (
+    (0.0, 0.32, None, None),
+    (0.32, 2.0, "anger", 0.7),
+    (2.0, 2.88, "fear", 0.5),
+    (2.88, 3.52, None, None),
+    (3.52, 4.0, "fear", 0.7),
+    (4.0, 6.4, "sadness", (0.8 + 2.2 / 3 + 0.6) / 3),
+)
+
+
+def windows() -> list[Window]:
+    return [
+        Window(start_s, end_s, speech_s, None if said is None else dict(zip(LABELS, said, strict=True)))
+        for start_s, end_s, speech_s, said in WINDOWS
+    ]
+
+
+@pytest.fixture(scope="module")
+def timeline() -> Timeline:
+    return make_timeline(windows(), SPANS, LABELS, 1.0, DURATION_S)
+
+
+@pytest.fixture(scope="module")
+def row(timeline: Timeline) -> dict:
+    """What ``predict --format jsonl --timeline`` prints of the example."""
+    probabilities = dict(zip(LABELS, (0.3, 0.2, 0.5), strict=True))
+    heard = Prediction("sadness", probabilities, ("sadness", "anger"), 5.44, DURATION_S, (), "toy 7", timeline)
+    return json.loads(json.dumps({"file": "call.wav", **heard.to_dict()}))
+
+
+def test_frames_of_the_example_are_the_seconds_that_it_names():
+    assert (SPANS * FRAME_S).round(6).tolist() == [[0.32, 1.28], [1.6, 2.88], [3.52, 6.4]]
+
+
+def test_stretches_are_those_worked_out_by_hand(timeline):
+    assert len(timeline.stretches) == len(EXPECTED)
+    for found, (start_s, end_s, emotion, probability) in zip(timeline.stretches, EXPECTED, strict=True):
+        assert (found.start_s, found.end_s) == (pytest.approx(start_s), pytest.approx(end_s))
+        assert found.emotion == emotion
+        assert found.probability == (None if probability is None else pytest.approx(probability))
+    assert timeline.windows == tuple(windows()) and timeline.duration_s == DURATION_S
+
+
+def test_a_pause_between_utterances_has_no_emotion_and_one_between_words_has(timeline):
+    apart = make_timeline(windows(), np.array([[10, 40], [60, 90]]), LABELS, 1.0, DURATION_S)  # 0.64 s between them
+    assert [(s.start_s, s.end_s, s.emotion) for s in apart.stretches][:3] == [
+        (0.0, pytest.approx(0.32), None), (pytest.approx(0.32), pytest.approx(1.28), "anger"),
+        (pytest.approx(1.28), pytest.approx(1.92), None),
+    ]  # fmt: skip
+    assert apart.stretches[-1].emotion is None and apart.stretches[-1].end_s == DURATION_S
+
+
+def test_where_no_window_holds_speech_there_is_one_stretch_without_emotion():
+    silent = [dataclasses.replace(window, probabilities=None) for window in windows()]
+    (only,) = make_timeline(silent, SPANS, LABELS, 1.0, DURATION_S).stretches
+    assert (only.start_s, only.end_s, only.emotion, only.probability) == (0.0, DURATION_S, None, None)
+
+
+def test_as_text_and_as_a_table(timeline, row):
+    said = str(timeline).splitlines()
+    assert said[0].split() == ["0.00", "–", "0.32", "s", "none", "heard"]
+    assert said[1].split() == ["0.32", "–", "2.00", "s", "anger", "0.70"]
+    assert said[5].split() == ["4.00", "–", "6.40", "s", "sadness", "0.71"]
+    lines = table_lines(row)
+    assert lines[0].split() == ["sadness", "0.50", "5.4s", "call.wav", "(or", "anger)"]
+    assert [line.split() for line in lines[1:]] == [line.split() for line in said]
+    frame = timeline.to_frame()
+    assert frame["start_s"].tolist() == [0, 0.32, 2, 2.88, 3.52, 4] and frame["end_s"].tolist()[-1] == DURATION_S
+    assert frame["emotion"].tolist()[1:3] == ["anger", "fear"] and frame["probability"].tolist()[2] == 0.5
+
+
+def test_json_lines_and_csv(row):
+    assert [list(at.values()) for at in row["timeline"]] == [
+        [0.0, 0.32, None, None], [0.32, 2.0, "anger", 0.7], [2.0, 2.88, "fear", 0.5], [2.88, 3.52, None, None],
+        [3.52, 4.0, "fear", 0.7], [4.0, 6.4, "sadness", 0.7111],
+    ]  # fmt: skip
+    assert list(row["timeline"][0]) == ["start_s", "end_s", "emotion", "probability"]
+    read = csv.DictReader(csv_lines([row], LABELS, True, True).splitlines())
+    columns = ("file", "start_s", "end_s", "emotion", "probability")
+    assert [tuple(at[name] for name in columns) for at in read] == [
+        ("call.wav", "0.0", "0.32", "", ""), ("call.wav", "0.32", "2.0", "anger", "0.7"),
+        ("call.wav", "2.0", "2.88", "fear", "0.5"), ("call.wav", "2.88", "3.52", "", ""),
+        ("call.wav", "3.52", "4.0", "fear", "0.7"), ("call.wav", "4.0", "6.4", "sadness", "0.7111"),
+    ]  # fmt: skip
+    (whole,) = csv.DictReader(csv_lines([row], LABELS, False, True).splitlines())
+    assert whole == {
+        "file": "call.wav", "emotion": "sadness", "p_anger": "0.3", "p_fear": "0.2", "p_sadness": "0.5",
+        "prediction_set": "sadness anger", "speech_s": "5.44", "duration_s": "6.4", "flags": "", "model": "toy 7",
+        "error": "",
+    }  # fmt: skip
+
+
+def test_praat_reads_the_textgrid(row, tmp_path):
+    path = tmp_path / "call.TextGrid"
+    path.write_text(textgrid(row), encoding="utf-8")
+    read = praat.openTextgrid(str(path), includeEmptyIntervals=True)
+    assert (read.minTimestamp, read.maxTimestamp, read.tierNames) == (0, DURATION_S, ("emotion",))
+    tier = read.getTier("emotion")
+    assert (tier.minTimestamp, tier.maxTimestamp) == (0, DURATION_S)
+    assert [tuple(interval) for interval in tier.entries] == [
+        (0.0, 0.32, ""), (0.32, 2.0, "anger"), (2.0, 2.88, "fear"), (2.88, 3.52, ""), (3.52, 4.0, "fear"),
+        (4.0, 6.4, "sadness"),
+    ]  # fmt: skip
+    assert read.validate(reportingMode="silence")
+
+
+def test_players_read_the_subtitles(row, tmp_path):
+    path = tmp_path / "call.srt"
+    path.write_text(srt(row), encoding="utf-8")
+    read = pysrt.open(str(path), error_handling=pysrt.ERROR_RAISE)
+    assert [(at.index, at.start.ordinal, at.end.ordinal, at.text) for at in read] == [
+        (1, 320, 2_000, "anger 0.70"), (2, 2_000, 2_880, "fear 0.50"), (3, 3_520, 4_000, "fear 0.70"),
+        (4, 4_000, 6_400, "sadness 0.71"),
+    ]  # fmt: skip
+
+
+def test_subtitles_tell_hours(row):
+    late = row | {"timeline": [{"start_s": 3_725.5, "end_s": 36_000.0, "emotion": "fear", "probability": 1.0}]}
+    (read,) = pysrt.from_string(srt(late), error_handling=pysrt.ERROR_RAISE)
+    assert str(read.start) == "01:02:05,500" and str(read.end) == "10:00:00,000"

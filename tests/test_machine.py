@@ -1,0 +1,49 @@
+"""What the machine is, and the number of cores that this process may use, which is the default everywhere."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from thymos.cli import app
+from thymos.machine import available_cores, peak_memory_mb, this_machine
+from thymos.runtime.recognizer import Recognizer, load
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+def test_cores_are_those_that_the_process_is_bound_to():
+    code = (
+        "import os; from thymos.machine import available_cores; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    )
+    done = subprocess.run([sys.executable, "-c", f"{code}; print(available_cores())"], capture_output=True, text=True)
+    assert done.stdout == "1\n"
+
+
+def test_this_machine_is_described():
+    machine = this_machine(("numpy", "no-such-package"))
+    assert machine["processor"] and machine["cores"] == available_cores()
+    assert machine["versions"] == {"python": platform.python_version(), "numpy": np.__version__}
+
+
+def test_peak_memory_is_a_processs_own():
+    """On Linux a process that was started by a large one is said to have been as large, if asked the usual way."""
+    ballast = np.ones(25_000_000)  # 200 MB
+    code = "from thymos.machine import peak_memory_mb; print(peak_memory_mb())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 5 < float(done.stdout) < 150 < peak_memory_mb()
+    assert ballast[0] == 1
+
+
+def test_command_line_and_python_hear_by_one_default(bundle, mini, monkeypatch):
+    monkeypatch.setattr("thymos.runtime.recognizer.available_cores", lambda: 3)
+    assert load(bundle).threads == 3
+    used = []
+    monkeypatch.setattr(Recognizer, "predict_many", lambda self, *_: used.append(self.threads) or iter(()))
+    words = ["predict", str(next(mini.glob("*/*"))), "--model", str(bundle)]
+    CliRunner().invoke(app, words)
+    CliRunner().invoke(app, [*words, "--threads", "2"])
+    assert used == [3, 2] and available_cores() >= 1
