@@ -1,1 +1,1 @@
-"""The shipped recogniser's encoder: Whisper's first layers, fine-tuned gently on emotion, and what is read from them."""
+"""The shipped recogniser's encoder: Whisper's first layers, fine-tuned on emotion, and what is read from them."""

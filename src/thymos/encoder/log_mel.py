@@ -1,6 +1,6 @@
 """Whisper's log-mel spectrogram as a torch module, and the level that sound is brought to before it.
 
-A clip comes out the same alone and in a batch: everything that is measured of a clip is measured over its own samples or
+A clip comes out the same alone and in a batch: all that is measured of a clip is measured over its own samples or
 frames. Nothing here needs a complex number, so that the whole can be part of an ONNX graph.
 
 Source: Radford et al., Robust speech recognition via large-scale weak supervision, 2022, arXiv 2212.04356.
@@ -57,9 +57,12 @@ class LogMel(nn.Module):
         """Return the log-mel spectrograms of ``waveforms``; what lies past a clip's length is not looked at."""
         with torch.autocast(waveforms.device.type, enabled=False):
             own = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths[:, None]
-            # A whole window of silence after the end, so that the shortest clip can be mirrored too.
-            sound = functional.pad(torch.where(own, waveforms.float(), 0.0), (0, WINDOW))
+            sound = torch.where(own, waveforms.float(), 0.0)
+            if sound.shape[1] < WINDOW:  # too short to be mirrored
+                sound = functional.pad(sound, (0, WINDOW - sound.shape[1]))
+            # As many windows as there are whole hops: the first is centred on the first sample.
             sound = torch.cat([sound[:, 1 : WINDOW // 2 + 1].flip(1), sound], dim=1)
+            sound = functional.pad(sound, (0, WINDOW // 2 - HOP))
             parts = functional.conv1d(sound[:, None], self.analysis, stride=HOP)
             real, imaginary = parts.square().chunk(2, dim=1)
             power = self.mel @ (real + imaginary)
@@ -79,11 +82,9 @@ def at_level(waveforms: Tensor, lengths: Tensor) -> Tensor:
 
 def _scaled(logarithms: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Cut ``logarithms`` (clips, mels, frames) off below each clip's own range, and bring them to about −1 to 1.5."""
-    n_frames = logarithms.shape[2]
-    own = (torch.arange(n_frames, device=frames.device) < frames[:, None])[:, None]
+    own = (torch.arange(logarithms.shape[2], device=frames.device) < frames[:, None])[:, None]
     peak = torch.where(own, logarithms, -torch.inf).amax((1, 2), keepdim=True)
-    values = torch.where(own, (torch.maximum(logarithms, peak - RANGE) + 4) / 4, 0.0)
-    return values[:, :, : int(frames.max())], frames
+    return torch.where(own, (torch.maximum(logarithms, peak - RANGE) + 4) / 4, 0.0), frames
 
 
 def mel_filters() -> NDArray[np.float32]:
@@ -99,7 +100,7 @@ def mel_filters() -> NDArray[np.float32]:
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
     triangles = np.maximum(0, np.minimum(rising, falling))
-    return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).astype(np.float32)
+    return np.asarray(triangles * (2 / (edges[2:] - edges[:-2]))[:, None], np.float32)
 
 
 def _analysis() -> NDArray[np.float32]:
