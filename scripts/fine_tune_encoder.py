@@ -35,7 +35,7 @@ class Log:
         self.latest.append(step)
         if step.number % REPORT_EVERY and step.number != self.steps:
             return
-        loss, accuracy, seconds = (sum(values) / len(self.latest) for values in list(zip(*self.latest, strict=True))[1:])
+        _, loss, accuracy, seconds = (sum(values) / len(self.latest) for values in zip(*self.latest, strict=True))
         left = timedelta(seconds=round(seconds * (self.steps - step.number)))
         self.write(
             f"step {step.number}/{self.steps}  loss {loss:.3f}  accuracy {accuracy:.3f}  "

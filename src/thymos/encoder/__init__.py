@@ -1,1 +1,1 @@
-"""The shipped recogniser: Whisper's first layers, fine-tuned, describe recordings; a linear head decides."""
+"""The shipped recogniser's encoder: Whisper's first layers, fine-tuned on emotion, and what is read from them."""

@@ -21,7 +21,8 @@ from thymos.encoder.log_mel import N_MELS, RATE_HZ
 Gain = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Of each frequency in Hz."""
 
-_NOISE_S, _BABBLE_S = 30, 15
+_NOISE_CROPS, _BABBLE_CROPS = 6, 3
+"""How many times as long as a crop a noise and a babble are."""
 _SLOPES_DB = (0.0, 0.0, -3.0, -6.0, 3.0)
 """Per octave: white noise more often, then pink, brown and blue."""
 _BABBLES = 32
@@ -76,8 +77,9 @@ class Augmenter:
 
     def __init__(self, settings: AugmentSettings, voices: Sequence[Samples], random: np.random.Generator):
         self.settings = settings
-        self._noises = [_coloured(slope, random) for slope in _SLOPES_DB]
-        self._babbles = [_babble(voices, random) for _ in range(_BABBLES)]
+        crop = int(settings.crop_s * RATE_HZ)
+        self._noises = [_coloured(slope, _NOISE_CROPS * crop, random) for slope in _SLOPES_DB]
+        self._babbles = [_babble(voices, _BABBLE_CROPS * crop, random) for _ in range(_BABBLES)]
 
     def vary(self, samples: Samples, random: np.random.Generator) -> Samples:
         """Return a part of ``samples`` at another speed, in another place."""
@@ -111,7 +113,7 @@ class Augmenter:
         )
 
     def _room(self, random: np.random.Generator) -> Samples:
-        """Return an impulse response: a one, then noise that decays (Polack 1988, doctoral thesis, Université du Maine)."""
+        """Return an impulse response: a one, then decaying noise (Polack 1988, thesis, Université du Maine)."""
         n = int(random.uniform(*self.settings.rt60_s) * RATE_HZ)
         tail = random.standard_normal(n, np.float32) * 10 ** (-3 * np.arange(1, n + 1, dtype=np.float32) / n)
         tail *= np.sqrt(10 ** (-random.uniform(*self.settings.direct_to_reverberant_db) / 10) / np.square(tail).sum())
@@ -124,22 +126,22 @@ def _stretch(n: int, widest: int, random: np.random.Generator) -> tuple[int, int
     return start, start + width
 
 
-def _coloured(slope_db: float, random: np.random.Generator) -> Samples:
+def _coloured(slope_db: float, samples: int, random: np.random.Generator) -> Samples:
     """Return noise whose level changes by ``slope_db`` an octave above 50 Hz, of mean power 1."""
-    noise = random.standard_normal(_NOISE_S * RATE_HZ, np.float32)
+    noise = random.standard_normal(samples, np.float32)
     spectrum = fft.rfft(noise)
-    hz = np.maximum(np.arange(len(spectrum)) / _NOISE_S, 50)
-    return _of_power_1(fft.irfft(spectrum * (hz / 50) ** (slope_db / 6.02), len(noise)))
+    hz = np.maximum(np.arange(len(spectrum)) * RATE_HZ / samples, 50)
+    return _of_power_1(fft.irfft(spectrum * (hz / 50) ** (slope_db / 6.02), samples))
 
 
-def _babble(voices: Sequence[Samples], random: np.random.Generator) -> Samples:
+def _babble(voices: Sequence[Samples], samples: int, random: np.random.Generator) -> Samples:
     """Return several voices at once, each speaking all the time, of mean power 1."""
-    total = np.zeros(_BABBLE_S * RATE_HZ, np.float32)
+    total = np.zeros(samples, np.float32)
     for _ in range(random.integers(*_VOICES)):
-        spoken = [_of_power_1(voices[random.integers(len(voices))])]
-        while sum(map(len, spoken)) < len(total):
-            spoken.append(_of_power_1(voices[random.integers(len(voices))]))
-        total += np.concatenate(spoken)[: len(total)]
+        spoken = [_of_power_1(voices[int(random.integers(len(voices)))])]
+        while sum(map(len, spoken)) < samples:
+            spoken.append(_of_power_1(voices[int(random.integers(len(voices)))]))
+        total += np.concatenate(spoken)[:samples]
     return _of_power_1(total)
 
 

@@ -22,7 +22,7 @@ from thymos.encoder.describe import Describer, describe
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import Start
-from thymos.engine.threads import one_thread
+from thymos.engine.process import one_thread
 from thymos.errors import AudioError
 from thymos.experiment import Work
 from thymos.files import whole_file

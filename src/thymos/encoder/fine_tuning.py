@@ -44,7 +44,7 @@ class FineTuningRecipe(Settings):
     layers: PositiveInt = 3
     pooling: PoolingSettings = PoolingSettings()
     augment: AugmentSettings = AugmentSettings()
-    weights: dict[str, PositiveFloat] = {"tess": 0.5, "turev": 0.6, "ravdess": 1.3, "emovo": 1.5}
+    weights: dict[str, PositiveFloat] = Field({"tess": 0.5, "turev": 0.6, "ravdess": 1.3, "emovo": 1.5})
     """How often a clip of a corpus is drawn beside others; 1 where none is given."""
     balance: float = -0.3
     """A clip is drawn as often as the number of clips of its emotion, to this power."""
@@ -187,7 +187,7 @@ class FineTuning:
         targets = torch.from_numpy(self.lesson.targets[rows[order]]).to(self.device)
         asked = torch.from_numpy(self.lesson.asked[rows[order]]).to(self.device)
         self.network.train()
-        with torch.autocast(self.device, torch.bfloat16):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             parts = [
                 self._pooled([waveforms[i] for i in group], [masks[i] for i in group])
                 for group in np.split(order, range(self.recipe.group, len(order), self.recipe.group))

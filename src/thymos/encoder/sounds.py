@@ -58,7 +58,7 @@ class Sounds:
     def sound(self, clip: int) -> Samples:
         """Return the sound of a clip: float32, shape ``(samples,)``, full scale at ±1."""
         start = self._starts[clip]
-        return self._samples[start : start + self.clips[clip].samples].astype(np.float32) / _FULL_SCALE
+        return self._samples[start : start + self.clips[clip].samples].astype(np.float32) / np.float32(_FULL_SCALE)
 
     def without(self, corpora: Collection[str]) -> "Sounds":
         """Return what is left when ``corpora`` are left out, exact copies once.
