@@ -6,7 +6,7 @@ import torch
 
 from thymos.audio import Waveform
 from thymos.encoder import describe as module
-from thymos.encoder.describe import Describer, describe, pooled_states, version_shares
+from thymos.encoder.describe import Describer, describe, pooled_states
 from thymos.encoder.log_mel import LogMel, at_level
 from thymos.encoder.whisper_layers import States
 
@@ -55,8 +55,3 @@ def test_long_recordings_are_described_by_windows(tiny_layers, recordings, monke
     together = np.sqrt((spread**2 + mean**2).mean(0) - mean.mean(0) ** 2)
     np.testing.assert_allclose(described, np.stack([mean.mean(0), together], 1).ravel(), atol=1e-5)
 
-
-def test_shares_of_versions():
-    shares = version_shares()
-    assert len(shares) == 9 and shares[0] == 0.3 and abs(shares.sum() - 1) < 1e-12
-    assert version_shares((1.0,)).tolist() == [1.0]

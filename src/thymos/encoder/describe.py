@@ -11,14 +11,11 @@ from torch import Tensor, nn
 
 from thymos.audio import Samples, Waveform, played
 from thymos.encoder.log_mel import RATE_HZ, LogMel, at_level
+from thymos.encoder.network import EmotionNetwork
 from thymos.encoder.whisper_layers import States, WhisperLayers
 
 LAYERS = (2, 3)
 """Whose states carry emotion best, the first being 1."""
-SPEEDS = (1.0, 0.8, 0.85, 0.9, 0.95, 1.05, 1.1, 1.15, 1.2)
-"""At which recordings are described for a fit: as recorded first, then as other voices and tempos."""
-AS_RECORDED_SHARE = 0.3
-"""How much the first of ``SPEEDS`` counts; the others share the rest."""
 WINDOW_S = 30
 """Most that the layers hear at once."""
 
@@ -29,17 +26,36 @@ Descriptions = NDArray[np.float32]
 class Describer(nn.Module):
     """Waveforms ``(clips, samples)`` at 16 kHz and lengths ``(clips,)`` -> descriptions ``(clips, descriptors)``.
 
-    Descriptors are, layer by layer, the mean over time of each state, then its standard deviation.
+    Descriptors are, layer by layer, the mean over time of each state, then its standard deviation. Those of a
+    fine-tuned network are followed by its embedding, which out-of-distribution input is told by.
     """
 
-    def __init__(self, layers: WhisperLayers, which: Sequence[int] = LAYERS):
+    def __init__(self, layers: WhisperLayers, which: Sequence[int] = LAYERS, network: EmotionNetwork | None = None):
         super().__init__()
         self.log_mel, self.layers, self.which = LogMel(), layers, tuple(which)
+        self.pooling = None if network is None else network.pooling
+        self.head = None if network is None else network.head
+
+    @property
+    def descriptors(self) -> int:
+        """How many numbers decide; what follows them is the embedding."""
+        return 2 * _width(self)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Return the descriptions of ``waveforms``, each of at most ``WINDOW_S``; float32."""
-        log_mels = self.log_mel(at_level(waveforms, lengths), lengths)
-        return pooled_states(self.layers(*log_mels), self.which)
+        return self.of_states(self.states(waveforms, lengths))
+
+    def states(self, waveforms: Tensor, lengths: Tensor) -> States:
+        """Return the layers' states."""
+        states: States = self.layers(*self.log_mel(at_level(waveforms, lengths), lengths))
+        return states
+
+    def of_states(self, states: States) -> Tensor:
+        """Return the descriptions of clips by their states."""
+        described = pooled_states(states, self.which)
+        if self.pooling is None or self.head is None:
+            return described
+        return torch.cat([described, self.head.embed(self.pooling(states))], dim=1)
 
 
 def pooled_states(states: States, which: Sequence[int]) -> Tensor:
@@ -55,14 +71,6 @@ def pooled_states(states: States, which: Sequence[int]) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def version_shares(speeds: Sequence[float] = SPEEDS) -> NDArray[np.float64]:
-    """Return how much each speed counts in a fit, shape ``(speeds,)``; their sum is 1, the first is as recorded."""
-    if len(speeds) == 1:
-        return np.ones(1)
-    others = (1 - AS_RECORDED_SHARE) / (len(speeds) - 1)
-    return np.array([AS_RECORDED_SHARE] + [others] * (len(speeds) - 1))
-
-
 def describe(
     describer: Describer,
     recordings: Sequence[Waveform],
@@ -73,7 +81,8 @@ def describe(
 ) -> Descriptions:
     """Describe ``recordings`` at each of ``speeds``: shape ``(speeds, recordings, descriptors)``.
 
-    Recordings of more than ``WINDOW_S`` are described by windows of one length, and these taken together.
+    Recordings of more than ``WINDOW_S`` are described by windows of one length, and these taken together; their
+    embedding is the windows' mean.
 
     Args:
         describer: in evaluation mode.
@@ -86,12 +95,12 @@ def describe(
     windows: list[Samples] = []
     places: list[tuple[int, int]] = []
     order = sorted(range(len(recordings)), key=lambda i: recordings[i].duration_s)
-    sums = np.zeros((len(speeds), len(recordings), 1 + 2 * _width(describer)))
+    sums: dict[tuple[int, int], NDArray[np.float64]] = {}
 
     def flush() -> None:
         if windows:
-            for (version, recording), row in zip(places, _moments(describer, windows, half), strict=True):
-                sums[version, recording] += row
+            for place, row in zip(places, _moments(describer, windows, half), strict=True):
+                sums[place] = sums.get(place, 0.0) + row
         windows.clear()
         places.clear()
 
@@ -105,11 +114,15 @@ def describe(
                     flush()
             on_recording()
         flush()
-    mean, square = np.split(sums[:, :, 1:] / sums[:, :, :1], 2, axis=2)
+    total = np.array([[sums[version, i] for i in range(len(recordings))] for version in range(len(speeds))])
+    total = total[:, :, 1:] / total[:, :, :1]
+    width = _width(describer)
+    mean, square, embedding = np.split(total, [width, 2 * width], axis=2)
     spread = np.sqrt(np.maximum(0, square - mean**2))
     by_layer = (len(speeds), len(recordings), len(describer.which), -1)
     joined = np.concatenate([mean.reshape(by_layer), spread.reshape(by_layer)], axis=3)
-    return joined.reshape(len(speeds), len(recordings), -1).astype(np.float32)
+    parts = [joined.reshape(len(speeds), len(recordings), -1), embedding]
+    return np.concatenate(parts, axis=2).astype(np.float32)
 
 
 def _width(describer: Describer) -> int:
@@ -125,7 +138,8 @@ def _moments(describer: Describer, windows: Sequence[Samples], half: bool) -> ND
     device = next(describer.layers.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
         described = describer(batch.to(device), lengths.to(device)).cpu().double().numpy()
-    parts = described.reshape(len(windows), len(describer.which), 2, -1)
+    states, embedding = np.split(described, [describer.descriptors], axis=1)
+    parts = states.reshape(len(windows), len(describer.which), 2, -1)
     mean, spread = parts[:, :, 0].reshape(len(windows), -1), parts[:, :, 1].reshape(len(windows), -1)
     seconds = lengths.double().numpy()[:, None] / RATE_HZ
-    return np.concatenate([seconds, seconds * mean, seconds * (spread**2 + mean**2)], axis=1)
+    return np.concatenate([seconds, seconds * mean, seconds * (spread**2 + mean**2), seconds * embedding], axis=1)

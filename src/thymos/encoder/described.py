@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, Waveform, played, read_waveform
 from thymos.corpora.table import Clip, Corpus
 from thymos.encoder.augment import Augmenter, AugmentSettings
-from thymos.encoder.describe import Describer, describe
+from thymos.encoder.describe import Describer, Descriptions, describe
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import Start
@@ -33,28 +33,33 @@ _STREAM = 5
 _COPIES = AugmentSettings(crop_s=30, speed=(1.0, 1.0), room=0.4, tilt=0.3, band=0.4, noise=0.6, babble=0.0)
 """How copies are distorted; babble would need other people's voices."""
 
-Descriptions = NDArray[np.float32]
-"""Shape ``(versions, recordings, descriptors)``."""
-
 
 @dataclass(frozen=True)
 class DescribedCorpus:
     """Where the descriptions of a corpus lie.
 
     Attributes:
-        files: one a recording, in the order of the corpus's clips: float32, shape ``(versions, descriptors)``.
+        files: one a recording, in the order of the corpus's clips: float32, shape ``(versions, descriptors + E)``.
+        descriptors: how many numbers of each decide; the embedding follows.
+        corpora: which corpus each recording comes from.
         speakers: of each recording; "" where it is not known.
-        digest: of the encoder.
     """
 
     files: tuple[Path, ...]
+    descriptors: int
+    corpora: tuple[str, ...]
     speakers: tuple[str, ...]
-    digest: str
 
     def read(self, rows: Sequence[int], versions: int | None = None) -> Descriptions:
         """Return the descriptions of some recordings, all of their versions or the first so many."""
-        each = [np.load(self.files[row], mmap_mode="r")[:versions] for row in rows]
-        return np.stack(each, axis=1) if each else np.zeros((versions or 0, 0, 0), np.float32)
+        each = [np.load(self.files[row], mmap_mode="r")[:versions, : self.descriptors] for row in rows]
+        return np.stack(each, axis=1) if each else np.zeros((versions or 0, 0, self.descriptors), np.float32)
+
+    def embeddings(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the embeddings of some recordings as they are, shape ``(rows, E)``; of published layers there is none
+        apart from the description."""
+        each = np.stack([np.load(self.files[row], mmap_mode="r")[0] for row in rows])
+        return np.ascontiguousarray(each[:, self.descriptors :] if each.shape[1] > self.descriptors else each)
 
 
 def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: Work) -> DescribedCorpus:
@@ -75,7 +80,9 @@ def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: W
     key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
     folder = work.cache_dir / "descriptions" / key
     describer = start.describer.to(work.device)
-    augmenter = Augmenter(_COPIES, [np.ones(RATE_HZ, np.float32)], np.random.default_rng([work.seed, _STREAM]))
+    augmenter = None
+    if recipe.distorted_copies:
+        augmenter = Augmenter(_COPIES, [np.ones(RATE_HZ, np.float32)], np.random.default_rng([work.seed, _STREAM]))
 
     def described(clip: Clip) -> Path:
         path = folder / f"{clip.sound.sha256}.npy"
@@ -92,26 +99,24 @@ def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: W
 
     with one_thread(), torch.inference_mode(), ThreadPoolExecutor(work.threads) as pool:
         files = tuple(pool.map(described, corpus.clips))
-    return DescribedCorpus(files, tuple(clip.speaker for clip in corpus.clips), start.digest)
+    corpora = tuple(clip.corpus or corpus.root.name for clip in corpus.clips)
+    return DescribedCorpus(files, describer.descriptors, corpora, tuple(clip.speaker for clip in corpus.clips))
 
 
 def _versions(
-    waveform: Waveform, clip: Clip, recipe: EncoderRecipe, describer: Describer, augmenter: Augmenter, seed: int
+    waveform: Waveform, clip: Clip, recipe: EncoderRecipe, describer: Describer, augmenter: Augmenter | None, seed: int
 ) -> NDArray[np.float32]:
     """Return the descriptions of one recording: as recorded in float32, then at other speeds, then distorted."""
-    recorded = describe(describer, [waveform], recipe.speeds[:1], batch=1)
-    others = describe(describer, [waveform], recipe.speeds[1:], batch=1, half=recipe.half)
-    copies = [Waveform(sound, RATE_HZ) for sound in _distorted(waveform, clip, recipe, augmenter, seed)]
-    parts = [recorded[:, 0], *([others[:, 0]] if len(recipe.speeds) > 1 else [])]
-    if copies:
+    parts = [describe(describer, [waveform], recipe.speeds[:1], batch=1)[:, 0]]
+    if len(recipe.speeds) > 1:
+        parts.append(describe(describer, [waveform], recipe.speeds[1:], batch=1, half=recipe.half)[:, 0])
+    if augmenter is not None:
+        copies = [Waveform(sound, RATE_HZ) for sound in _distorted(waveform, clip, recipe, augmenter, seed)]
         parts.append(describe(describer, copies, batch=1, half=recipe.half)[0])
-    return np.concatenate(parts).astype(np.float32)
+    return np.concatenate(parts)
 
 
 def _distorted(waveform: Waveform, clip: Clip, recipe: EncoderRecipe, augmenter: Augmenter, seed: int) -> list[Samples]:
     random = np.random.default_rng([seed, _STREAM, int(clip.sound.sha256[:12], 16)])
-    copies = []
-    for _ in range(recipe.distorted_copies):
-        speed = float(random.choice(recipe.speeds))
-        copies.append(augmenter.vary(played(waveform, speed, RATE_HZ), random))
-    return copies
+    speeds = [float(random.choice(recipe.speeds)) for _ in range(recipe.distorted_copies)]
+    return [augmenter.vary(played(waveform, speed, RATE_HZ), random) for speed in speeds]

@@ -1,18 +1,23 @@
 """The experiment of recipes of kind encoder: an encoder describes whole recordings, and a linear head decides."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from thymos.corpora.table import Corpus, clip_names
-from thymos.encoder.described import DescribedCorpus, Descriptions, describe_corpus
+from thymos.corpora.table import Clip, Corpus, clip_names
+from thymos.encoder.describe import Descriptions
+from thymos.encoder.described import DescribedCorpus, describe_corpus
 from thymos.encoder.discriminant import Discriminant, fit_discriminant
+from thymos.encoder.export import exportable
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import start_of
-from thymos.errors import LeakageError, ProtocolError
+from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
+from thymos.export import Exportable, check_exportable
 
 
 class EncoderExperiment(Experiment[DescribedCorpus]):
@@ -22,6 +27,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         self.recipe = recipe
         self.name = recipe.name
         self.max_silence_s = recipe.max_silence_s
+        self.merge = recipe.merge
         self.transductive = recipe.centring != "none"
         self.calibrated = recipe.calibrated
 
@@ -33,26 +39,36 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         """Return the digest of the encoder."""
         return {"encoder": start_of(self.recipe).digest}
 
+    def provenance(self) -> dict[str, Any]:
+        """Return the encoder's digest, whose layers it began as, and the corpora that it was fine-tuned on."""
+        return start_of(self.recipe).provenance()
+
     def check(self, corpus: Corpus) -> None:
         """Check that there is such an encoder, and that it has not heard what is going to be tested.
 
         Raises:
             RecipeError: there is none that can be used.
-            ProtocolError: descriptions are to be centred on speakers, and the corpus does not tell who speaks.
+            ProtocolError: speakers are needed, and the corpus does not tell who speaks.
             LeakageError: it has heard recordings of ``corpus``; the message names them.
         """
-        start = start_of(self.recipe)
+        recipe = self.recipe
+        start_of(recipe)
         unknown = [clip.path for clip in corpus.clips if not clip.speaker]
-        if self.recipe.centring == "speaker" and unknown:
+        if unknown and recipe.centring == "speaker":
             raise ProtocolError(f"centring on speakers needs every clip's speaker, unknown for {clip_names(unknown)}")
-        heard = [clip.path for clip in corpus.clips if start.has_heard(clip)]
+        # Last: who trains and does not test may go on in spite of it.
+        heard = [clip.path for clip in corpus.clips if self.has_heard(clip)]
         if heard:
             raise LeakageError(f"the encoder was fitted to {len(heard)} of these recordings: {clip_names(heard)}")
 
+    def has_heard(self, clip: Clip) -> bool:
+        """Return whether the encoder was fitted to ``clip``."""
+        return start_of(self.recipe).has_heard(clip)
+
     def features_key(self, corpus: Corpus) -> str:
-        """Name the descriptions."""
+        """Name the descriptions: recipes that differ in how they decide share them."""
         recipe = self.recipe
-        return f"{recipe.start_from} {recipe.layers} {recipe.speeds} {recipe.distorted_copies} {recipe.half}"
+        return f"encoder {recipe.start_from} {recipe.layers} {recipe.speeds} {recipe.distorted_copies} {recipe.half}"
 
     def features(self, corpus: Corpus, work: Work) -> DescribedCorpus:
         """Describe the recordings of ``corpus``; see ``describe_corpus``."""
@@ -63,15 +79,32 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         recipe = self.recipe
         descriptions = features.read(part.rows)
         descriptions -= _centres(features, recipe, part.rows, len(descriptions))
+        weights = _speakers_alike(features, part.rows) if recipe.weigh == "speakers" else None
         shares = np.array(recipe.shares())
-        return FittedHead(recipe, fit_discriminant(descriptions, part.targets, shares, recipe.shrinkage))
+        head = fit_discriminant(descriptions, part.targets, shares, recipe.shrinkage, weights)
+        return FittedHead(recipe, part.labels, head)
+
+    def only_to_predict(self) -> "EncoderExperiment":
+        """Return the same at one speed, without distorted copies."""
+        return EncoderExperiment(self.recipe.model_copy(update={"speeds": self.recipe.speeds[:1], "distorted_copies": 0}))
+
+    def check_exportable(self) -> None:
+        """Check that graphs can be written, and that one graph says all."""
+        if self.transductive:
+            raise RecipeError(f"{self.name} judges several recordings together: no graph of one recording says that")
+        check_exportable()
+
+    def export(self, fitted: Fitted[DescribedCorpus]) -> Exportable:
+        """Return front end, encoder and head as one graph."""
+        assert isinstance(fitted, FittedHead)
+        return exportable(start_of(self.recipe).describer, fitted.discriminant, fitted.labels)
 
 
 class FittedHead(Fitted[DescribedCorpus]):
     """A discriminant of descriptions."""
 
-    def __init__(self, recipe: EncoderRecipe, discriminant: Discriminant):
-        self.recipe, self.discriminant = recipe, discriminant
+    def __init__(self, recipe: EncoderRecipe, labels: tuple[str, ...], discriminant: Discriminant):
+        self.recipe, self.labels, self.discriminant = recipe, labels, discriminant
         self.parameters = discriminant.weights.size + discriminant.bias.size
 
     def predict(self, features: DescribedCorpus, rows: Rows) -> Scores:
@@ -80,6 +113,17 @@ class FittedHead(Fitted[DescribedCorpus]):
         described -= _centres(features, self.recipe, rows, 1)
         probabilities: NDArray[np.float64] = softmax(self.discriminant.logits(described[0]), axis=1)
         return Scores(probabilities)
+
+    def embed(self, features: DescribedCorpus, rows: Rows) -> NDArray[np.float32]:
+        """Return the encoder's embedding of each recording, shape ``(rows, E)``."""
+        return features.embeddings(rows)
+
+
+def _speakers_alike(features: DescribedCorpus, rows: Sequence[int]) -> NDArray[np.float64]:
+    """Return weights of ``rows`` by which every corpus counts alike, and in each of them every speaker."""
+    voices = [(features.corpora[row], features.speakers[row]) for row in rows]
+    clips, speakers = Counter(voices), Counter(corpus for corpus, _ in set(voices))
+    return np.array([1 / (clips[voice] * speakers[voice[0]]) for voice in voices])
 
 
 def _centres(features: DescribedCorpus, recipe: EncoderRecipe, rows: Rows, versions: int) -> Descriptions:

@@ -27,7 +27,7 @@ from thymos.config import Settings
 from thymos.encoder.augment import Augmenter, AugmentSettings, Mask
 from thymos.encoder.log_mel import HOP
 from thymos.encoder.network import EmotionNetwork, PoolingSettings
-from thymos.encoder.sounds import Clip, Sounds
+from thymos.encoder.sounds import HeardClip, Sounds
 from thymos.encoder.whisper_layers import WhisperLayers
 from thymos.errors import CorpusError, RunError, TrainingError
 from thymos.files import whole_file
@@ -105,7 +105,7 @@ def make_lesson(sounds: Sounds, recipe: FineTuningRecipe) -> Lesson:
     return Lesson(sounds, labels, targets, _asked(clips, labels), _shares(clips, recipe.weights, recipe.balance))
 
 
-def _asked(clips: Sequence[Clip], labels: tuple[str, ...]) -> NDArray[np.bool_]:
+def _asked(clips: Sequence[HeardClip], labels: tuple[str, ...]) -> NDArray[np.bool_]:
     emotions: dict[str, set[str]] = {}
     for clip in clips:
         emotions.setdefault(clip.corpus, set()).add(clip.emotion)
@@ -115,7 +115,7 @@ def _asked(clips: Sequence[Clip], labels: tuple[str, ...]) -> NDArray[np.bool_]:
     return np.array([[word in emotions[clip.corpus] for word in labels] for clip in clips])
 
 
-def _shares(clips: Sequence[Clip], weights: Mapping[str, float], balance: float) -> NDArray[np.float64]:
+def _shares(clips: Sequence[HeardClip], weights: Mapping[str, float], balance: float) -> NDArray[np.float64]:
     counts = Counter(clip.emotion for clip in clips)
     each = np.array([weights.get(clip.corpus, 1.0) * counts[clip.emotion] ** balance for clip in clips])
     shares: NDArray[np.float64] = each / each.sum()

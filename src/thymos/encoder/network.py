@@ -32,13 +32,14 @@ class AttentivePooling(nn.Module):
 
     def __init__(self, layers: int, width: int, attention: int):
         super().__init__()
+        self.width = width
         self.layer_weights = nn.Parameter(torch.zeros(layers))
         self.attention = nn.Sequential(nn.Linear(width, attention), nn.Tanh(), nn.Linear(attention, 1))
 
     def forward(self, states: States) -> Tensor:
         """Return the pooled states of each clip, float32."""
         shares = self.layer_weights.softmax(0)
-        normal = [functional.layer_norm(layer.float(), layer.shape[-1:]) for layer in states.layers]
+        normal = [functional.layer_norm(layer.float(), (self.width,)) for layer in states.layers]
         mixed = torch.stack([share * layer for share, layer in zip(shares, normal, strict=True)]).sum(0)
         scores = self.attention(mixed).float().masked_fill(~states.own[:, :, None], -torch.inf)
         weights = scores.softmax(dim=1)

@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from pydantic_core import PydanticCustomError
 
 from thymos.config import Settings
+from thymos.labels import EMOTIONS
 
 SHIPPED = "shipped"
 
@@ -35,6 +36,10 @@ class EncoderRecipe(Settings):
     centring: Literal["none", "speaker", "corpus"] = "none"
     """Descriptions less their mean over each speaker's recordings, or over all: no label is looked at, but the other
     recordings that are tested are, so this is transductive."""
+    merge: dict[str, str] = {}
+    """Emotions that count as another, such as calm as neutral."""
+    weigh: Literal["recordings", "speakers"] = "recordings"
+    """What counts alike where a head is fitted: every recording; or every corpus, and in it every speaker."""
     half: bool = True
     """Describe in bfloat16 what is only fitted to, the versions at other speeds: faster, at three digits."""
     calibrated: bool = False
@@ -44,7 +49,9 @@ class EncoderRecipe(Settings):
     """Recordings with more seconds of silence than this are left out."""
 
     @model_validator(mode="after")
-    def _shares_leave_a_rest(self) -> "EncoderRecipe":
+    def _goes_together(self) -> "EncoderRecipe":
+        if unknown := {*self.merge, *self.merge.values()} - set(EMOTIONS):
+            raise PydanticCustomError("merge", "merge: there is no emotion {word}", {"word": min(unknown)})
         if self.speeds[0] != 1.0:
             raise PydanticCustomError("scored", "speeds should begin with 1.0: recordings are scored as they are")
         others = len(self.speeds) > 1

@@ -1,38 +1,35 @@
 """The sound of many corpora, decoded once and kept as 16-bit samples in one file that is mapped, not read."""
 
-import csv
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio import Samples, Waveform, read_waveform, resample
+from thymos.audio import Samples, resample
+from thymos.corpora.table import Clip, Corpus
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.errors import AudioError, CorpusError
 from thymos.files import whole_file, write_json
-from thymos.labels import EMOTIONS
 
-TABLE = "clips.csv"
 NEVER = "aesdd"
 """The home corpus: every figure on it would be worthless if the encoder had heard it."""
 _FULL_SCALE = 32767
-_SAMPLES, _INDEX = "sounds.npy", "sounds.json"
 
 
 @dataclass(frozen=True)
-class Clip:
+class HeardClip:
     """A recording of one corpus.
 
     Attributes:
-        file: beside the table.
+        file: in its corpus.
         corpus: its name.
         emotion: a word of the vocabulary.
         speaker: whose voice it is.
-        digest: first 63 bits of the SHA-256 of its decoded sound.
+        digest: see ``digest_of``.
         samples: how many, at 16 kHz.
     """
 
@@ -48,17 +45,17 @@ class Sounds:
     """Clips and their sound.
 
     Attributes:
-        clips: in the table's order.
+        clips: in the order of their corpora.
     """
 
-    def __init__(self, clips: list[Clip], starts: list[int], samples: NDArray[np.int16]):
+    def __init__(self, clips: list[HeardClip], starts: list[int], samples: NDArray[np.int16]):
         self.clips = clips
         self._starts, self._samples = starts, samples
 
     def sound(self, clip: int) -> Samples:
         """Return the sound of a clip: float32, shape ``(samples,)``, full scale at ±1."""
         start = self._starts[clip]
-        return self._samples[start : start + self.clips[clip].samples].astype(np.float32) / np.float32(_FULL_SCALE)
+        return self._samples[start : start + self.clips[clip].samples].astype(np.float32) / _FULL_SCALE
 
     def without(self, corpora: Collection[str]) -> "Sounds":
         """Return what is left when ``corpora`` are left out, exact copies once.
@@ -76,51 +73,48 @@ class Sounds:
         return Sounds([self.clips[i] for i in kept], [self._starts[i] for i in kept], self._samples)
 
 
-def read_sounds(folder: Path, cache: Path, on_clip: Callable[[], None] = lambda: None) -> Sounds:
-    """Return the sound of all that ``clips.csv`` in ``folder`` names, decoded anew only if that table has changed.
+def digest_of(clip: Clip) -> int:
+    """Return the first 63 bits of the digest of a clip's decoded sound."""
+    return int(clip.sound.sha256[:16], 16) >> 1
+
+
+def read_sounds(corpora: Sequence[Corpus], cache_dir: Path, advance: Callable[[], None] = lambda: None) -> Sounds:
+    """Return the sound of all clips of ``corpora``, decoded unless the cache has the sound of these very clips.
+
+    Args:
+        corpora: a clip is of the corpus that its table names, else of that called as its folder is.
+        cache_dir: 32 kB a second go below it.
+        advance: called after each clip that is decoded.
 
     Raises:
-        CorpusError: there is no such table, it names the home corpus, or a recording cannot be decoded.
+        CorpusError: among them is the home corpus, or a recording can no longer be decoded.
     """
-    table = folder / TABLE
-    try:
-        content = table.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{table} cannot be read: {error.strerror}") from None
-    of_table = hashlib.sha256(content).hexdigest()
-    index = cache / _INDEX
-    if not index.is_file() or json.loads(index.read_text(encoding="utf-8"))["table"] != of_table:
-        _decode(folder, content.decode("utf-8"), of_table, cache, on_clip)
-    clips = [Clip(**row) for row in json.loads(index.read_text(encoding="utf-8"))["clips"]]
-    starts = np.cumsum([0, *(clip.samples for clip in clips)]).tolist()
-    return Sounds(clips, starts, np.load(cache / _SAMPLES, mmap_mode="r"))
+    clips = [(corpus, clip) for corpus in corpora for clip in corpus.clips]
+    for corpus, clip in clips:
+        if NEVER in (corpus.kind, clip.corpus.lower(), clip.path.split("/")[0].lower(), corpus.root.name.lower()):
+            raise CorpusError(f"{clip.path} is of AESDD, the home corpus, which the encoder must never hear")
+    named = [(corpus.root.name, asdict(clip)) for corpus, clip in clips]
+    key = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]
+    file, index = cache_dir / "pretraining" / f"{key}.npy", cache_dir / "pretraining" / f"{key}.json"
+    if not index.is_file():  # written last
+        _decode(clips, file, index, advance)
+    heard = [HeardClip(**row) for row in json.loads(index.read_text(encoding="utf-8"))]
+    starts = np.cumsum([0, *(clip.samples for clip in heard)]).tolist()
+    return Sounds(heard, starts, np.load(file, mmap_mode="r"))
 
 
-def _decode(folder: Path, table: str, of_table: str, cache: Path, on_clip: Callable[[], None]) -> None:
-    """Decode what the table names to ``cache``; its index comes last, so a folder that has it is whole."""
-    (cache / _INDEX).unlink(missing_ok=True)
-    clips, sounds = [], []
-    for row in csv.DictReader(table.splitlines()):
-        if NEVER in (row["corpus"], Path(row["file"]).parts[0]):
-            raise CorpusError(f"{row['file']} is of the home corpus, which the encoder must never hear")
-        if row["emotion"] not in EMOTIONS:
-            raise CorpusError(f"{row['file']} is of no emotion of the vocabulary: {row['emotion']}")
+def _decode(clips: Sequence[tuple[Corpus, Clip]], file: Path, index: Path, advance: Callable[[], None]) -> None:
+    heard, sounds = [], []
+    for corpus, clip in clips:
         try:
-            waveform = read_waveform(folder / row["file"])
+            waveform = corpus.waveform(clip)
         except AudioError as error:
-            raise CorpusError(f"{folder / row['file']} {error}") from None
+            raise CorpusError(str(error)) from None
         samples = np.clip(resample(waveform, RATE_HZ).samples * _FULL_SCALE, -_FULL_SCALE, _FULL_SCALE)
         sounds.append(np.rint(samples).astype(np.int16))
-        words = {name: row[name] for name in ("file", "corpus", "emotion", "speaker")}
-        clips.append(Clip(**words, digest=_digest(waveform), samples=len(samples)))
-        on_clip()
-    with whole_file(cache / _SAMPLES) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate(sounds))
-    write_json(cache / _INDEX, {"table": of_table, "clips": [asdict(clip) for clip in clips]})
-
-
-def _digest(waveform: Waveform) -> int:
-    """Return what ``clip_digest`` returns of a clip of a corpus: 63 bits of the digest of rate and samples."""
-    digest = hashlib.sha256(f"{waveform.rate_hz}:".encode())
-    digest.update(np.ascontiguousarray(waveform.samples).data)
-    return int(digest.hexdigest()[:16], 16) >> 1
+        name = clip.corpus or corpus.root.name
+        heard.append(HeardClip(clip.path, name, clip.emotion, clip.speaker, digest_of(clip), len(samples)))
+        advance()
+    with whole_file(file) as temporary, temporary.open("wb") as content:
+        np.save(content, np.concatenate(sounds))
+    write_json(index, [asdict(clip) for clip in heard])

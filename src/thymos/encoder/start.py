@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from thymos.corpora.table import Clip
 from thymos.encoder.describe import Describer
 from thymos.encoder.recipe import SHIPPED, EncoderRecipe
-from thymos.encoder.weights import WEIGHTS, FineTuned, read_encoder
+from thymos.encoder.sounds import digest_of
+from thymos.encoder.weights import WEIGHTS, WHISPER, FineTuned, read_encoder
 from thymos.encoder.whisper_layers import read_whisper_layers
 from thymos.errors import RecipeError
 
@@ -28,9 +30,15 @@ class Start:
     digest: str
     fine_tuned: FineTuned | None
 
+    def provenance(self) -> dict[str, Any]:
+        """Return what a bundle tells of it: its digest, Whisper with its licence, and the corpora that it has heard."""
+        about = {} if self.fine_tuned is None else self.fine_tuned.about
+        heard = [{"name": name, "clips": clips, "stage": "pretraining"} for name, clips in about.get("corpora", {}).items()]
+        return {"start_from": {"sha256": self.digest, "layers_of": WHISPER}, "trained_on": heard}
+
     def has_heard(self, clip: Clip) -> bool:
         """Return whether the encoder was fitted to ``clip``."""
-        return self.fine_tuned is not None and self.fine_tuned.has_seen(int(clip.sound.sha256[:16], 16) >> 1)
+        return self.fine_tuned is not None and self.fine_tuned.has_seen(digest_of(clip))
 
 
 def start_of(recipe: EncoderRecipe) -> Start:
@@ -54,6 +62,7 @@ def _read(path: Path, layers: tuple[int, ...]) -> Start:
         if max(layers) > depth:
             raise RecipeError(f"layers: the encoder in {path} has {depth}, not {max(layers)}")
         digest = str(fine_tuned.about["sha256"][WEIGHTS])
-        return Start(Describer(fine_tuned.network.layers, layers).eval(), digest, fine_tuned)
+        return Start(Describer(fine_tuned.network.layers, layers, fine_tuned.network).eval(), digest, fine_tuned)
+    # States of published layers are taken as they are, and nothing after the layers was ever fitted: no embedding.
     whisper = read_whisper_layers(path, max(layers))
     return Start(Describer(whisper, layers).eval(), hashlib.sha256(path.read_bytes()).hexdigest(), None)

@@ -15,7 +15,7 @@ from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.fitting import calibration_of
-from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, without_silent
+from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, corpus_for
 from thymos.export import check_folder, write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
@@ -108,7 +108,7 @@ def train(
     work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature, watcher.on_epoch)
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=cache)
-    corpus = without_silent(corpus, experiment)
+    corpus = corpus_for(experiment, corpus)
     try:
         experiment.check(corpus)
     except LeakageError:
