@@ -101,7 +101,7 @@ def write_bundle(
 ) -> None:
     """Write ``model`` to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
 
-    With ``graph_only`` the weights, which the graph has too, are left out: gradients cannot explain its answers then.
+    With ``graph_only`` the weights, which the graph has too, are left out.
 
     Raises:
         MissingExtraError: the libraries that write the graph are not installed.

@@ -18,15 +18,13 @@ class Kind(NamedTuple):
     """Where the classes of one kind of recipe stand, as ``module:class``: only what is asked for is imported."""
 
     recipe: str
-    experiment: str | None
-    """None: it is not evaluated."""
+    experiment: str
 
 
 KINDS: dict[str, Kind] = {
     "cnn": Kind("thymos.cnn.recipe:CnnRecipe", "thymos.cnn.experiment:CnnExperiment"),
     "encoder": Kind("thymos.encoder.recipe:EncoderRecipe", "thymos.encoder.experiment:EncoderExperiment"),
     "functionals": Kind("thymos.baseline.recipe:FunctionalsRecipe", "thymos.baseline.experiment:FunctionalsExperiment"),
-    "pretraining": Kind("thymos.encoder.recipe:PretrainingRecipe", None),
 }
 """By what a file says under ``kind``."""
 DEFAULT_KIND = "cnn"
@@ -92,22 +90,14 @@ def load_experiment(name_or_path: str | Path, changes: Iterable[str] = ()) -> Ex
     """Return the experiment of a recipe; see ``load_recipe``.
 
     Raises:
-        RecipeError: as ``load_recipe``, or recipes of its kind are not evaluated.
+        RecipeError: as ``load_recipe``.
     """
     return experiment_of(load_recipe(name_or_path, changes))
 
 
 def experiment_of(recipe: Any) -> Experiment[Any]:
-    """Return the experiment that ``recipe`` describes.
-
-    Raises:
-        RecipeError: recipes of its kind are not evaluated.
-    """
-    where = KINDS[recipe.kind].experiment
-    if where is None:
-        kinds = ", ".join(name for name, kind in KINDS.items() if kind.experiment)
-        raise RecipeError(f"recipe {recipe.name} is of kind {recipe.kind}; those of kind {kinds} can be evaluated")
-    experiment: Experiment[Any] = _class(where)(recipe)
+    """Return the experiment that ``recipe`` describes."""
+    experiment: Experiment[Any] = _class(KINDS[recipe.kind].experiment)(recipe)
     return experiment
 
 

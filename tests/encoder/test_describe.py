@@ -54,4 +54,3 @@ def test_long_recordings_are_described_by_windows(tiny_layers, recordings, monke
     mean, spread = parts.reshape(2, 2, 2, 16).transpose(2, 0, 1, 3)
     together = np.sqrt((spread**2 + mean**2).mean(0) - mean.mean(0) ** 2)
     np.testing.assert_allclose(described, np.stack([mean.mean(0), together], 1).ravel(), atol=1e-5)
-

@@ -86,7 +86,9 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
 
     def only_to_predict(self) -> "EncoderExperiment":
         """Return the same at one speed, without distorted copies."""
-        return EncoderExperiment(self.recipe.model_copy(update={"speeds": self.recipe.speeds[:1], "distorted_copies": 0}))
+        return EncoderExperiment(
+            self.recipe.model_copy(update={"speeds": self.recipe.speeds[:1], "distorted_copies": 0})
+        )
 
     def check_exportable(self) -> None:
         """Check that graphs can be written, and that one graph says all."""

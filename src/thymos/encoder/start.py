@@ -33,7 +33,9 @@ class Start:
     def provenance(self) -> dict[str, Any]:
         """Return what a bundle tells of it: its digest, Whisper with its licence, and the corpora that it has heard."""
         about = {} if self.fine_tuned is None else self.fine_tuned.about
-        heard = [{"name": name, "clips": clips, "stage": "pretraining"} for name, clips in about.get("corpora", {}).items()]
+        heard = [
+            {"name": name, "clips": clips, "stage": "pretraining"} for name, clips in about.get("corpora", {}).items()
+        ]
         return {"start_from": {"sha256": self.digest, "layers_of": WHISPER}, "trained_on": heard}
 
     def has_heard(self, clip: Clip) -> bool:
