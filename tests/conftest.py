@@ -118,7 +118,7 @@ def write_sound() -> WriteSound:
 
 @pytest.fixture(scope="session")
 def make_bundle(mini: Path, toy_recipe: Callable[..., Any], tmp_path_factory) -> Callable[..., Path]:
-    """``make_bundle(folder, speeds=(1.0,), **about) -> folder``: a head fitted to every sixth clip of the mini corpus."""
+    """``make_bundle(folder, speeds=(1.0,), **about) -> folder``: fitted to every sixth clip of the mini corpus."""
     from thymos.corpora import open_corpus
     from thymos.encoder.experiment import EncoderExperiment
     from thymos.engine.process import one_thread

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from thymos.encoder.attentive import EmotionNetwork
+from thymos.encoder.level_mel import LevelMel
 
 from thymos.audio import read_waveform, resample
-from thymos.encoder.attentive import EmotionNetwork
 from thymos.encoder.export import read_network
-from thymos.encoder.level_mel import LevelMel
 from thymos.runtime.recognizer import load
 
 RECIPE = """

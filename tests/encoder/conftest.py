@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from thymos.encoder.log_mel import RATE_HZ
-from thymos.encoder.sounds import Clip, Sounds
+from thymos.encoder.sounds import HeardClip, Sounds
 from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 
 TINY = LayerSettings(layers=3, width=16, heads=2, hidden=32, positions=1500)
@@ -44,7 +44,7 @@ def tones() -> Sounds:
         emotion = words[i // 2 % 2]
         samples = int(random.uniform(0.3, 0.7) * RATE_HZ)
         sound = np.sin(np.arange(samples) * 2 * np.pi * pitches[emotion] / RATE_HZ) + random.normal(0, 0.1, samples)
-        clips.append(Clip(f"{i}.wav", corpus, emotion, f"{corpus}_{i % 3}", i, samples))
+        clips.append(HeardClip(f"{i}.wav", corpus, emotion, f"{corpus}_{i % 3}", i, samples))
         parts.append((sound * 8000).astype(np.int16))
     starts = np.cumsum([0, *map(len, parts)]).tolist()
     return Sounds(clips, starts, np.concatenate(parts))

@@ -28,6 +28,7 @@ class RecognitionGraph(nn.Module):
     def __init__(self, describer: Describer, discriminant: Discriminant):
         super().__init__()
         self.describer = describer
+        self.of_means: Tensor
         weights = discriminant.weights / discriminant.spread[:, None]
         self.head = nn.Linear(*weights.shape)
         self.head.weight.data = torch.from_numpy(weights.T.astype(np.float32))

@@ -36,7 +36,7 @@ class EncoderRecipe(Settings):
     centring: Literal["none", "speaker", "corpus"] = "none"
     """Descriptions less their mean over each speaker's recordings, or over all: no label is looked at, but the other
     recordings that are tested are, so this is transductive."""
-    merge: dict[str, str] = {}
+    merge: dict[str, str] = Field(default_factory=dict)
     """Emotions that count as another, such as calm as neutral."""
     weigh: Literal["recordings", "speakers"] = "recordings"
     """What counts alike where a head is fitted: every recording; or every corpus, and in it every speaker."""
@@ -52,6 +52,8 @@ class EncoderRecipe(Settings):
     def _goes_together(self) -> "EncoderRecipe":
         if unknown := {*self.merge, *self.merge.values()} - set(EMOTIONS):
             raise PydanticCustomError("merge", "merge: there is no emotion {word}", {"word": min(unknown)})
+        if chained := sorted(set(self.merge) & set(self.merge.values())):
+            raise PydanticCustomError("merge", "merge: {word} counts as another emotion itself", {"word": chained[0]})
         if self.speeds[0] != 1.0:
             raise PydanticCustomError("scored", "speeds should begin with 1.0: recordings are scored as they are")
         others = len(self.speeds) > 1

@@ -55,7 +55,8 @@ class Sounds:
     def sound(self, clip: int) -> Samples:
         """Return the sound of a clip: float32, shape ``(samples,)``, full scale at ±1."""
         start = self._starts[clip]
-        return self._samples[start : start + self.clips[clip].samples].astype(np.float32) / _FULL_SCALE
+        samples: Samples = self._samples[start : start + self.clips[clip].samples].astype(np.float32)
+        return samples / np.float32(_FULL_SCALE)
 
     def without(self, corpora: Collection[str]) -> "Sounds":
         """Return what is left when ``corpora`` are left out, exact copies once.

@@ -1,0 +1,148 @@
+"""The experiment of kind encoder: what is described and kept, what a head is fitted to, and what is refused."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+from scipy.special import softmax
+
+from thymos.audio import read_waveform
+from thymos.corpora import Corpus
+from thymos.encoder.describe import describe
+from thymos.encoder.discriminant import centred, fit_discriminant
+from thymos.encoder.experiment import EncoderExperiment
+from thymos.encoder.recipe import EncoderRecipe
+from thymos.encoder.start import start_of
+from thymos.encoder.whisper_layers import PREFIX
+from thymos.errors import LeakageError, ProtocolError, RecipeError
+from thymos.experiment import TrainingPart, Work, corpus_for
+
+Recipe = Callable[..., EncoderRecipe]
+
+
+@pytest.fixture(scope="module")
+def work(tones_cache: Path) -> Work:
+    return Work(tones_cache)
+
+
+def part_of(corpus: Corpus, rows: tuple[int, ...]) -> TrainingPart:
+    return TrainingPart(corpus.emotions, rows, corpus.targets[list(rows)])
+
+
+def test_descriptions_are_kept_by_sound(tone_corpus: Corpus, toy_recipe: Recipe, work: Work) -> None:
+    recipe = toy_recipe()
+    features = EncoderExperiment(recipe).features(tone_corpus, work)
+    waveform = read_waveform(tone_corpus.root / tone_corpus.clips[5].path)
+    expected = describe(start_of(recipe).describer, [waveform], recipe.speeds)[:, 0]
+    assert features.descriptors == 2 * 2 * 64
+    np.testing.assert_allclose(features.read([5])[:, 0], expected[:, :256], atol=1e-5)
+    np.testing.assert_allclose(features.embeddings([5])[0], expected[0, 256:], atol=1e-5)
+    assert features.embeddings([5]).shape == (1, 24)
+    written = features.files[5].stat().st_mtime_ns
+    few = replace(tone_corpus, clips=tone_corpus.clips[4:7])
+    again = EncoderExperiment(recipe).features(few, work)
+    assert again.files == features.files[4:7]
+    assert features.files[5].stat().st_mtime_ns == written, "described once"
+
+
+def test_a_head_is_fitted_to_all_versions_and_scores_what_was_recorded(
+    tone_corpus: Corpus, toy_recipe: Recipe, work: Work
+) -> None:
+    recipe = toy_recipe(distorted_copies=1)
+    experiment = EncoderExperiment(recipe)
+    features = experiment.features(tone_corpus, work)
+    train, test = tuple(range(0, 36, 2)), tuple(range(1, 36, 2))
+    fitted = experiment.fit(features, part_of(tone_corpus, train), work)
+    expected = fit_discriminant(
+        features.read(train), tone_corpus.targets[::2], np.array([0.3, 0.6, 0.1]), recipe.shrinkage
+    )
+    logits = expected.logits(features.read(test, 1)[0])
+    scores = fitted.predict(features, test)
+    np.testing.assert_allclose(scores.probabilities, softmax(logits, axis=1), atol=1e-6)
+    assert (scores.probabilities.argmax(1) == tone_corpus.targets[1::2]).mean() > 0.9, "tones are easy"
+
+
+def test_centred_on_speakers_every_recording_counts(tone_corpus: Corpus, toy_recipe: Recipe, work: Work) -> None:
+    experiment = EncoderExperiment(toy_recipe(centring="speaker"))
+    assert experiment.transductive
+    features = experiment.features(tone_corpus, work)
+    train, test = tuple(range(0, 36, 2)), tuple(range(1, 36, 2))
+    fitted = experiment.fit(features, part_of(tone_corpus, train), work)
+    every = centred(features.read(range(36)), [clip.speaker for clip in tone_corpus.clips])
+    expected = fit_discriminant(every[:, ::2], tone_corpus.targets[::2], np.array([0.3, 0.7]), 0.3)
+    said = softmax(expected.logits(every[0, 1::2]), axis=1)
+    np.testing.assert_allclose(fitted.predict(features, test).probabilities, said, atol=1e-4)
+    with pytest.raises(RecipeError, match="judges several recordings together"):
+        experiment.check_exportable()
+    nameless = replace(tone_corpus, clips=tuple(replace(clip, speaker="") for clip in tone_corpus.clips))
+    with pytest.raises(ProtocolError, match="centring on speakers needs every clip's speaker"):
+        experiment.check(nameless)
+
+
+def test_every_corpus_and_speaker_may_count_alike(tone_corpus: Corpus, toy_recipe: Recipe, work: Work) -> None:
+    """Of two corpora with one and three speakers, each voice of the second counts a third of the first's."""
+    names = {"1": "small"}
+    clips = tuple(replace(clip, corpus=names.get(clip.speaker, "large")) for clip in tone_corpus.clips)
+    corpus = replace(tone_corpus, clips=clips[:-3])
+    experiment = EncoderExperiment(toy_recipe(weigh="speakers", speeds=[1.0]))
+    features = experiment.features(corpus, work)
+    rows = tuple(range(len(corpus.clips)))
+    fitted = experiment.fit(features, part_of(corpus, rows), work)
+    voices = [clip.speaker for clip in corpus.clips]
+    weights = np.array([(1 if voice == "1" else 1 / 3) / voices.count(voice) for voice in voices])
+    expected = fit_discriminant(features.read(rows), corpus.targets, np.ones(1), 0.3, weights)
+    np.testing.assert_allclose(fitted.discriminant.weights, expected.weights, rtol=1e-6)
+
+
+def test_emotions_merge(tone_corpus: Corpus, toy_recipe: Recipe) -> None:
+    merged = corpus_for(EncoderExperiment(toy_recipe(merge={"fear": "anger"})), tone_corpus)
+    assert merged.emotions == ("anger", "sadness")
+    assert len(merged.clips) == len(tone_corpus.clips)
+
+
+def test_what_it_has_heard_is_refused(tone_corpus: Corpus, toy_recipe: Recipe, write_toy_encoder: Any) -> None:
+    heard = toy_recipe(start_from=str(write_toy_encoder("heard", heard=tone_corpus.clips[:2])))
+    with pytest.raises(LeakageError, match=r"fitted to 2 of these recordings: anger-1-0\.wav"):
+        EncoderExperiment(heard).check(tone_corpus)
+    EncoderExperiment(heard).check(replace(tone_corpus, clips=tone_corpus.clips[2:]))
+
+
+def test_it_starts_from_published_layers_too(
+    tone_corpus: Corpus, toy_recipe: Recipe, work: Work, tmp_path: Path
+) -> None:
+    """Their files are read by the published names; they have heard nothing, and have no embedding of their own."""
+    layers = start_of(toy_recipe()).describer.layers
+    file = tmp_path / "model.safetensors"
+    safetensors.torch.save_file({PREFIX + name: value for name, value in layers.state_dict().items()}, file)
+    recipe = toy_recipe(start_from=str(file), speeds=[1.0])
+    experiment = EncoderExperiment(recipe)
+    experiment.check(tone_corpus)
+    few = replace(tone_corpus, clips=tone_corpus.clips[:2])
+    features = experiment.features(few, work)
+    assert features.embeddings([0]).shape == (1, 256)
+    assert experiment.provenance()["trained_on"] == []
+    with pytest.raises(RecipeError, match="does not hold 3 layers"):
+        start_of(toy_recipe(start_from=str(file), layers=[3]))
+
+
+@pytest.mark.parametrize(("start", "words"), [("none", "holds no encoder"), ("none.safetensors", "cannot be read")])
+def test_without_an_encoder_it_is_one_sentence(
+    tone_corpus: Corpus, toy_recipe: Recipe, tmp_path: Path, start: str, words: str
+) -> None:
+    with pytest.raises(RecipeError, match=words) as caught:
+        EncoderExperiment(toy_recipe(start_from=str(tmp_path / start))).check(tone_corpus)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_layers_than_there_are_are_refused(tone_corpus: Corpus, toy_recipe: Recipe) -> None:
+    with pytest.raises(RecipeError, match="has 2, not 3"):
+        EncoderExperiment(toy_recipe(layers=[2, 3])).check(tone_corpus)
+
+
+def test_only_to_predict_nothing_else_is_described(toy_recipe: Recipe) -> None:
+    recipe = EncoderExperiment(toy_recipe(distorted_copies=2)).only_to_predict().recipe
+    assert (recipe.speeds, recipe.distorted_copies) == ((1.0,), 0)
