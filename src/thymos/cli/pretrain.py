@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, notes, open_corpus_with_progress, progress
+from thymos.cli.console import (
+    CacheOption,
+    ChangesOption,
+    QuietOption,
+    SeedOption,
+    StrictOption,
+    console,
+    notes,
+    open_corpus_with_progress,
+    progress,
+)
 from thymos.cli.evaluate import name_unusable
-from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
 from thymos.errors import RecipeError, RunError
 from thymos.machine import available_cores
 
