@@ -249,14 +249,15 @@ def _run_of(right: tuple[bool, ...], folds: int) -> tuple[dict[str, Any], Any]:
     """Results and predictions; kept, since their intervals take long."""
     import pandas as pd
 
-    from thymos.corpora.folds import Fold, Protocol
-    from thymos.corpora.table import Clip, Corpus, Sound
+    from thymos.corpora.folds import Fold
+    from thymos.corpora.protocols import RecordingFolds, Split
+    from thymos.corpora.table import Clip, Corpus, Measurements
     from thymos.scoring.predictions import predictions_frame
     from thymos.scoring.results import make_results
 
     labels, clips = ("anger", "fear", "sadness"), len(right)
-    sounds = [Sound(16_000, 1, 16_000, "WAV", 0.5, 0, 0.0, str(i)) for i in range(clips)]
-    table = [Clip(f"{i:02}.wav", labels[i % 3], sounds[i], str(1 + i % 2)) for i in range(clips)]
+    sounds = [Measurements(16_000, 1, 16_000, "WAV", 0.5, 0, 0.0, str(i)) for i in range(clips)]
+    table = [Clip(f"{i:02}.wav", labels[i % 3], str(1 + i % 2), sound=sounds[i]) for i in range(clips)]
     results, made = [], []
     for number in range(folds):
         tested = range(clips)[number::folds]
@@ -274,7 +275,7 @@ def _run_of(right: tuple[bool, ...], folds: int) -> tuple[dict[str, Any], Any]:
         sizes |= {"train_segments": clips - len(tested), "test_segments": len(tested)}
         results.append(({"repeat": 0, "fold": number, "name": f"fold {number + 1}", "wall_s": 1.0} | sizes, frame))
         made.append(Fold(0, number, f"fold {number + 1}", (), ()))
-    corpus, protocol = Corpus("folder", Path("toy"), tuple(table)), Protocol("recording", (), tuple(made))
+    corpus, protocol = Corpus("folder", Path("toy"), tuple(table)), Split(RecordingFolds(folds), tuple(made))
     facts = {"command": "", "finished": "2026-11-27T05:00:00+00:00", "wall_s": 1.0}
     content = make_results(corpus, {"name": "toy"}, False, protocol, results, 0, facts)
     return content, pd.concat([frame for _, frame in results])

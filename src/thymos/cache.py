@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 
 def default_cache_dir() -> Path:
     """Return where measurements and features are kept: ``THYMOS_CACHE``, or the user's cache folder."""
@@ -21,6 +19,8 @@ def default_cache_dir() -> Path:
 
 def raw_to_npy(raw: Path, npy: Path, shape: tuple[int, ...], dtype: str = "<f4") -> None:
     """Give the values a header, which can only be written once their number is known."""
+    import numpy as np
+
     with npy.open("wb") as target, raw.open("rb") as source:
         header = {"descr": dtype, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_2_0(target, header)

@@ -95,7 +95,7 @@ def write_bundle(
     folder: Path,
     model: Exportable,
     about: dict[str, Any],
-    familiarity: tuple[EmbeddingDistribution, OutOfDistributionAbout] | None = None,
+    distribution: tuple[EmbeddingDistribution, OutOfDistributionAbout] | None = None,
     graph_only: bool = False,
 ) -> None:
     """Write ``model`` to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
@@ -116,13 +116,13 @@ def write_bundle(
         with whole_file(folder / WEIGHTS) as temporary:
             save_file(state, temporary)
         digests[WEIGHTS] = digest(folder / WEIGHTS)
-    if familiarity is None:
+    if distribution is None:
         (folder / DISTRIBUTION).unlink(missing_ok=True)
     else:
         with whole_file(folder / DISTRIBUTION) as temporary, temporary.open("wb") as file:
-            np.save(file, familiarity[0].table, allow_pickle=False)
+            np.save(file, distribution[0].table, allow_pickle=False)
         digests[DISTRIBUTION] = digest(folder / DISTRIBUTION)
-        about = about | {"familiarity": familiarity[1].model_dump(mode="json")}
+        about = about | {"familiarity": distribution[1].model_dump(mode="json")}
     parameters = sum(parameter.numel() for parameter in model.weights.parameters())
     told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": parameters}
     write_json(folder / ABOUT, told | {"sha256": digests})

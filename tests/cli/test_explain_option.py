@@ -10,7 +10,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from thymos.cli import app
 from thymos.reports.explanation_figure import explanation_figure, write_explanation
 from thymos.runtime.explain import Evidence, ExplainedPart, explain_part
 
@@ -60,12 +62,16 @@ def test_figures_are_drawn_without_torch(bundle, sounds, tmp_path):
     assert done.stdout.count("\n") == 4, "results are printed as without the option"
 
 
-def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path):
+def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path, monkeypatch):
     (sounds / "bad.wav").unlink()
-    done = run(WITHOUT_TORCH, sounds, "--model", bundle, "--explain-out", tmp_path / "out")
-    assert done.returncode == 0
-    drawn = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
-    assert drawn == {"a/$x$ [1].opus.explain.png", "b/$x$ [1].opus.explain.png"}
+    drawn: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "thymos.reports.explanation_figure.write_explanation",
+        lambda explanation, name, path: drawn.append((name, str(path.relative_to(tmp_path / "out")))),
+    )
+    words = ["predict", str(sounds), "--model", str(bundle), "--explain-out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert drawn == [("$x$ [1].opus", f"{folder}/$x$ [1].opus.explain.png") for folder in "ab"]
 
 
 def test_what_cannot_be_is_one_sentence(bundle, sounds, tmp_path):

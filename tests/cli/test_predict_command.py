@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner, Result
 
+from thymos.cli import app
 from thymos.cli.inputs import find_recordings
 
 
@@ -21,7 +23,13 @@ def command(bundle: Path, *words: str | Path) -> list[str]:
     return [sys.executable, "-m", "thymos", "predict", *map(str, words), "--model", str(bundle)]
 
 
+def predict_here(bundle: Path, *words: str | Path) -> Result:
+    """In this process, whose libraries are loaded already."""
+    return CliRunner().invoke(app, command(bundle, *words)[3:])
+
+
 def predict(bundle: Path, *words: str | Path, **kept: object) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, as users do."""
     return subprocess.run(command(bundle, *words), capture_output=True, **({"text": True} | kept))
 
 
@@ -60,23 +68,23 @@ def test_folder_as_json_lines_names_bad_files_and_exits_1(bundle, folder):
 
 def test_formats_say_the_same(bundle, folder):
     good = folder / "calls" / "01.opus"
-    row = json.loads(predict(bundle, good, "--format", "jsonl", "--timeline").stdout)
-    (in_csv,) = csv.DictReader(predict(bundle, good, "--format", "csv").stdout.splitlines())
+    row = json.loads(predict_here(bundle, good, "--format", "jsonl", "--timeline").stdout)
+    (in_csv,) = csv.DictReader(predict_here(bundle, good, "--format", "csv").stdout.splitlines())
     assert in_csv["emotion"] == row["emotion"]
     assert {word: float(in_csv[f"p_{word}"]) for word in row["probabilities"]} == row["probabilities"]
     assert in_csv["prediction_set"].split() == row["prediction_set"] and in_csv["error"] == ""
-    stretches = list(csv.DictReader(predict(bundle, good, "--format", "csv", "--timeline").stdout.splitlines()))
+    stretches = list(csv.DictReader(predict_here(bundle, good, "--format", "csv", "--timeline").stdout.splitlines()))
     assert [float(at["start_s"]) for at in stretches] == [at["start_s"] for at in row["timeline"]]
-    table = predict(bundle, good, "--timeline")
-    assert table.returncode == 0 and table.stderr == ""
+    table = predict_here(bundle, good, "--timeline")
+    assert table.exit_code == 0 and table.stderr == ""
     lines = table.stdout.splitlines()
     assert lines[0].split()[0] == "emotion" and lines[1].startswith(row["emotion"])
     assert len(lines) == 2 + len(row["timeline"])
-    grid = predict(bundle, good, "--format", "textgrid").stdout
+    grid = predict_here(bundle, good, "--format", "textgrid").stdout
     assert grid.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n')
     assert grid.count("            text = ") == len(row["timeline"])
     assert f"xmax = {row['duration_s']}\n" in grid
-    subtitles = predict(bundle, good, "--format", "srt").stdout
+    subtitles = predict_here(bundle, good, "--format", "srt").stdout
     assert subtitles.startswith("1\n00:00:0") and " --> 00:00:0" in subtitles
     assert subtitles.count(row["emotion"]) == sum(at["emotion"] == row["emotion"] for at in row["timeline"])
 
@@ -104,14 +112,14 @@ def test_what_cannot_be_is_one_sentence(bundle, folder, tmp_path):
 
 def test_out_is_whole_and_folders_keep_their_shape(bundle, folder, tmp_path):
     out = tmp_path / "out" / "results.csv"
-    done = predict(bundle, folder, "--format", "csv", "--out", out, "--quiet")
-    assert done.returncode == 1 and done.stdout == ""
+    done = predict_here(bundle, folder, "--format", "csv", "--out", out, "--quiet")
+    assert done.exit_code == 1 and done.stdout == ""
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 12 and sum(bool(row["error"]) for row in rows) == 2
     assert [path.name for path in out.parent.iterdir()] == ["results.csv"]
     shutil.copy(folder / "calls" / "01.opus", folder / "calls" / "01.ogg")
     grids = tmp_path / "grids"
-    predict(bundle, folder, "--format", "textgrid", "--out", grids, "--quiet")
+    predict_here(bundle, folder, "--format", "textgrid", "--out", grids, "--quiet")
     names = {str(path.relative_to(grids)) for path in grids.rglob("*.TextGrid")}
     assert {"calls/01.opus.TextGrid", "calls/01.ogg.TextGrid", "calls/03.TextGrid", "more/deep/00.TextGrid"} <= names
     assert len(names) == 11

@@ -116,7 +116,7 @@ def test_settings_survive_yaml(settings: ModelSettings) -> None:
     assert parse_recipe(content, "copy") == recipe
 
 
-@pytest.mark.parametrize("name", shipped_recipes("pictures"))
+@pytest.mark.parametrize("name", shipped_recipes("cnn"))
 def test_every_shipped_recipe_builds_its_network(name: str) -> None:
     recipe = load_recipe(name)
     with torch.inference_mode():

@@ -62,7 +62,7 @@ def test_among_some_classes_it_decides_as_before(descriptions: NDArray[np.float3
     assert (every.argmax(1) == TARGETS[:8]).mean() > 0.7
 
 
-def test_standard_values_are_drawn_in() -> None:
+def test_standard_values_are_bounded() -> None:
     shape = Discriminant(np.array([3.0, -1.0]), np.array([0.5, 4.0]), np.empty(0), np.empty(0))
     found = shape.standardise(np.array([[3.05, -1.0], [1e9, -1e9]], np.float32))
     np.testing.assert_allclose(found, [[0.1, 0], [2, -2]], atol=1e-3)

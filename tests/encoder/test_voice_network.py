@@ -54,7 +54,7 @@ def test_a_description_is_statistics_and_embedding(network: VoiceNetwork) -> Non
 
 
 @torch.inference_mode()
-def test_logits_are_a_linear_layer_on_standard_values_drawn_in(network: VoiceNetwork) -> None:
+def test_logits_are_a_linear_layer_on_standard_values_within_bounds(network: VoiceNetwork) -> None:
     given = levels(3, 25)
     description = network.describer(given).description.double().numpy()
     standard = (description - network.mean.double().numpy()) / network.spread.double().numpy()
@@ -65,7 +65,7 @@ def test_logits_are_a_linear_layer_on_standard_values_drawn_in(network: VoiceNet
 
 
 @torch.inference_mode()
-def test_far_values_are_drawn_in_and_near_ones_stay(network: VoiceNetwork) -> None:
+def test_far_values_are_bounded_and_near_ones_stay(network: VoiceNetwork) -> None:
     usual = network.decide(network.mean[None])
     torch.testing.assert_close(usual[0], network.linear.bias, atol=1e-6, rtol=0)
     for place in (0, len(network.mean) - 1):
@@ -103,7 +103,7 @@ def test_a_frames_logits_are_those_of_a_recording_whose_means_it_is(network: Voi
 
 
 @torch.inference_mode()
-def test_frames_average_to_the_recording_where_nothing_is_drawn_in(network: VoiceNetwork) -> None:
+def test_frames_average_to_the_recording_where_nothing_is_bounded(network: VoiceNetwork) -> None:
     """Near the mean the decision is linear: the recording's logits are the frames', by attention."""
     described = network.describer(levels(2, 25))
     spread, weight = network.spread.clone(), network.linear.weight.clone()

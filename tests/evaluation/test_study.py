@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,9 @@ from thymos.errors import RecipeError, RunError
 from thymos.evaluation.study import StudyWatcher, study
 from thymos.evaluation.study_cells import row_cells
 from thymos.evaluation.study_plan import load_study
+from thymos.evaluation.study_table import RowOutcome, csv_row, study_table
+from thymos.scoring.comparison import read_run
+from thymos.scoring.paired import FinishedRun
 
 TINY = "{training.epochs: 1, features.n_mels: 16, features.hop: 4096, model.conv_channels: [2], model.dense_units: [4]}"
 STUDY = f"""
@@ -126,6 +130,31 @@ def test_quick_has_few_folds_and_epochs(tmp_path):
     assert {experiment.recipe.training.epochs for experiment in fitted} == {5}
     assert {experiment.epochs for experiment in fitted} == {5}
     assert {row.experiment.epochs for row in load_study(written(tmp_path, STUDY), quick=True).rows} == {1}
+
+
+@pytest.mark.parametrize(
+    ("of", "kind", "name", "synthetic", "shown"),
+    [
+        ("aesdd", "aesdd", "my-copy", False, True),
+        ("toy", "folder", "toy", False, True),
+        (None, "folder", "toy", False, True),
+        ("aesdd", "folder", "ravdess", False, False),
+        ("aesdd", "aesdd", "mini-aesdd", True, False),
+    ],
+)
+def test_a_published_accuracy_stands_beside_its_own_corpus_alone(write_run, of, kind, name, synthetic, shown):
+    row = load_study("study").rows[0]
+    row = replace(row, compare_to=None, published=row.published.model_copy(update={"corpus": of}))
+    run = read_run(write_run("run", lambda i: i % 2 == 0))
+    corpus = run.results["corpus"] | {"kind": kind, "name": name, "synthetic": synthetic}
+    results = run.results | {"corpus": corpus, "folds": [fold | {"parameters": 1} for fold in run.results["folds"]]}
+    (line,) = study_table([RowOutcome(row, FinishedRun(results, run.predictions))])
+    assert (line["published"] is not None) == shown
+    assert (csv_row(line)["published_accuracy"] is not None) == shown
+
+
+def test_every_published_accuracy_of_the_shipped_study_names_its_corpus():
+    assert {row.published.corpus for row in load_study("study").rows if row.published} == {"aesdd"}
 
 
 def test_some_rows_bring_what_they_are_compared_to(tmp_path):

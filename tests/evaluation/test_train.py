@@ -138,15 +138,16 @@ def test_it_knows_what_is_in_distribution(
     model: TrainedModel, network: VoiceNetwork, corpus: Corpus, features: DescribedRecordings
 ) -> None:
     bundle = read_bundle(model.folder)
-    assert bundle.familiarity is not None and bundle.about.familiarity is not None
-    assert bundle.about.familiarity.rows == len(corpus.clips)
-    assert bundle.about.familiarity.threshold == pytest.approx(bundle.familiarity.threshold)
-    assert bundle.familiarity.threshold > 0
+    distribution, told = bundle.distribution, bundle.about.out_of_distribution
+    assert distribution is not None and told is not None
+    assert told.rows == len(corpus.clips)
+    assert told.threshold == pytest.approx(distribution.threshold)
+    assert distribution.threshold > 0
     recordings = open_recordings(features.folder)
     with torch.inference_mode():
         own = torch.cat([network.describer(recordings.levels(row)).embedding for row in range(9)]).numpy()
-    assert bundle.familiarity.knows(own).mean() > 0.8
-    assert not bundle.familiarity.knows(own + 100).any()
+    assert distribution.contains(own).mean() > 0.8
+    assert not distribution.contains(own + 100).any()
 
 
 def test_it_says_what_it_comes_from(model: TrainedModel, corpus: Corpus, toy_encoder: Path) -> None:
@@ -161,7 +162,7 @@ def test_uncalibrated_it_is_the_same_network_and_promises_nothing(
 ) -> None:
     told: list[None] = []
     plain = fit(recipe(), watcher=TrainWatcher(on_feature=lambda: told.append(None)))
-    assert read_bundle(plain.folder).familiarity is None
+    assert read_bundle(plain.folder).distribution is None
     assert not {"temperature", "conformal", "scores"} & plain.about.keys()
     own, other = read_network(plain.folder).network.state_dict(), network.state_dict()
     assert all(torch.equal(own[name], other[name]) for name in own)

@@ -139,8 +139,8 @@ def test_gradients_are_computed_by_one_thread_whatever_the_program_uses(trained,
     effects = GradientEffects(trained.bundle.folder)
     samples = resample(read_waveform(sorted(mini.glob("fear/*"))[3]), RATE_HZ).samples
     part, edges = ExplainedPart(samples, RATE_HZ), grid(len(samples) / RATE_HZ, RATE_HZ)
-    used, power = [], effects._pictures
-    monkeypatch.setattr(effects, "_pictures", lambda part: used.append(torch.get_num_threads()) or power(part))
+    used, power = [], effects._spectrograms
+    monkeypatch.setattr(effects, "_spectrograms", lambda part: used.append(torch.get_num_threads()) or power(part))
     before = torch.get_num_threads()
     answers = []
     try:
@@ -170,10 +170,10 @@ def test_loudness_has_no_part_in_what_gradients_find(trained, voice, mini):
     for recognizer in (trained, voice):
         effects = GradientEffects(recognizer.bundle.folder)
         samples = resample(read_waveform(sorted(mini.glob("fear/*"))[3]), RATE_HZ).samples
-        pictures = effects._pictures(ExplainedPart(samples, RATE_HZ))
+        spectrograms = effects._spectrograms(ExplainedPart(samples, RATE_HZ))
         with torch.inference_mode():
-            usual = effects._log_probability(*pictures)
-            louder = effects._log_probability(*(picture + 20 for picture in pictures))
+            usual = effects._log_probability(*spectrograms)
+            louder = effects._log_probability(*(picture + 20 for picture in spectrograms))
         torch.testing.assert_close(louder, usual, atol=1e-3, rtol=0)
 
 
@@ -195,7 +195,7 @@ def test_parts_by_gradients_add_up_to_the_whole_fall(make_bundle, tmp_path, mini
     part, label = ExplainedPart(explanation.samples, RATE_HZ), recognizer.labels.index(explanation.emotion)
     # The torch network answers as the graph does.
     with torch.inference_mode():
-        heard = effects._log_probability(*effects._pictures(part))[0, label]
+        heard = effects._log_probability(*effects._spectrograms(part))[0, label]
     assert float(heard.exp()) == pytest.approx(explanation.probability, abs=1e-4)
     fall = effects.fall(part, label)
     assert abs(fall) > 1e-4, "where nothing falls, nothing is shown to add up"

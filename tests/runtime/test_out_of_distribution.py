@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thymos.evaluation.train import ACCEPTANCE, fit_familiarity
+from thymos.evaluation.train import ACCEPTANCE, fit_distribution
 from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
 
 LENGTH = 24
@@ -40,7 +40,7 @@ def test_own_kind_is_about_one_and_others_are_far():
 def test_threshold_lets_as_many_held_out_recordings_pass_as_promised():
     splits = [cloud(60, seed) for seed in range(5)]
     held_out = [cloud(40, 10 + seed) for seed in range(5)]
-    distribution = fit_familiarity(splits, held_out, cloud(60, 77))
+    distribution = fit_distribution(splits, held_out, cloud(60, 77))
     passed = [
         EmbeddingDistribution(fit_gaussian(own, 32), distribution.threshold).contains(others)
         for own, others in zip(splits, held_out, strict=True)

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thymos.corpora.folds import Fold, Protocol
-from thymos.corpora.table import Clip, Corpus, Exclusion, Sound
+from thymos.corpora.folds import Fold
+from thymos.corpora.protocols import RecordingFolds, Split
+from thymos.corpora.table import Clip, Corpus, Exclusion, Measurements
 from thymos.errors import RunError
 from thymos.files import write_json
 from thymos.scoring.predictions import FoldResult, predictions_frame
@@ -43,22 +44,22 @@ TESTS: dict[tuple[int, int], list[tuple[str, tuple[float, float, float]]]] = {
 
 
 def corpus() -> Corpus:
-    sound = Sound(16_000, 1, 16_000, "WAV", 0.5, 0, 0.0, "0")
+    sound = Measurements(16_000, 1, 16_000, "WAV", 0.5, 0, 0.0, "0")
     clips = tuple(
-        Clip(f"{name}.wav", EMOTION[name[0]], replace(sound, sha256=name), speaker)
+        Clip(f"{name}.wav", EMOTION[name[0]], speaker, sound=replace(sound, sha256=name))
         for name, speaker in sorted(SPEAKER.items())
     )
     return Corpus("folder", Path("toy"), clips, (Exclusion("x.wav", "is empty"),))
 
 
-def protocol() -> Protocol:
+def split() -> Split:
     names = [f"{name}.wav" for name in SPEAKER]
     folds = []
     for repeat, index in TESTS:
         test = tuple({f"{name}.wav": None for name, _ in TESTS[repeat, index]})
         train = tuple(name for name in names if name not in test)
         folds.append(Fold(repeat, index, f"repeat {repeat + 1} fold {index + 1}", train, test))
-    return Protocol("recording", ("recording",), tuple(folds))
+    return Split(RecordingFolds(2, repeats=2), tuple(folds))
 
 
 def fold_results(tests: dict[Any, Any] = TESTS) -> list[FoldResult]:
@@ -87,7 +88,7 @@ def fold_results(tests: dict[Any, Any] = TESTS) -> list[FoldResult]:
 
 def made(tests: dict[Any, Any] = TESTS) -> dict[str, Any]:
     facts = {"command": "thymos evaluate toy", "finished": "2026-11-27T05:00:00+00:00", "wall_s": 4.0, "threads": 1}
-    return make_results(corpus(), {"name": "by hand", "depth": 3}, False, protocol(), fold_results(tests), 7, facts)
+    return make_results(corpus(), {"name": "by hand", "depth": 3}, False, split(), fold_results(tests), 7, facts)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +201,7 @@ def test_each_interval_belongs_to_its_score(results):
 
 def test_the_mean_lies_in_its_interval_where_it_is_far_from_the_pooled_score():
     """Fold 1 tests two recordings and gets both right; fold 2 tests sixty and gets half of them right."""
-    clips = [Clip(f"{i}.wav", LABELS[i % 2], Sound(1, 1, 1, "WAV", 0, 0, 0, str(i))) for i in range(62)]
+    clips = [Clip(f"{i}.wav", LABELS[i % 2], sound=Measurements(1, 1, 1, "WAV", 0, 0, 0, str(i))) for i in range(62)]
     results = []
     for index, members in enumerate((clips[:2], clips[2:])):
         right = [index == 0 or i < 30 for i in range(len(members))]
@@ -214,8 +215,15 @@ def test_the_mean_lies_in_its_interval_where_it_is_far_from_the_pooled_score():
         results.append(({"repeat": 0, "fold": index, "name": str(index), **facts}, frame))
     folds = tuple(Fold(0, index, str(index), (), ()) for index in range(2))
     facts = {"command": "", "finished": "2026-11-27T05:00:00+00:00", "wall_s": 0.0}
+    toy = Corpus("folder", Path("toy"), tuple(clips))
     found = make_results(
-        Corpus("folder", Path("toy"), tuple(clips)), {"name": "toy"}, False, Protocol("x", (), folds), results, 0, facts
+        toy,
+        {"name": "toy"},
+        False,
+        Split(RecordingFolds(2), folds),
+        results,
+        0,
+        facts,
     )
     for metric in ("accuracy", "uar"):
         score = found["summary"]["recording"][metric]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cache import default_cache_dir
 from thymos.cli.console import console, notes, open_corpus_with_progress, progress
 from thymos.cli.evaluate import name_unusable
 from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
@@ -35,6 +34,7 @@ def pretrain(
     What one corpus lacks is not held against its recordings. The encoder keeps the digests of all clips that it has
     seen, and `thymos evaluate` refuses to test on one of them.
     """
+    from thymos.cache import default_cache_dir
     from thymos.encoder.encoder_file import write_encoder
     from thymos.encoder.pretrain import pretrain as run_pretraining
     from thymos.encoder.recipe import PretrainingRecipe

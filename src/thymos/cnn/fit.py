@@ -92,7 +92,7 @@ def fit(
         torch.default_generator.manual_seed(seed)
         model = build_model(recipe.model, _shape(spectrograms), n_classes).to(device)
     with side_by_side(threads, device) as at_once:
-        step = _TrainingStep(model, settings, seed, at_once)
+        step = TrainingStep(model, settings, seed, at_once)
         order = torch.Generator().manual_seed(seed)
         curve = []
         for number in range(1, settings.epochs + 1):
@@ -113,7 +113,7 @@ def fit(
     return FittedNetwork(model.cpu().eval(), tuple(curve))
 
 
-class _TrainingStep:
+class TrainingStep:
     """One step of Adam after another, each on a batch that is worked on in shards."""
 
     def __init__(self, model: Network, settings: TrainingSettings, seed: int, at_once: SideBySide):

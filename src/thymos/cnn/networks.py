@@ -230,13 +230,15 @@ class RecurrentNetwork(Network):
         layer = nn.LSTM if settings.cell == "lstm" else nn.GRU
         per_frame = settings.conv_channels[-1] * (bands // 2**halvings)
         self.recurrent = layer(per_frame, settings.hidden_units, batch_first=True, bidirectional=settings.bidirectional)
-        states = settings.hidden_units * (2 if settings.bidirectional else 1)
-        self.head = Head(states, n_classes, settings.dropout)
+        self.directions = 2 if settings.bidirectional else 1
+        self.head = Head(settings.hidden_units * self.directions, n_classes, settings.dropout)
 
     def embed(self, spectrograms: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the mean over time of the states for ``spectrograms``: ``(batch, units)``."""
         frames = self.convolutions(spectrograms).permute(0, 3, 2, 1).flatten(2)
-        states, _ = self.recurrent(frames)
+        # Zeros made of the frames: an exported graph would keep those of torch's own for the batch it is traced with.
+        start = frames.detach()[None, :, 0, :1].clamp(0, 0).repeat(self.directions, 1, self.recurrent.hidden_size)
+        states, _ = self.recurrent(frames, (start, start) if isinstance(self.recurrent, nn.LSTM) else start)
         means: Tensor = states.mean(1)
         return means
 

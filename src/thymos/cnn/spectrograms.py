@@ -1,4 +1,4 @@
-"""The spectrograms of a corpus: every clip decoded, cut and turned into feature spectrograms, once, and kept on disk.
+"""The spectrograms of a corpus: every clip decoded, cut and turned into spectrograms, once, and kept on disk.
 
 The cache is named by a hash of everything that shapes the spectrograms: settings, the sound of every clip, and the
 version of this code. Labels and folds do not shape them, so all protocols share one file. Changed copies of the
@@ -41,7 +41,7 @@ _SPECTROGRAMS_VERSION = 1
 
 @dataclass(frozen=True)
 class Spectrograms:
-    """Feature spectrograms of a corpus, segment by segment in the order of its clips.
+    """Spectrograms of a corpus, segment by segment in the order of its clips.
 
     Attributes:
         folder: where they lie.
@@ -161,7 +161,9 @@ def _write(
         advance()
         return values, times
 
-    with whole_folder(folder) as temporary, one_thread(), ThreadPoolExecutor(threads) as pool:
+    # OpenMP counts the threads of each thread apart, so each has to be told.
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    with whole_folder(folder) as temporary, one_thread(), pool:
         clip_index: list[int] = []
         times_s: list[tuple[float, float]] = []
         shape: tuple[int, ...] = ()

@@ -32,7 +32,7 @@ class Discriminant:
     bias: NDArray[np.float64]
 
     def standardise(self, descriptions: Descriptions) -> NDArray[np.float64]:
-        """Return ``descriptions`` (…, descriptors) with about mean 0 and standard deviation 1, far values drawn in."""
+        """Return ``descriptions`` (…, descriptors) of about mean 0 and standard deviation 1, by tanh within bounds."""
         standard: NDArray[np.float64] = SPREADS * np.tanh((descriptions - self.mean) / (self.spread * SPREADS))
         return standard
 

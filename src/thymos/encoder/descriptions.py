@@ -183,7 +183,7 @@ def _columns(settings: DiscriminantSettings, layout: Layout) -> NDArray[np.int64
 
 
 def voice_network(pretrained: Pretrained | None, discriminant: Discriminant) -> VoiceNetwork:
-    """Return the network that decides as ``discriminant`` does, from levels on."""
+    """Return the network that gives the logits of ``discriminant``, from levels on."""
     network = VoiceNetwork(describer(pretrained), *discriminant.weights.shape)
     network.mean.copy_(torch.from_numpy(discriminant.mean))
     network.spread.copy_(torch.from_numpy(discriminant.spread))

@@ -29,7 +29,7 @@ from thymos.files import whole_file, write_json
 FORMAT = 1
 WEIGHTS, ABOUT = "encoder.safetensors", "encoder.json"
 _SEEN, _DECISION = "clips_seen", "discriminant."
-_DECIDING = tuple(field.name for field in fields(Discriminant))
+_PARTS = tuple(field.name for field in fields(Discriminant))
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Pretrained:
 
     Attributes:
         labels: the emotions that the head knows.
-        features: the pictures that it takes.
+        features: the spectrograms that it takes.
         model: its size.
         state: weights of an ``EmotionNetwork``, by name.
         discriminant: fitted to descriptions of the recordings that it was pretrained on, over the same labels; or None.
@@ -81,7 +81,7 @@ def write_encoder(
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     state[_SEEN] = torch.tensor(sorted({clip_digest(clip) for clip in seen}), dtype=torch.int64)
     if discriminant is not None:
-        state |= {_DECISION + name: torch.from_numpy(getattr(discriminant, name)) for name in _DECIDING}
+        state |= {_DECISION + name: torch.from_numpy(getattr(discriminant, name)) for name in _PARTS}
     with whole_file(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
     content = {
@@ -125,8 +125,8 @@ def read_encoder(folder: Path) -> Pretrained:
     try:
         state = load(weights)
         seen = state.pop(_SEEN).numpy()
-        deciding = {name: state.pop(_DECISION + name).numpy() for name in _DECIDING if _DECISION + name in state}
-        discriminant = Discriminant(**deciding) if deciding else None
+        parts = {name: state.pop(_DECISION + name).numpy() for name in _PARTS if _DECISION + name in state}
+        discriminant = Discriminant(**parts) if parts else None
         features = LevelMelSettings.model_validate(about["features"])
         model = AttentiveSettings.model_validate(about["model"])
         labels = tuple(map(str, about["labels"]))

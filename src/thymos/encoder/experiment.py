@@ -92,8 +92,8 @@ class EncoderExperiment(Experiment[DescribedRecordings]):
 
     def features_key(self, corpus: Corpus) -> str:
         """Name what is read and described: recipes that differ in how they decide share it."""
-        deciding = {"name", "description", "calibrated", "training", "max_silence_s"}
-        own = self.recipe.model_dump(mode="json", exclude=deciding)
+        not_shaping = {"name", "description", "calibrated", "training", "max_silence_s"}
+        own = self.recipe.model_dump(mode="json", exclude=not_shaping)
         own["discriminant"] = self.recipe.discriminant and self.recipe.discriminant.distorted_copies
         return f"encoder {sorted(own.items())!r}"
 

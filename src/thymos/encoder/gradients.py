@@ -1,4 +1,4 @@
-"""Why an emotion was heard, by the network's gradients: integrated gradients over the pictures of levels.
+"""Why an emotion was heard, by the network's gradients: integrated gradients over the spectrograms of levels.
 
 The network is shown levels beside the recording's own mean. That mean is taken anew at every point of the way: what
 falls silent in one place lifts all others, as it does when a region is taken out of the sound. And the way goes but a
@@ -31,7 +31,7 @@ from thymos.runtime.occlusion import QUIET_QUANTILE, Edges, interval_of
 from thymos.runtime.prediction import ExplainMethod
 
 STEPS = 32
-"""Points on the way from the quieter picture to the recording's at which the gradient is taken."""
+"""Points on the way from the quieter spectrogram to the recording's at which the gradient is taken."""
 _AT_ONCE = 8
 """Of these points, so many are in memory."""
 WAY = 0.25
@@ -41,11 +41,11 @@ _LEAST_POWER = 1e-20
 
 
 class GradientEffects:
-    """The part of each region in how far the emotion's log-probability is above that of a quieter picture.
+    """The part of each region in how far the emotion's log-probability is above that of a quieter spectrogram.
 
     The parts of all regions add up to that difference. Quiet is, as in occlusion, each band's quiet level in the
-    recording itself; the quieter picture is ``WAY`` of the way there. With several speeds, each speed's picture is
-    followed and laid over the recording's own time and frequency.
+    recording itself; the quieter spectrogram is ``WAY`` of the way there. With several speeds, each one's spectrogram
+    is followed and laid over the recording's own time and frequency.
     """
 
     method: ExplainMethod = "gradients"
@@ -75,10 +75,10 @@ class GradientEffects:
     def __call__(self, part: ExplainedPart, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
         """Return the effects of regions, shape ``(bands, columns)``; see ``runtime.explain.Effects``."""
         with one_thread():  # another number adds in another order, and other regions may be marked
-            pictures = self._pictures(part)
+            spectrograms = self._spectrograms(part)
             attributions = self._integrated.attribute(
-                pictures,
-                baselines=tuple(map(_quieter, pictures)),
+                spectrograms,
+                baselines=tuple(map(_quieter, spectrograms)),
                 target=label,
                 n_steps=STEPS,
                 internal_batch_size=_AT_ONCE,
@@ -95,13 +95,13 @@ class GradientEffects:
         return effect
 
     def fall(self, part: ExplainedPart, label: int) -> float:
-        """Return how far the label's log-probability is above the quieter picture's: what all effects add up to."""
+        """Return how far the label's log-probability is above the quieter spectrogram's: what all effects add up to."""
         with one_thread(), torch.inference_mode():
-            pictures = self._pictures(part)
-            heard, quieter = self._log_probability(*pictures), self._log_probability(*map(_quieter, pictures))
+            spectrograms = self._spectrograms(part)
+            heard, quieter = self._log_probability(*spectrograms), self._log_probability(*map(_quieter, spectrograms))
         return float(heard[0, label] - quieter[0, label])
 
-    def _pictures(self, part: ExplainedPart) -> tuple[Tensor, ...]:
+    def _spectrograms(self, part: ExplainedPart) -> tuple[Tensor, ...]:
         """Return the power of ``part`` at each speed, dB: shapes ``(1, channels, bands, frames)``."""
         heard = Waveform(part.samples, part.rate_hz)
         sounds = [played(heard, speed, part.rate_hz) for speed in self._read.speeds]
@@ -109,17 +109,17 @@ class GradientEffects:
             powers = [self._front_end.power(torch.from_numpy(np.ascontiguousarray(sound))[None]) for sound in sounds]
             return tuple(10 * torch.log10(power.clamp(min=_LEAST_POWER)) for power in powers)
 
-    def _log_probability(self, *pictures: Tensor) -> Tensor:
+    def _log_probability(self, *spectrograms: Tensor) -> Tensor:
         """Return log-probabilities ``(batch, classes)``, as the recogniser computes them from all speeds."""
-        logits = torch.stack(self._logits(pictures)).mean(0)
+        logits = torch.stack(self._logits(spectrograms)).mean(0)
         return torch.log_softmax(logits / self._temperature, dim=1)
 
-    def _logits(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+    def _logits(self, spectrograms: Sequence[Tensor]) -> list[Tensor]:
         network = self._read.network
-        levels = [_beside_mean(power_db).clamp(min=self._read.features.floor_db) for power_db in pictures]
+        levels = [_beside_mean(power_db).clamp(min=self._read.features.floor_db) for power_db in spectrograms]
         if isinstance(network, VoiceNetwork):
-            return [network(picture) for picture in levels]
-        return [network(self._front_end.scale(picture)) for picture in levels]
+            return [network(spectrogram) for spectrogram in levels]
+        return [network(self._front_end.scale(spectrogram)) for spectrogram in levels]
 
 
 def _beside_mean(power_db: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whole recordings as pictures of any length, packed end to end, each also played slower and faster; kept on disk.
+"""Whole recordings as spectrograms of any length, packed end to end, each also played slower and faster; kept on disk.
 
 The values are levels in dB before scaling, as float16: what training varies. Labels and folds do not shape them, so
 all protocols share one pack, named by a hash of the settings and the sound of every clip.
@@ -49,7 +49,7 @@ class Recordings:
         return np.diff(self.starts[speed])
 
     def levels(self, recording: int, speed: int = 0) -> Tensor:
-        """Return one recording's picture in dB: float32, shape ``(1, channels, bands, frames)``."""
+        """Return one recording's spectrogram in dB: float32, shape ``(1, channels, bands, frames)``."""
         start, stop = self.starts[speed][recording : recording + 2]
         frames = np.asarray(self.values[speed][start:stop], np.float32)
         return torch.from_numpy(frames).permute(1, 2, 0)[None]
@@ -67,7 +67,7 @@ def make_recordings(
 
     Args:
         sources: root and clip of each recording.
-        features: how they become pictures.
+        features: how they become spectrograms.
         speeds: tempo and pitch of each version, 1 being as recorded; the first is what is scored.
         cache_dir: where the pack is kept.
         advance: called after each recording.
@@ -109,7 +109,7 @@ def _write(
 ) -> None:
     front_end = LevelMel(features).eval()
 
-    def pictures(source: tuple[Path, Clip]) -> list[NDArray[np.float16]]:
+    def spectrograms(source: tuple[Path, Clip]) -> list[NDArray[np.float16]]:
         root, clip = source
         try:
             waveform = read_waveform(root / clip.path)
@@ -129,7 +129,7 @@ def _write(
     with whole_folder(folder) as temporary, one_thread(), ThreadPoolExecutor(threads) as pool:
         with ExitStack() as files:
             raws = [files.enter_context((temporary / f"speed{i}.raw").open("wb")) for i in range(len(speeds))]
-            for versions in pool.map(pictures, sources):
+            for versions in pool.map(spectrograms, sources):
                 for raw, own, version in zip(raws, lengths, versions, strict=True):
                     raw.write(np.ascontiguousarray(version).data)
                     own.append(len(version))

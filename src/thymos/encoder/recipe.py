@@ -50,7 +50,7 @@ class DiscriminantSettings(Settings):
     fitted_to: Literal["corpus", "pretraining"] = "corpus"
     """``pretraining``: the encoder's own discriminant decides, fitted to the corpora that it was pretrained on."""
     shrinkage: float = Field(0.4, ge=0, le=1)
-    """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
+    """How far the covariance within emotions is shrunk towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
     recorded_share: float | None = Field(None, gt=0, lt=1)
     """How much recordings at the first speed count where the discriminant is fitted. What is not said of is shared

@@ -62,7 +62,7 @@ class Cell:
         settings = {
             name: value for name, value in self.experiment.settings().items() if name not in ("name", "description")
         }
-        deciding = {
+        identity = {
             "version": _CELLS_VERSION,
             "settings": settings,
             "versions": self.experiment.versions(),
@@ -74,7 +74,7 @@ class Cell:
             "device": self.device,
             "watched": self.watched,
         }
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def _needs_inner_splits(self) -> bool:

@@ -123,12 +123,12 @@ def train(
         fitted = experiment.fit(features, TrainingPart(corpus.emotions, every, corpus.targets, seed), work)
         watcher.on_fit()
         about = _about(corpus, experiment, seed)
-        familiarity = None
+        distribution = None
         if split is not None:
-            calibrated, familiarity = _calibrated(experiment, fitted, features, corpus, split, seed, work, watcher)
+            calibrated, distribution = _calibrated(experiment, fitted, features, corpus, split, seed, work, watcher)
             about |= calibrated
         exported = experiment.export(fitted)
-    write_bundle(folder, exported, {"version": FIRST_VERSION, "licence": NO_LICENCE, **about}, familiarity)
+    write_bundle(folder, exported, {"version": FIRST_VERSION, "licence": NO_LICENCE, **about}, distribution)
     return TrainedModel(folder, about, len(every), fitted.curve)
 
 
@@ -174,7 +174,7 @@ def _calibrated(
         watcher.on_fit()
     probabilities, truth = np.concatenate(said), targets[rows]
     every: Rows = tuple(range(len(targets)))
-    gaussian = fit_familiarity(known, others, final.embed(features, every))
+    gaussian = fit_distribution(known, others, final.embed(features, every))
     about = calibration_of(probabilities, truth).as_json()
     about["scores"] = [
         {
@@ -192,10 +192,10 @@ def _calibrated(
     )
 
 
-def fit_familiarity(
+def fit_distribution(
     known: Sequence[NDArray[np.float32]], held_out: Sequence[NDArray[np.float32]], final: NDArray[np.float32]
 ) -> EmbeddingDistribution:
-    """Return what is familiar to a final network.
+    """Return the distribution of the embeddings of a final network, and how far from its mean input may lie.
 
     Distances are counted in standard deviations, so the threshold that lets ``ACCEPTANCE`` of the held-out recordings
     pass is carried over from the networks of the inner splits to the final one, which has no held-out recordings.

@@ -143,12 +143,12 @@ def expected_calibration_error(
     np.add.at(gaps, (recordings, place), right - confidence)
     sizes = np.bincount(recordings, minlength=n_recordings).astype(np.float64)
     value = float(np.abs(gaps.sum(0)).sum() / len(truth))
-    random = np.random.default_rng(seed)
+    random, in_bin = np.random.default_rng(seed), np.eye(bins)[place]
     drawn, by_chance = [], []
     for weights in bootstrap_weights(n_recordings, random):
         drawn.append(np.abs(weights @ gaps).sum(1) / (weights @ sizes))
         luck = (random.random((len(weights), len(truth))) < confidence) - confidence
-        by_chance.append(np.abs(luck @ np.eye(bins)[place]).sum(1) / len(truth))
+        by_chance.append(np.abs(luck @ in_bin).sum(1) / len(truth))
     low, high = percentile_interval(drawn)
     interval = (max(0.0, 2 * value - high), max(0.0, 2 * value - low))
     return Ece(value, interval, float(np.concatenate(by_chance).mean()))
