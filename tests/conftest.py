@@ -46,7 +46,7 @@ TOY_ABOUT = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection() -> None:
-    """Collecting makes objects by the hundred thousand, all of which stay: to look for garbage takes a quarter of it."""
+    """What is collected stays, and to look for garbage among so many objects takes a quarter of the time."""
     gc.disable()
 
 
