@@ -28,6 +28,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [line for line in LINES if line.startswith("thymos ")])
 def test_readme_command(command, clone):
     scripts = Path(sys.executable).parent

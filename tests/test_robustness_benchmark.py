@@ -18,6 +18,8 @@ from thymos.evaluation.robustness import robustness
 from thymos.labels import AESDD_EMOTIONS
 from thymos.recipes import load_experiment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 CHANGES = ["speeds=[1.0, 0.9, 1.1]", "discriminant.scored_speeds=2", "calibrated=false"]
 

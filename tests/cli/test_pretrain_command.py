@@ -14,6 +14,8 @@ from thymos.cli import app
 from thymos.encoder.encoder_file import read_encoder
 from thymos.errors import CorpusError, RecipeError, RunError, ThymosError
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "features.n_bands=16", "model.widths=[4, 8]", "model.blocks=[1, 1]",
     "model.time_strides=[2, 1]", "model.frame_units=8", "model.attention_units=4", "training.epochs=1",

@@ -16,6 +16,8 @@ from thymos.encoder.export import read_network
 from thymos.encoder.level_mel import LevelMel
 from thymos.runtime.recognizer import load
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 kind: encoder
 name: small
