@@ -63,7 +63,7 @@ def pretrain(
     for corpus in opened:
         name_unusable(corpus, strict)
     with progress(quiet) as bars, one_thread():
-        making = bars.add_task("Making pictures", total=sum(len(corpus.clips) for corpus in opened))
+        making = bars.add_task("Making spectrograms", total=sum(len(corpus.clips) for corpus in opened))
         fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs)
 
         def on_epoch(epoch: "Epoch") -> None:
