@@ -51,7 +51,7 @@ class Encoded(NamedTuple):
 
 
 class AttentiveEncoder(nn.Module):
-    """``(batch, channels, bands, frames) -> Encoded``, of any number of frames; spectrograms come scaled about 0 and 1."""
+    """``(batch, channels, bands, frames) -> Encoded``, of any number of frames; values come scaled about 0 and 1."""
 
     def __init__(self, settings: AttentiveSettings, channels: int, bands: int):
         super().__init__()

@@ -179,7 +179,7 @@ def places_of(features: LevelMelSettings) -> NDArray[np.float64]:
 
 
 def _masks(settings: DistortionSettings, shape: torch.Size) -> SpecAugmentSettings:
-    """Return the masks for spectrograms of ``shape``: none where their number or their width is 0, none that hides all."""
+    """Return the masks for a batch of ``shape``: none where their number or their width is 0, none that hides all."""
     freq_width = min(settings.freq_width, shape[2] - 1) if settings.freq_masks else 0
     time_width = min(settings.time_width, shape[3] - 1) if settings.time_masks else 0
     return SpecAugmentSettings(

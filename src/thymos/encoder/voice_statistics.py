@@ -1,8 +1,8 @@
 """Statistics of a voice over a recording: how level, timbre and pitch lie, spread and move, as one torch module.
 
 The classical way of emotion recognition (Schuller et al. 2013, The Interspeech 2013 computational paralinguistics
-challenge: low-level descriptors, then functionals over time), made of smooth weighted moments of the spectrogram alone, so
-that it runs on batches, is exported inside a shipped model's graph, and needs no threshold of its own.
+challenge: low-level descriptors, then functionals over time), made of smooth weighted moments of the spectrogram alone,
+so that it runs on batches, is exported inside a shipped model's graph, and needs no threshold of its own.
 """
 
 import math
