@@ -1,6 +1,7 @@
 """What many tests need: corpora that are there, sounds that are made, and a small bundle to hear them with."""
 
 import dataclasses
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -40,6 +41,17 @@ TOY_ABOUT = {
     "conformal": {"method": "lac", "coverage": 0.9, "threshold": 0.85, "rows": 30},
     "scores": [],
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """What is collected stays, and to look for garbage among so many objects takes a quarter of the time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pytest
 import soundfile
 from pythonosc.osc_message import OscMessage
 
 from thymos.audio import read_waveform
 from thymos.runtime.recognizer import load
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

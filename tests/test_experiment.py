@@ -205,3 +205,22 @@ def test_segments_are_scored_with_their_recordings(corpus):
     assert run.predictions["start_s"].tolist() == [0.0, 1.0] * 10
     confusion = run.results["confusion"]["recording"]
     assert [row[1] for row in confusion] == [sum(row) for row in confusion]
+
+
+def test_a_model_of_segments_is_calibrated_on_its_recordings(corpus):
+    """Twice as many segments as recordings on every inner split, which hold as many classes as recordings."""
+
+    def say(rows: tuple[int, ...]) -> thymos.Scores:
+        return thymos.Scores(even(2 * len(rows)), np.repeat(np.array(rows), 2))
+
+    experiment = Noting(say)
+    experiment.calibrated = True
+    run = thymos.evaluate(corpus, experiment, "recording", folds=2, only_fold=0, device="cpu")
+    (fold,) = run.results["folds"]
+    assert fold["calibration"]["temperature"] > 0
+    part = experiment.parts[0]
+    assert len(part.inner) == 5
+    assert sorted(row for split in part.inner for row in split.rows) == sorted(part.rows)
+    for split, inner in zip(part.inner, experiment.parts[1:], strict=True):
+        assert inner.rows == split.train.rows
+        assert not set(inner.rows) & set(split.rows)

@@ -96,6 +96,7 @@ def test_readme_says_synthetic() -> None:
     assert re.search(r"python scripts/make_mini_corpus\.py --seed \d+ --sentences 5 --voices 6", text)
 
 
+@pytest.mark.slow
 @needs_espeak
 def test_script_makes_the_same_subset_twice(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
@@ -112,6 +113,7 @@ def test_script_makes_the_same_subset_twice(tmp_path: Path) -> None:
     assert "SYNTHETIC" in (first / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @needs_espeak
 def test_seed_changes_the_clips_and_an_earlier_corpus_is_replaced(tmp_path: Path) -> None:
     assert make_small(tmp_path).returncode == 0

@@ -28,6 +28,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [line for line in LINES if line.startswith("thymos ")])
 def test_readme_command(command, clone):
     scripts = Path(sys.executable).parent
@@ -35,6 +36,14 @@ def test_readme_command(command, clone):
     environment = os.environ | {"PATH": path, "THYMOS_CACHE": str(clone / "cache")}
     done = subprocess.run(command, shell=True, cwd=clone, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_readme_python(code, clone):
+    environment = os.environ | {"THYMOS_CACHE": str(clone / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=clone, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("command", [line for line in LINES if line.startswith("make ")])

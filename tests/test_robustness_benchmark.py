@@ -18,6 +18,8 @@ from thymos.evaluation.robustness import robustness
 from thymos.labels import AESDD_EMOTIONS
 from thymos.recipes import load_experiment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 CHANGES = ["layers=[1, 2]", "speeds=[1.0, 0.9]", "distorted_copies=1", "calibrated=false"]
 

@@ -133,6 +133,12 @@ class Scores:
     times_s: NDArray[np.float64] | None = None
     """Where each segment begins and ends, in seconds, shape ``(rows, 2)``."""
 
+    def of_recordings(self, rows: Rows) -> NDArray[np.float64]:
+        """Return the probabilities of each of ``rows``, the mean over its segments: shape ``(rows, labels)``."""
+        if self.recordings is None:
+            return self.probabilities
+        return np.stack([self.probabilities[self.recordings == row].mean(axis=0) for row in rows])
+
 
 class Fitted(ABC, Generic[Features]):
     """A model fitted to one training part."""

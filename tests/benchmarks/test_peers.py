@@ -13,6 +13,8 @@ import torch
 
 import thymos
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = {
     "date": "2026-01-01 00:00 UTC",

@@ -125,6 +125,7 @@ def test_out_is_whole_and_folders_keep_their_shape(bundle, folder, tmp_path):
     assert len(names) == 11
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_where_it_stopped(bundle, folder, tmp_path):
     long_ago = folder / "more" / "zz.wav"  # comes last, and takes long enough to be killed in
     soundfile.write(long_ago, np.random.default_rng(0).normal(0, 0.1, 16_000 * 1_500), 16_000)

@@ -34,6 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_study_from_end_to_end_with_a_row_that_fails(folder, mini):
     done = thymos(folder, "study.yaml", "--corpus", mini, "--out", "out")
     assert done.returncode == 1, done.stderr

@@ -13,6 +13,8 @@ import soundfile
 from thymos.audio import read_waveform, resample
 from thymos.runtime.bundle import shipped_folder
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 22_050
 MOST_MB, MOST_GROWTH = 400, 1.2
 GATE = "THYMOS_TEST_TEN_HOURS"

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, notes, open_corpus_with_progress, progress
+from thymos.cli.console import (
+    CacheOption,
+    DeviceOption,
+    QuietOption,
+    SeedOption,
+    StrictOption,
+    ThreadsOption,
+    console,
+    notes,
+    open_corpus_with_progress,
+    progress,
+)
 from thymos.cli.evaluate import name_unusable
-from thymos.cli.options import CacheOption, DeviceOption, QuietOption, SeedOption, StrictOption, ThreadsOption
 from thymos.errors import RunError
 
 if TYPE_CHECKING:

@@ -127,10 +127,7 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
 
     work = Work(task.cache_dir, task.threads, task.device, on_epoch=on_epoch)
     fitted, calibration = fit_calibrated(task.experiment, task.features, task.part, work)
-    scores = fitted.predict(task.features, task.test)
-    complaint = _complaint(scores, task.test, len(task.part.labels))
-    if complaint:
-        raise ThymosError(f"{task.experiment.name or type(task.experiment).__name__}, {task.fold.name}: {complaint}")
+    scores = scores_of(task.experiment, fitted, task.features, task.test, task.part.labels, task.fold.name)
     frame = predictions_of(task, tempered(scores, calibration, fitted))
     facts: dict[str, Any] = {
         "repeat": task.fold.repeat,
@@ -150,8 +147,22 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
     return facts, frame
 
 
+def scores_of(
+    experiment: Experiment[Any], fitted: Fitted[Any], features: Any, rows: Rows, labels: Sequence[str], where: str
+) -> Scores:
+    """Return what ``fitted`` says of ``rows``, checked: an experiment of one's own may get it wrong.
+
+    Raises:
+        ThymosError: it has the wrong shape, or holds no probabilities; the message names experiment and ``where``.
+    """
+    scores = fitted.predict(features, rows)
+    complaint = _complaint(scores, rows, len(labels))
+    if complaint:
+        raise ThymosError(f"{experiment.name or type(experiment).__name__}, {where}: {complaint}")
+    return scores
+
+
 def _complaint(scores: Scores, rows: Rows, labels: int) -> str | None:
-    """Say what is wrong with ``scores`` of the recordings ``rows``, as an experiment of one's own may get it wrong."""
     given, of, times_s = np.asarray(scores.probabilities), scores.recordings, scores.times_s
     needed = (len(rows) if of is None else len(of), labels)
     if given.shape != needed:
@@ -203,9 +214,11 @@ def fit_calibrated(
     fitted = experiment.fit(features, part, work)
     if not experiment.calibrated or not part.inner:
         return fitted, fitted.calibration
-    held_out = [
-        experiment.fit(features, split.train, work).predict(features, split.rows).probabilities for split in part.inner
-    ]
+    held_out = []
+    for number, split in enumerate(part.inner, start=1):
+        inner = experiment.fit(features, split.train, work)
+        scores = scores_of(experiment, inner, features, split.rows, part.labels, f"inner split {number}")
+        held_out.append(scores.of_recordings(split.rows))
     truth = np.concatenate([split.targets for split in part.inner])
     return fitted, calibration_of(np.concatenate(held_out), truth)
 

@@ -175,7 +175,7 @@ def _calibrated(
         fitted = experiment.fit(features, part, work)
         known.append(fitted.embed(features, train_rows))
         others.append(fitted.embed(features, held_out))
-        said.append(fitted.predict(features, held_out).probabilities)
+        said.append(fitted.predict(features, held_out).of_recordings(held_out))
         rows += held_out
         watcher.on_fit()
     probabilities, truth = np.concatenate(said), targets[rows]
