@@ -37,7 +37,7 @@ def halves(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
         for clip in sorted(mini.glob("*/*01 (*).opus")):
             if clip.stem[-2] in speakers:
                 (root / half / clip.parent.name).mkdir(parents=True, exist_ok=True)
-                shutil.copy(clip, root / half / clip.parent.name)
+                shutil.copy(clip, root / half / clip.parent.name / f"{clip.stem[:3]}-{clip.stem[-2]}.opus")
     return root / "first", root / "second"
 
 
@@ -95,7 +95,7 @@ def test_evaluate_starts_from_it(halves: tuple[Path, Path], encoder: Path, tmp_p
 def test_evaluate_refuses_what_it_has_heard(halves: tuple[Path, Path], encoder: Path, tmp_path: Path) -> None:
     done = evaluate(halves[0], tmp_path / "run", encoder)
     assert done.returncode == 2
-    assert done.stderr.startswith("thymos: the encoder was fitted to 10 of these recordings: anger/a01 (1).opus")
+    assert done.stderr.startswith("thymos: the encoder was fitted to 10 of these recordings: anger/a01-1.opus")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 

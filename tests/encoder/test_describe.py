@@ -7,7 +7,7 @@ import torch
 from thymos.audio import Waveform
 from thymos.encoder import describe as module
 from thymos.encoder.describe import Describer, describe, pooled_states
-from thymos.encoder.log_mel import LogMel, at_level
+from thymos.encoder.log_mel import WhisperLogMel, at_level
 from thymos.encoder.whisper_layers import States
 
 
@@ -29,7 +29,7 @@ def test_a_description_is_of_the_chosen_layers(tiny_layers, recordings):
     assert described.shape == (1, 3, 4 * 16) and described.dtype == np.float32
     samples, length = torch.from_numpy(recordings[0].samples)[None], torch.tensor([9000])
     with torch.inference_mode():
-        states, _ = layers(*LogMel()(at_level(samples, length), length))
+        states, _ = layers(*WhisperLogMel()(at_level(samples, length), length))
     expected = np.concatenate([part for layer in states[1:] for part in (layer[0].mean(0), layer[0].std(0, False))])
     np.testing.assert_allclose(described[0, 0], expected, atol=1e-5)
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from thymos.encoder.augment import AugmentSettings, Mask
 from thymos.encoder.fine_tuning import (
     CHECKPOINT,
     FineTuning,
@@ -19,6 +18,7 @@ from thymos.encoder.fine_tuning import (
 )
 from thymos.encoder.network import PoolingSettings
 from thymos.encoder.sounds import Sounds
+from thymos.encoder.variation import AugmentSettings, Mask
 from thymos.encoder.weights import ABOUT, WEIGHTS, read_encoder, write_encoder
 from thymos.errors import CorpusError, RecipeError, RunError
 

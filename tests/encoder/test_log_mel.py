@@ -4,9 +4,9 @@ import librosa
 import numpy as np
 import torch
 
-from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW, LogMel, at_level, mel_filters
+from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW, WhisperLogMel, at_level, mel_filters
 
-LOG_MEL = LogMel()
+LOG_MEL = WhisperLogMel()
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thymos.audio import Samples, Waveform, played
-from thymos.encoder.log_mel import RATE_HZ, LogMel, at_level
+from thymos.encoder.log_mel import RATE_HZ, WhisperLogMel, at_level
 from thymos.encoder.network import EmotionNetwork
 from thymos.encoder.whisper_layers import States, WhisperLayers
 
@@ -32,7 +32,7 @@ class Describer(nn.Module):
 
     def __init__(self, layers: WhisperLayers, which: Sequence[int] = LAYERS, network: EmotionNetwork | None = None):
         super().__init__()
-        self.log_mel, self.layers, self.which = LogMel(), layers, tuple(which)
+        self.log_mel, self.layers, self.which = WhisperLogMel(), layers, tuple(which)
         self.pooling = None if network is None else network.pooling
         self.head = None if network is None else network.head
 

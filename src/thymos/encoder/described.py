@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, played, read_waveform
 from thymos.corpora.table import Clip, Corpus
-from thymos.encoder.augment import Augmenter, AugmentSettings
 from thymos.encoder.describe import Describer, Descriptions, describe
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import Start
+from thymos.encoder.variation import Augmenter, AugmentSettings
 from thymos.engine.process import one_thread
 from thymos.errors import AudioError
 from thymos.experiment import Work

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from thymos.audio import Samples
 from thymos.config import Settings
-from thymos.encoder.augment import Augmenter, AugmentSettings, Mask
 from thymos.encoder.log_mel import HOP
 from thymos.encoder.network import EmotionNetwork, PoolingSettings
 from thymos.encoder.sounds import HeardClip, Sounds
+from thymos.encoder.variation import Augmenter, AugmentSettings, Mask
 from thymos.encoder.whisper_layers import WhisperLayers
 from thymos.errors import CorpusError, RunError, TrainingError
 from thymos.files import whole_file

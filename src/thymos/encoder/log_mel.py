@@ -38,7 +38,7 @@ class LogMels(NamedTuple):
     """How many frames each clip has: int64, shape ``(clips,)``."""
 
 
-class LogMel(nn.Module):
+class WhisperLogMel(nn.Module):
     """``(clips, samples)`` at 16 kHz and their lengths ``(clips,)`` -> ``LogMels``; always in float32.
 
     As Whisper's, with the silence that it pads clips with left out: a window is centred on every 160th sample, the

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thymos.config import Settings
-from thymos.encoder.log_mel import LogMel, LogMels, at_level
+from thymos.encoder.log_mel import LogMels, WhisperLogMel, at_level
 from thymos.encoder.whisper_layers import States, WhisperLayers
 
 _LEAST_VARIANCE = 1e-4
@@ -74,7 +74,7 @@ class EmotionNetwork(nn.Module):
 
     def __init__(self, layers: WhisperLayers, settings: PoolingSettings, classes: int):
         super().__init__()
-        self.log_mel, self.layers = LogMel(), layers
+        self.log_mel, self.layers = WhisperLogMel(), layers
         width = layers.conv2.out_channels
         self.pooling = AttentivePooling(len(layers.layers), width, settings.attention)
         self.head = EmotionHead(2 * width, settings.embedding, classes)

@@ -203,7 +203,7 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
         said = [(window.probabilities[emotion], window.start_s) for window in windows if window.probabilities]
         if not said:
             raise AudioError("holds too little speech in one place to explain an emotion by it")
-        start_s = max(said)[1]
+        start_s = max(said, key=lambda each: each[0])[1]
     with open_blocks(source) as sound:
         cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
         for block in sound.blocks:

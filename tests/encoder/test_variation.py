@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from thymos.encoder.augment import Augmenter, AugmentSettings
 from thymos.encoder.log_mel import N_MELS, RATE_HZ
+from thymos.encoder.variation import Augmenter, AugmentSettings
 
 VOICES = [np.random.default_rng(i).normal(0, 0.1, RATE_HZ).astype(np.float32) for i in range(4)]
 PLAIN = AugmentSettings(speed=(1, 1), room=0, tilt=0, band=0, noise=0, babble=0)
