@@ -85,3 +85,10 @@ def test_centring_takes_away_who_speaks(kind):
     for voice in "ab":
         np.testing.assert_allclose(result[:, np.array(voices) == voice].mean(1), 0, atol=1e-5)
     np.testing.assert_allclose(centred(versions + offset.astype(kind), voices), result, atol=1e-4)
+
+
+def test_one_recording_a_class_is_enough():
+    descriptions = np.random.default_rng(0).normal(size=(1, 3, 8))
+    fitted = fit_discriminant(descriptions, np.arange(3), np.ones(1))
+    assert fitted.logits(descriptions[0]).argmax(1).tolist() == [0, 1, 2]
+    assert np.isfinite(fitted.weights).all()

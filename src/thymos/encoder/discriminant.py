@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 SHRINKAGE = 0.3
 LEAST_SPREAD = 1e-6
-"""Keeps what never varies from being divided by 0."""
+"""Keeps what never varies from being divided by 0, and recordings of one a class from a singular covariance."""
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def fit_discriminant(
             spread_out = (rows - means[-1]) * np.sqrt(share * own / len(classes))[:, None]
             covariance += spread_out.T @ spread_out
     centres = np.stack(means)
-    level = shrinkage * np.trace(covariance) / len(mean)
+    level = shrinkage * np.trace(covariance) / len(mean) + LEAST_SPREAD
     directions = np.linalg.solve((1 - shrinkage) * covariance + level * np.eye(len(mean)), centres.T)
     return Discriminant(mean, spread, directions, -np.einsum("cd,dc->c", centres, directions) / 2)
 

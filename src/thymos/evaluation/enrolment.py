@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from thymos.cache import default_cache_dir
 from thymos.corpora.protocols import LeaveOneSpeakerOut
 from thymos.corpora.table import Corpus
-from thymos.encoder.describe import Descriptions
-from thymos.encoder.discriminant import Discriminant, centred, fit_discriminant
+from thymos.encoder.discriminant import Discriminant, Floats, centred, fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.engine.process import one_thread
 from thymos.experiment import Work, corpus_for
@@ -63,10 +62,10 @@ def enrolment(
     found: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
     shares, shrinkage = np.array(experiment.recipe.shares()), experiment.recipe.shrinkage
 
-    def fit(descriptions: Descriptions, rows: NDArray[np.int64]) -> Discriminant:
+    def fit(descriptions: Floats, rows: NDArray[np.int64]) -> Discriminant:
         return fit_discriminant(descriptions, targets[rows], shares, shrinkage)
 
-    def note(way: str, count: int, draw: int, head: Discriminant, heard: Descriptions, rows: NDArray[np.int64]) -> None:
+    def note(way: str, count: int, draw: int, head: Discriminant, heard: Floats, rows: NDArray[np.int64]) -> None:
         told = scores(confusion(targets[rows], head.logits(heard).argmax(1), n))
         found.setdefault((way, count, draw), []).append((told["uar"], told["accuracy"]))
 
