@@ -52,7 +52,7 @@ def encoder(halves: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     root = tmp_path_factory.mktemp("encoder")
     held_out = "validation_speakers=['2']"
     words = ["pretrain", halves[0], *changes(held_out), "--out", root / "enc", "--cache-dir", root / "cache"]
-    done = thymos(*words, "--threads", "1")
+    done = thymos(*words)
     assert done.returncode == 0, done.stderr
     assert "epoch 1: loss" in done.stderr
     assert "held-out speakers of first: UAR" in done.stdout

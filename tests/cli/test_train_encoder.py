@@ -107,7 +107,7 @@ def test_export_refuses_in_a_sentence(made, tmp_path):
     run = thymos("export", made["run"], "--out", tmp_path / "x")
     assert run.returncode == 2 and "keeps no weights" in run.stderr
     absent = thymos("export", tmp_path, "--out", tmp_path / "x")
-    assert absent.returncode == 2 and "holds no model" in absent.stderr
+    assert absent.returncode == 2 and "model.json cannot be read: No such file" in absent.stderr
     other = json.loads((made["run"] / "results.json").read_text())
     other["recipe"]["training"]["epochs"] = 3
     (tmp_path / "run").mkdir()
