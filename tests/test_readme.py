@@ -38,6 +38,14 @@ def test_readme_command(command, clone):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_readme_python(code, clone):
+    environment = os.environ | {"THYMOS_CACHE": str(clone / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=clone, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("command", [line for line in LINES if line.startswith("make ")])
 def test_readme_make_target(command, clone):
     """The targets themselves set up a virtual environment, and `make test` is running this very test."""

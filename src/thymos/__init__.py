@@ -3,8 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from thymos.corpora.audit import Audit as Audit
     from thymos.corpora.opening import open_corpus as open_corpus
     from thymos.corpora.table import Clip as Clip
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from thymos.experiment import Scores as Scores
     from thymos.experiment import TrainingPart as TrainingPart
     from thymos.experiment import Work as Work
+    from thymos.reports.audit_report import audit as audit
     from thymos.runtime.explain import Explanation as Explanation
     from thymos.runtime.prediction import Failure as Failure
     from thymos.runtime.prediction import Flag as Flag
@@ -86,6 +85,7 @@ __all__ = [
 
 _HOMES = {
     "thymos.corpora.audit": ("Audit",),
+    "thymos.reports.audit_report": ("audit",),
     "thymos.corpora.opening": ("open_corpus",),
     "thymos.corpora.table": ("Clip", "Corpus"),
     "thymos.errors": (
@@ -124,23 +124,6 @@ def predict(source: Any, model: Any = None) -> "Prediction":
     from thymos.runtime.recognizer import load
 
     return load(model).predict(source)
-
-
-def audit(corpus: "Corpus | str | Path", *, cache_dir: "str | Path | None" = None) -> "Audit":
-    """Return what a corpus holds and what is odd about it: counts, lengths, levels, doubles, what is missing.
-
-    Args:
-        corpus: opened, or what ``open_corpus`` takes.
-        cache_dir: as for ``open_corpus``.
-
-    Raises:
-        CorpusError: the corpus cannot be opened.
-    """
-    from thymos.corpora.audit import audit_corpus
-    from thymos.corpora.opening import open_corpus
-    from thymos.corpora.table import Corpus
-
-    return audit_corpus(corpus if isinstance(corpus, Corpus) else open_corpus(corpus, cache_dir=cache_dir))
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,9 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "cnn": Kind("thymos.cnn.recipe:CnnRecipe", "thymos.cnn.experiment:CnnExperiment"),
     "encoder": Kind("thymos.encoder.recipe:EncoderRecipe", "thymos.encoder.experiment:EncoderExperiment"),
-    "functionals": Kind("thymos.baseline.recipe:FunctionalsRecipe", "thymos.baseline.experiment:FunctionalsExperiment"),
+    "functionals": Kind(
+        "thymos.baseline.linear_svm:FunctionalsRecipe", "thymos.baseline.experiment:FunctionalsExperiment"
+    ),
     "pretraining": Kind("thymos.encoder.recipe:PretrainingRecipe", None),
 }
 """By what a file says under ``kind``."""

@@ -8,7 +8,7 @@ import soundfile
 from scipy.signal import welch
 
 from thymos.audio import Samples, read_waveform
-from thymos.audio.codecs import encode_mp3, encode_opus, through_mp3, through_opus
+from thymos.audio.distort import encode_mp3, encode_opus, through_mp3, through_opus
 from thymos.errors import AudioError
 
 CODECS = [through_mp3, through_opus]

@@ -9,6 +9,7 @@ import soundfile
 from rich.console import Console
 from typer.testing import CliRunner
 
+import thymos
 from thymos.audio import Samples
 from thymos.cli import app
 from thymos.cli.audit import print_audit
@@ -75,6 +76,15 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout
+
+
+def test_python_and_command_line_are_one_call(clean: Path, tmp_path: Path) -> None:
+    found = thymos.audit(clean, tmp_path / "report", cache_dir=tmp_path / "cache")
+    assert found == thymos.audit(thymos.open_corpus(clean))
+    assert (tmp_path / "report" / "audit.html").is_file()
+    assert run(clean, "--out", tmp_path / "same", "--cache-dir", tmp_path / "cache", "--quiet")[0] == 0
+    for name in ("audit.html", "clips.csv"):
+        assert (tmp_path / "same" / name).read_bytes() == (tmp_path / "report" / name).read_bytes()
 
 
 def test_clean_corpus_exits_0_and_finds_nothing(clean: Path, tmp_path: Path) -> None:

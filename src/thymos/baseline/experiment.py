@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.baseline.functionals import check_opensmile, make_functionals, opensmile_version, read_functionals
-from thymos.baseline.linear_svm import FittedSVM, fit_svms
-from thymos.baseline.recipe import FunctionalsRecipe, Scaler
+from thymos.baseline.linear_svm import FittedSVM, FunctionalsRecipe, Scaler, fit_svms
 from thymos.corpora.table import Corpus
 from thymos.experiment import Calibration, Experiment, Fitted, Rows, Scores, TrainingPart, Work
 from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thymos.cli.options import CacheOption, CorpusArgument, QuietOption
+from thymos.cli.console import CacheOption, CorpusArgument, QuietOption
 
 if TYPE_CHECKING:
     from rich.console import Console

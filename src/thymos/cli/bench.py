@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from thymos.cli.console import console, notes
-from thymos.cli.options import QuietOption
+from thymos.cli.console import QuietOption, console, notes
 
 
 def bench(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, notes, open_corpus_with_progress, progress
-from thymos.cli.options import (
+from thymos.cli.console import (
     CacheOption,
     ChangesOption,
     CorpusArgument,
@@ -21,6 +20,10 @@ from thymos.cli.options import (
     StrictOption,
     ThreadsOption,
     WorkersOption,
+    console,
+    notes,
+    open_corpus_with_progress,
+    progress,
 )
 
 if TYPE_CHECKING:

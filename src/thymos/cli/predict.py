@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import notes, progress
-from thymos.cli.options import QuietOption
+from thymos.cli.console import QuietOption, notes, progress
 from thymos.errors import AudioError, MissingExtraError, ThymosError
 from thymos.runtime.formats import (
     PER_FILE,

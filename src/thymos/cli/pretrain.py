@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, notes, open_corpus_with_progress, progress
+from thymos.cli.console import (
+    CacheOption,
+    ChangesOption,
+    QuietOption,
+    SeedOption,
+    StrictOption,
+    console,
+    notes,
+    open_corpus_with_progress,
+    progress,
+)
 from thymos.cli.evaluate import name_unusable
-from thymos.cli.options import CacheOption, ChangesOption, QuietOption, SeedOption, StrictOption
 from thymos.errors import RecipeError, RunError
 from thymos.machine import available_cores
 
@@ -54,7 +63,7 @@ def pretrain(
     for corpus in opened:
         name_unusable(corpus, strict)
     with progress(quiet) as bars, one_thread():
-        making = bars.add_task("Making pictures", total=sum(len(corpus.clips) for corpus in opened))
+        making = bars.add_task("Making spectrograms", total=sum(len(corpus.clips) for corpus in opened))
         fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs)
 
         def on_epoch(epoch: "Epoch") -> None:

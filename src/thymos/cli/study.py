@@ -15,9 +15,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from thymos.cli.console import console, notes, open_corpus_with_progress
+from thymos.cli.console import (
+    CacheOption,
+    DeviceOption,
+    QuietOption,
+    WorkersOption,
+    console,
+    notes,
+    open_corpus_with_progress,
+)
 from thymos.cli.evaluate import name_unusable
-from thymos.cli.options import CacheOption, DeviceOption, QuietOption, WorkersOption
 
 if TYPE_CHECKING:
     from thymos.evaluation.study import StudyWatcher

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import console, open_corpus_with_progress, progress
-from thymos.cli.evaluate import name_unusable, with_precision
-from thymos.cli.options import (
+from thymos.cli.console import (
     CacheOption,
     ChangesOption,
     CorpusArgument,
@@ -19,7 +17,11 @@ from thymos.cli.options import (
     SeedOption,
     StrictOption,
     ThreadsOption,
+    console,
+    open_corpus_with_progress,
+    progress,
 )
+from thymos.cli.evaluate import name_unusable, with_precision
 
 if TYPE_CHECKING:
     from thymos.experiment import Epoch

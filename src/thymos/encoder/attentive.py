@@ -51,7 +51,7 @@ class Encoded(NamedTuple):
 
 
 class AttentiveEncoder(nn.Module):
-    """``(batch, channels, bands, frames) -> Encoded``, of any number of frames; pictures come scaled about 0 and 1."""
+    """``(batch, channels, bands, frames) -> Encoded``, of any number of frames; values come scaled about 0 and 1."""
 
     def __init__(self, settings: AttentiveSettings, channels: int, bands: int):
         super().__init__()
@@ -75,9 +75,9 @@ class AttentiveEncoder(nn.Module):
             nn.Linear(units, settings.attention_units), nn.Tanh(), nn.Linear(settings.attention_units, 1)
         )
 
-    def forward(self, pictures: Tensor) -> Encoded:
-        """Return frames and embedding of ``pictures``."""
-        maps = self.stages(self.stem(pictures))
+    def forward(self, spectrograms: Tensor) -> Encoded:
+        """Return frames and embedding of ``spectrograms``."""
+        maps = self.stages(self.stem(spectrograms))
         frames = self.project(maps.permute(0, 3, 1, 2).flatten(2))
         frames = functional.relu(self.norm(frames.transpose(1, 2)).transpose(1, 2)).float()
         return Encoded(frames, attentive_statistics(frames, self.attention(frames).float()))
@@ -119,9 +119,9 @@ class EmotionNetwork(nn.Module):
         super().__init__()
         self.encoder, self.head = encoder, head
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return the logits of ``pictures``."""
-        logits: Tensor = self.head(self.encoder(pictures).embedding)
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Return the logits of ``spectrograms``."""
+        logits: Tensor = self.head(self.encoder(spectrograms).embedding)
         return logits
 
 

@@ -1,8 +1,8 @@
-"""Variation of level pictures while a network is fitted: what voices, rooms and lines do to a mel spectrogram.
+"""Variation of level spectrograms while a network is fitted: what voices, rooms and lines do to a mel spectrogram.
 
 Pictures are levels in dB beside the recording's mean, ``(batch, channels, bands, frames)`` float32, and are varied a
 batch at a time, in a few passes over memory, so that training on two cores does not wait for them. All draws come from
-the generator that is given, so the same seed varies the same pictures in the same way.
+the generator that is given, so the same seed varies the same spectrograms in the same way.
 """
 
 from collections.abc import Callable
@@ -62,8 +62,8 @@ def distort(
     levels: Tensor, settings: DistortionSettings, features: LevelMelSettings, random: np.random.Generator
 ) -> Tensor:
     """Return ``levels`` varied, and scaled as the network sees them; time may be a little longer or shorter."""
-    pictures = scale_levels(distort_levels(levels, settings, features, random), features)
-    return mask(pictures, *draw_masks(_masks(settings, pictures.shape), pictures.shape, random))
+    spectrograms = scale_levels(distort_levels(levels, settings, features, random), features)
+    return mask(spectrograms, *draw_masks(_masks(settings, spectrograms.shape), spectrograms.shape, random))
 
 
 def distort_levels(
@@ -80,7 +80,7 @@ def distort_levels(
 
 
 def warp_bands(levels: Tensor, most: float, random: np.random.Generator) -> Tensor:
-    """Stretch each picture along its bands, by a share drawn evenly from ``-most`` to ``most``."""
+    """Stretch each spectrogram along its bands, by a share drawn evenly from ``-most`` to ``most``."""
     if not most:
         return levels
     steps = round(most * _WARP_STEPS)
@@ -120,7 +120,7 @@ def stretch_time(levels: Tensor, most: float, random: np.random.Generator) -> Te
 def colour(
     levels: Tensor, colour_db: float, level_db: float, places: NDArray[np.float64], random: np.random.Generator
 ) -> Tensor:
-    """Add a smooth curve over frequency, four cosines of falling weight, and a level, to each picture."""
+    """Add a smooth curve over frequency, four cosines of falling weight, and a level, to each spectrogram."""
     batch = len(levels)
     turns = np.arange(1, 5)
     weights = random.normal(0, 1, (batch, len(turns))) * colour_db / turns
@@ -179,7 +179,7 @@ def places_of(features: LevelMelSettings) -> NDArray[np.float64]:
 
 
 def _masks(settings: DistortionSettings, shape: torch.Size) -> SpecAugmentSettings:
-    """Return the masks for pictures of ``shape``: none where their number or their width is 0, none that hides all."""
+    """Return the masks for a batch of ``shape``: none where their number or their width is 0, none that hides all."""
     freq_width = min(settings.freq_width, shape[2] - 1) if settings.freq_masks else 0
     time_width = min(settings.time_width, shape[3] - 1) if settings.time_masks else 0
     return SpecAugmentSettings(

@@ -82,7 +82,7 @@ class Lesson:
     """Recordings to fit, and what is asked of each.
 
     Attributes:
-        recordings: pictures of them, and perhaps of others.
+        recordings: spectrograms of them, and perhaps of others.
         rows: which of them, and how often: called anew for each epoch with the generator to draw with.
         targets: class of each recording, shape ``(recordings,)``.
         asked: which classes are asked of each, bool, shape ``(recordings, classes)``: those that its corpus has.
@@ -136,7 +136,7 @@ def fit_recordings(
             loss_sum, correct, seen = 0.0, 0, 0
             for batch in batches:
                 _set_rate(optimiser, settings, step, steps)
-                pictures = distort(
+                spectrograms = distort(
                     load_batch(lesson.recordings, batch, longest, features.floor_db, random),
                     distortions,
                     features,
@@ -146,10 +146,10 @@ def fit_recordings(
                 if settings.mixup_alpha and random.random() < 0.5:
                     weight = random.beta(settings.mixup_alpha, settings.mixup_alpha)
                     partner = torch.from_numpy(random.permutation(len(batch)))
-                    pictures = torch.lerp(pictures[partner], pictures, weight)
+                    spectrograms = torch.lerp(spectrograms[partner], spectrograms, weight)
                     shares = torch.lerp(shares[partner], shares, weight)
                     allowed = allowed | allowed[partner]
-                logits = _logits(network, pictures, settings).masked_fill(~allowed, _NOT_ASKED)
+                logits = _logits(network, spectrograms, settings).masked_fill(~allowed, _NOT_ASKED)
                 loss = -(shares * logits.log_softmax(1)).sum(1).mean()
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -270,9 +270,9 @@ def _targets(classes: Tensor, asked: Tensor, smoothing: float) -> tuple[Tensor, 
     return exact * (1 - smoothing) + smoothing * asked / asked.sum(1, keepdim=True), asked
 
 
-def _logits(network: EmotionNetwork, pictures: Tensor, settings: OptimiserSettings) -> Tensor:
+def _logits(network: EmotionNetwork, spectrograms: Tensor, settings: OptimiserSettings) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
-        encoded = network.encoder(pictures.contiguous(memory_format=torch.channels_last))
+        encoded = network.encoder(spectrograms.contiguous(memory_format=torch.channels_last))
     logits: Tensor = network.head(encoded.embedding.float())
     return logits
 

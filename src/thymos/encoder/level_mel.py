@@ -20,7 +20,7 @@ from thymos.config import Settings
 
 
 class ChannelSettings(Settings):
-    """One channel of a picture: which window, and which bands."""
+    """One channel of a spectrogram: which window, and which bands."""
 
     window: PositiveInt = Field(multiple_of=2)
     """Length of the Hann window in samples: short ones resolve time, long ones the harmonics of a voice."""
@@ -38,7 +38,7 @@ class ChannelSettings(Settings):
 
 
 class LevelMelSettings(Settings):
-    """From waveform to picture."""
+    """From waveform to spectrogram."""
 
     rate_hz: PositiveInt = 16_000
     """Sampling rate; other sound is resampled to it. The pretraining corpora have no more."""
@@ -82,11 +82,11 @@ class LevelMelSettings(Settings):
 
     @property
     def floor(self) -> float:
-        """The value of a picture where it is silent."""
+        """The value of a spectrogram where it is silent."""
         return (self.floor_db - self.centre_db) / self.spread_db
 
     def frames(self, samples: int) -> int:
-        """Width of the picture of so many samples."""
+        """Width of the spectrogram of so many samples."""
         return 1 + samples // self.hop
 
     def frames_in(self, seconds: float) -> int:
@@ -110,7 +110,7 @@ class LevelMel(nn.Module):
     """Spectrograms in dB beside the mean power of the whole input, scaled to about zero mean and unit variance.
 
     ``(batch, samples) -> (batch, channels, bands, frames)``. A recording's level does not matter: twice as loud gives
-    the same picture. The mean is that of the first channel's power over bands and frames: silences hardly move it.
+    the same spectrogram. The mean is that of the first channel's power over bands and frames: silences hardly move it.
     """
 
     def __init__(self, settings: LevelMelSettings):
@@ -121,11 +121,11 @@ class LevelMel(nn.Module):
         self.beside = max(_hops_apart(settings, channel) for channel in settings.channels)
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Return the pictures of ``samples``."""
+        """Return the spectrograms of ``samples``."""
         return self.scale(self.levels(samples))
 
     def levels(self, samples: Tensor) -> Tensor:
-        """Return the picture in dB, before the scaling: what is kept on disk and varied in training."""
+        """Return the spectrogram in dB, before the scaling: what is kept on disk and varied in training."""
         power = self.power(samples)
         mean = power[:, 0].mean(dim=(-2, -1)).clamp(min=_LEAST_MEAN)
         levels = 10 * torch.log10(power.clamp(min=_LEAST_POWER)) - 10 * torch.log10(mean)[:, None, None, None]

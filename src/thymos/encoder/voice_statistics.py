@@ -1,8 +1,8 @@
 """Statistics of a voice over a recording: how level, timbre and pitch lie, spread and move, as one torch module.
 
 The classical way of emotion recognition (Schuller et al. 2013, The Interspeech 2013 computational paralinguistics
-challenge: low-level descriptors, then functionals over time), made of smooth weighted moments of the picture alone, so
-that it runs on batches, is exported inside a shipped model's graph, and needs no threshold of its own.
+challenge: low-level descriptors, then functionals over time), made of smooth weighted moments of the spectrogram alone,
+so that it runs on batches, is exported inside a shipped model's graph, and needs no threshold of its own.
 """
 
 import math
@@ -155,7 +155,7 @@ class VoiceStatistics(nn.Module):
 
 
 def has_voice_channels(settings: LevelMelSettings) -> bool:
-    """Return whether pictures of ``settings`` have the channels that statistics of the voice are made from."""
+    """Return whether spectrograms of ``settings`` have the channels that statistics of the voice are made from."""
     return [channel.scale for channel in settings.channels] == ["mel", "mel", "log"]
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from thymos.corpora.audit import Audit, Histogram, audit_corpus, peak_db
 from thymos.corpora.findings import channels_name, findings, printable, speaker_name
+from thymos.corpora.opening import open_corpus
 from thymos.corpora.table import Clip, Corpus, Exclusion
 from thymos.files import write_text
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
@@ -35,14 +36,18 @@ CLIP_COLUMNS = (
 )
 
 
-def audit(corpus: Corpus, out: str | Path | None = None) -> Audit:
-    """Return what ``corpus`` holds and what is odd about it: broken files, copies, silence, outliers, gaps.
+def audit(corpus: Corpus | str | Path, out: str | Path | None = None, *, cache_dir: str | Path | None = None) -> Audit:
+    """Return what a corpus holds and what is odd about it: broken files, copies, silence, outliers, gaps.
 
     Args:
-        corpus: as ``open_corpus`` returns it.
+        corpus: opened, or what ``open_corpus`` takes.
         out: a folder to write ``audit.html``, ``clips.csv`` and figures to; None writes nothing.
+        cache_dir: as for ``open_corpus``.
+
+    Raises:
+        CorpusError: the corpus cannot be opened.
     """
-    found = audit_corpus(corpus)
+    found = audit_corpus(corpus if isinstance(corpus, Corpus) else open_corpus(corpus, cache_dir=cache_dir))
     if out is not None:
         write_audit(found, Path(out))
     return found
