@@ -1,7 +1,7 @@
 """A model from a whole corpus: fitted to all of it, calibrated on what inner splits tell, and written as a bundle."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ DIRECTIONS = 32
 """Principal directions of embeddings that get a variance of their own."""
 LEAST_HELD_OUT = 20
 """With fewer, a 95th percentile is no more than the largest of a handful."""
+MOST_SPLITS = 6
+"""Each is a fit of its own; where there are more speakers, several are held out together."""
 LEAST_SPEAKERS = 3
 """With fewer, leaving one out would leave hardly any variety to train on."""
 NO_LICENCE = "not stated: those of the recordings that it was trained on apply"
@@ -231,6 +233,8 @@ def held_out_parts(corpus: Corpus, seed: int) -> Split:
     by_speaker = len(speakers) >= LEAST_SPEAKERS and "" not in speakers
     protocol: Protocol = LeaveOneSpeakerOut() if by_speaker else RecordingFolds()
     split = protocol.split(corpus, seed)
+    if len(split.folds) > MOST_SPLITS:
+        split = replace(split, folds=tuple(protocol.draw_inner(corpus, seed)))  # several speakers a fold
     emotion = {clip.path: clip.emotion for clip in corpus.clips}
     for fold in split.folds:
         lacking = set(corpus.emotions) - {emotion[path] for path in fold.train}
