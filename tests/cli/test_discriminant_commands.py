@@ -22,7 +22,7 @@ from thymos.errors import RecipeError
 from thymos.labels import AESDD_EMOTIONS
 from thymos.runtime.bundle import read_bundle
 from thymos.runtime.recognizer import load
-from thymos.scoring.results_schema import read_results
+from thymos.scoring.results import read_results
 
 FEATURES = LevelMelSettings(n_bands=16)
 SIZE = AttentiveSettings(widths=(4, 8), blocks=(1, 1), time_strides=(2, 1), frame_units=8, attention_units=4)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from thymos.audio.mel_scale import hz_to_mel
 from thymos.cnn.augment import draw_masks, mask
-from thymos.cnn.settings import SpecAugmentSettings
+from thymos.cnn.recipe import SpecAugmentSettings
 from thymos.config import Settings
 from thymos.encoder.level_mel import LevelMelSettings, scale_levels
 
