@@ -218,6 +218,9 @@ def test_a_model_of_segments_is_calibrated_on_its_recordings(corpus):
     run = thymos.evaluate(corpus, experiment, "recording", folds=2, only_fold=0, device="cpu")
     (fold,) = run.results["folds"]
     assert fold["calibration"]["temperature"] > 0
+    lengths_s = run.predictions.set_index("clip")["end_s"]  # no times were told: each is of the whole recording
+    own_s = {clip.path: clip.sound.duration_s for clip in corpus.clips if clip.path in lengths_s.index}
+    assert lengths_s.to_dict() == pytest.approx(own_s, abs=1e-3)
     part = experiment.parts[0]
     assert len(part.inner) == 5
     assert sorted(row for split in part.inner for row in split.rows) == sorted(part.rows)

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -17,11 +15,6 @@ IN_EVERY_WING = {"experiment", "recipe", "export"}
 
 ONE_OF_EACH = {"hz_to_mel", "mel_to_hz", "natural_key", "audit_corpus"}
 """Functions of which two would differ without anybody's noticing."""
-
-# What is still there twice. Nothing may be added; when a name is mended, it is struck here.
-MODULES_STILL_TWICE = {"measure"}
-CLASSES_STILL_TWICE = {"Cell", "Epoch", "Fold", "Row"}
-FUNCTIONS_STILL_TWICE: set[str] = set()
 
 
 def twice(names: Iterator[str]) -> set[str]:
@@ -44,22 +37,17 @@ def definitions(kind: type[ast.AST]) -> Iterator[str]:
 
 
 def test_no_two_modules_have_one_name() -> None:
-    assert not twice(module_names()) - MODULES_STILL_TWICE
+    assert not twice(module_names())
 
 
 def test_no_two_classes_have_one_name() -> None:
-    assert not twice(definitions(ast.ClassDef)) - CLASSES_STILL_TWICE
+    assert not twice(definitions(ast.ClassDef))
 
 
 def test_there_is_one_mel_scale() -> None:
-    assert not (twice(definitions(ast.FunctionDef)) & ONE_OF_EACH) - FUNCTIONS_STILL_TWICE
+    assert not twice(definitions(ast.FunctionDef)) & ONE_OF_EACH
 
 
-@pytest.mark.xfail(strict=False, reason="rooms are still being put in order")
-def test_no_name_is_there_twice_any_more() -> None:
-    assert not MODULES_STILL_TWICE | CLASSES_STILL_TWICE | FUNCTIONS_STILL_TWICE
-
-
-@pytest.mark.xfail(strict=False, reason="rooms are still being put in order")
 def test_there_are_few_modules() -> None:
-    assert len(MODULES) <= MOST_MODULES
+    """Packages' own ``__init__`` not counted: they say in a line what a room is for."""
+    assert len([path for path in MODULES if path.stem != "__init__"]) <= MOST_MODULES

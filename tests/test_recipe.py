@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from thymos.cnn.recipe import CnnRecipe, TrainingSettings
-from thymos.cnn.settings import SoundSettings
+from thymos.cnn.recipe import CnnRecipe, SoundSettings, TrainingSettings
 from thymos.errors import RecipeError
 from thymos.recipes import load_experiment, load_recipe, parse_recipe, shipped_recipes, shipped_studies
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thymos.cnn.augment import BatchAugmentation, draw_masks, mask, mixup, roll_frames
-from thymos.cnn.settings import AugmentationSettings, SpecAugmentSettings
+from thymos.cnn.recipe import AugmentationSettings, SpecAugmentSettings
 
 BANDS, FRAMES = 20, 30
 SPEC_AUGMENT = {"freq_masks": 2, "freq_width": 5, "time_masks": 1, "time_width": 7}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thymos.cnn.settings import AugmentationSettings, CopySettings
+from thymos.cnn.recipe import AugmentationSettings, CopySettings
 from thymos.errors import RecipeError
 from thymos.recipes import load_recipe
 

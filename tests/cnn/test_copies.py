@@ -10,7 +10,7 @@ import pytest
 
 from thymos.audio import Samples
 from thymos.cnn.parts import plain_part, training_part
-from thymos.cnn.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
+from thymos.cnn.recipe import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.cnn.spectrograms import cache_key, changed_copy, make_spectrograms, open_spectrograms
 from thymos.corpora import Corpus, open_corpus
 

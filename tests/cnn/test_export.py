@@ -15,8 +15,7 @@ from thymos.cnn.experiment import CnnExperiment
 from thymos.cnn.export import WindowGraph, WindowPreparation, exportable, wiener
 from thymos.cnn.front_end import front_end
 from thymos.cnn.networks import build_model
-from thymos.cnn.recipe import CnnRecipe
-from thymos.cnn.settings import SoundSettings
+from thymos.cnn.recipe import CnnRecipe, SoundSettings
 from thymos.cnn.spectrograms import prepare, segments_of
 from thymos.errors import RecipeError
 from thymos.evaluation.train import train

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, cut, normalise_peak, read_waveform, resample, study_spans
 from thymos.cnn.front_end import front_end
 from thymos.cnn.mel import LogMel, PowerSpectrogram, mel_filterbank, power_to_db
-from thymos.cnn.settings import FeatureSettings, SoundSettings
+from thymos.cnn.recipe import FeatureSettings, SoundSettings
 
 RATE_HZ = 44_100
 N_FFT, HOP, N_MELS = 2048, 1024, 128

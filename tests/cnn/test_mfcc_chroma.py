@@ -13,7 +13,7 @@ from thymos.audio import cut, normalise_peak, read_waveform, resample, study_spa
 from thymos.cnn.front_end import MelMfccChroma, chroma_filterbank, front_end, repeat_rows
 from thymos.cnn.mel import LogMel
 from thymos.cnn.networks import build_model
-from thymos.cnn.settings import FeatureSettings, SoundSettings
+from thymos.cnn.recipe import FeatureSettings, SoundSettings
 from thymos.errors import RecipeError
 from thymos.recipes import load_recipe
 

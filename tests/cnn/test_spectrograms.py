@@ -11,7 +11,7 @@ import torch
 
 from thymos.audio import Samples, normalise_peak, read_waveform
 from thymos.cnn.front_end import front_end
-from thymos.cnn.settings import FeatureSettings, SoundSettings
+from thymos.cnn.recipe import FeatureSettings, SoundSettings
 from thymos.cnn.spectrograms import Spectrograms, cache_key, make_spectrograms, open_spectrograms, prepare
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.protocols import shuffle_labels
@@ -132,7 +132,7 @@ def test_what_is_killed_is_not_taken_for_whole(corpus: Corpus, tmp_path: Path) -
         "from pathlib import Path\n"
         "from thymos.corpora import open_corpus\n"
         "from thymos.cnn.spectrograms import make_spectrograms\n"
-        "from thymos.cnn.settings import FeatureSettings, SoundSettings\n"
+        "from thymos.cnn.recipe import FeatureSettings, SoundSettings\n"
         "sound = SoundSettings.model_validate_json(sys.argv[1])\n"
         "features = FeatureSettings.model_validate_json(sys.argv[2])\n"
         "kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -70,7 +70,8 @@ def test_results_hold_what_the_design_says(run):
     for level in ("segment", "recording"):
         for metric in ("accuracy", "uar", "macro_f1"):
             score = results["summary"][level][metric]
-            assert score.keys() == {"mean", "sd", "ci95"}
+            assert score.keys() == {"mean", "sd", "ci95", "mean_ci95"}
+            assert score["mean_ci95"][0] <= score["mean"] <= score["mean_ci95"][1]
             of_folds = [fold[level][metric] for fold in results["folds"]]
             assert score["mean"] == pytest.approx(np.mean(of_folds))
             assert score["sd"] == pytest.approx(np.std(of_folds, ddof=1))

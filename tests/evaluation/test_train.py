@@ -208,3 +208,13 @@ def test_what_cannot_be_exported_is_refused_before_any_work(corpus: Corpus, tmp_
     with pytest.raises(RecipeError, match="my-features cannot be trained into a model"):
         train(corpus, Nameless(), tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_speakers_are_held_out_several_at_a_time(tones: Corpus) -> None:
+    many = replace(tones, clips=tuple(replace(clip, speaker=f"s{i % 12}") for i, clip in enumerate(tones.clips)))
+    split = held_out_parts(many, 0)
+    held_out = [{clip.speaker for clip in many.part(fold.test).clips} for fold in split.folds]
+    assert len(split.folds) == 5
+    assert sorted(speaker for part in held_out for speaker in part) == sorted(many.speakers)
+    for fold, speakers in zip(split.folds, held_out, strict=True):
+        assert not speakers & {clip.speaker for clip in many.part(fold.train).clips}

@@ -12,7 +12,7 @@ from thymos.errors import RunError
 from thymos.reports.figures import RAMPS, folds_figure, ink_on, save_figure
 from thymos.reports.page import clock, data_uri, percent
 from thymos.reports.run_report import run_page, shares, summary_table, write_report
-from thymos.scoring.results_schema import Results, read_results
+from thymos.scoring.results import Results, read_results
 
 LABELS = ["anger", "disgust", "fear", "happiness", "sadness"]
 HOSTILE = "<script>alert('x')</script> & co.wav"

@@ -48,7 +48,7 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
         RunError: there is no finished run, or it evaluated another recipe than the model was trained by.
     """
     from thymos.scoring.predictions import read_predictions
-    from thymos.scoring.results_schema import read_results
+    from thymos.scoring.results import read_results
 
     results = read_results(run)
     if _deciding(results.recipe) != _deciding(about["recipe"]):

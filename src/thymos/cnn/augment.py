@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from thymos.cnn.settings import AugmentationSettings, SpecAugmentSettings
+from thymos.cnn.recipe import AugmentationSettings, SpecAugmentSettings
 
 _STREAM = 1
 """Keeps these draws apart from others with the same seed."""

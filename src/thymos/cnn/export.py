@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from thymos.cnn.front_end import front_end
 from thymos.cnn.networks import Network
-from thymos.cnn.recipe import CnnRecipe
-from thymos.cnn.settings import SoundSettings
+from thymos.cnn.recipe import CnnRecipe, SoundSettings
 from thymos.errors import RecipeError
 from thymos.export import Exportable
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
-from thymos.cnn.settings import FeatureSettings, SoundSettings
+from thymos.cnn.recipe import FeatureSettings, SoundSettings
 from thymos.errors import RecipeError
 
 DELTA_WIDTH = 9

@@ -31,7 +31,7 @@ from thymos.audio import (
 from thymos.audio.segments import Span
 from thymos.cache import raw_to_npy, whole_folder
 from thymos.cnn.front_end import front_end
-from thymos.cnn.settings import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
+from thymos.cnn.recipe import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.corpora.table import Clip, Corpus
 from thymos.engine.process import one_thread
 from thymos.errors import AudioError

@@ -184,8 +184,8 @@ def _complaint(scores: Scores, rows: Rows, labels: int) -> str | None:
 def predictions_of(task: FoldTask, scores: Scores) -> pd.DataFrame:
     """Return what was said of the test part of ``task`` as rows of ``predictions.csv``."""
     place = {row: i for i, row in enumerate(task.test)}
-    of = np.arange(len(task.test)) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
-    ends_s = np.array(task.test_durations_s)
+    of = list(range(len(task.test))) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
+    ends_s = np.array(task.test_durations_s)[of]  # of the whole recording, where no times are told
     times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
     return predictions_frame(
         [task.test_clips[i] for i in of],

@@ -7,7 +7,7 @@ from typing import Any
 from thymos.errors import ProtocolError
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.scoring.paired import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
-from thymos.scoring.results_schema import LEVELS
+from thymos.scoring.results import LEVELS
 
 _SPREAD = ("mean", "sd", "ci_low", "ci_high")
 _NO_SCORE: dict[str, Any] = {"mean": None, "sd": None, "mean_ci95": (None, None)}

@@ -17,7 +17,7 @@ from thymos.reports import figures
 from thymos.reports.curves import LARGE, Curve, CurvePlot, curve_plot, folds_curves_figure, mean_curve
 from thymos.reports.page import render
 from thymos.scoring.metrics import Level
-from thymos.scoring.results_schema import LEVELS, PerLevel, Results, read_results, recipe_name
+from thymos.scoring.results import LEVELS, PerLevel, Results, read_results, recipe_name
 
 Side = Literal["truth", "prediction"]
 SIDES: tuple[Side, ...] = ("truth", "prediction")

@@ -19,7 +19,7 @@ from thymos.reports.forest import Forest, ForestRow, Mark, forest_figure, make_f
 from thymos.reports.page import render
 from thymos.reports.run_report import shown_levels, write_report
 from thymos.scoring.metrics import Level
-from thymos.scoring.results_schema import LEVELS
+from thymos.scoring.results import LEVELS
 
 FORMAT = 1
 """The version of ``study.json`` that this module reads."""

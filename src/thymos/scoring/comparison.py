@@ -10,7 +10,7 @@ from thymos.errors import ProtocolError, RunError
 from thymos.scoring.metrics import Level
 from thymos.scoring.paired import Comparison, FinishedRun, compare_runs, holm_corrected, sentence
 from thymos.scoring.predictions import read_predictions
-from thymos.scoring.results_schema import read_results
+from thymos.scoring.results import read_results
 
 
 @dataclass(frozen=True)

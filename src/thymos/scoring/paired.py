@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from thymos.errors import ProtocolError
 from thymos.scoring.metrics import Floats, Interval, Level
 from thymos.scoring.predictions import scored_recordings, scored_segments
-from thymos.scoring.results_schema import recipe_name
+from thymos.scoring.results import recipe_name
 from thymos.scoring.significance import ALPHA, McNemar, TTest, bootstrap_difference, corrected_t_test, holm, mcnemar
 
 _SCORED = {"segment": scored_segments, "recording": scored_recordings}

@@ -1,20 +1,26 @@
-"""Making ``results.json``: what a run found, from its folds' facts and predictions alone."""
+"""results.json: one schema, what makes it of folds' facts and predictions, and what reads it again."""
 
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
+from thymos.errors import RunError
 from thymos.labels import natural_key
 from thymos.machine import processor, versions_of
 from thymos.scoring.calibration import calibration_summary
 from thymos.scoring.metrics import (
     METRICS,
+    Interval,
     Level,
     bootstrap_interval,
     bootstrap_intervals,
@@ -25,7 +31,221 @@ from thymos.scoring.metrics import (
     scores,
 )
 from thymos.scoring.predictions import FoldResult, Scored, scored_recordings, scored_segments
-from thymos.scoring.results_schema import LEVELS, Results
+
+FORMAT = 1
+"""The version of ``results.json`` that is written and read."""
+
+LEVELS: tuple[Level, ...] = ("segment", "recording")
+"""What a score may count."""
+
+T = TypeVar("T")
+Matrix = list[list[int]]
+"""Counts, rows truth, columns prediction, both in the order of ``labels``."""
+
+
+class _Part(BaseModel):
+    """A part of results.json. Facts that have no field here are kept as they are."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="allow")
+
+
+class PerLevel(_Part, Generic[T]):
+    """The same thing per segment and per recording."""
+
+    segment: T
+    recording: T
+
+    def at(self, level: Level) -> T:
+        """Return what stands for ``level``."""
+        return self.segment if level == "segment" else self.recording
+
+
+class LevelScores(_Part):
+    """Shares of one."""
+
+    accuracy: float
+    uar: float
+    macro_f1: float
+
+
+class SpeakerScores(LevelScores):
+    """One speaker's scores, over all folds."""
+
+    accuracy_ci95: Interval | None = None
+
+
+class Spread(_Part):
+    """A metric over folds. One fold has no sd."""
+
+    mean: float
+    sd: float | None
+    ci95: Interval | None
+    """95 % interval of the pooled score, which stands under ``pooled``: not of the mean."""
+    mean_ci95: Interval | None = None
+    """95 % interval of the mean over folds. Both are bootstraps over recordings."""
+
+
+class Summary(_Part):
+    """Every metric over all folds."""
+
+    accuracy: Spread
+    uar: Spread
+    macro_f1: Spread
+    pooled: LevelScores
+    """Of all folds' predictions scored together."""
+
+
+class CurvePoint(_Part):
+    """One pass over the training part."""
+
+    epoch: int
+    loss: float | None = None
+    accuracy: float | None = None
+
+
+class FoldScores(PerLevel[LevelScores]):
+    """One fold's sizes, scores and learning curve."""
+
+    repeat: int
+    fold: int
+    name: str
+    train_clips: int
+    test_clips: int
+    train_segments: int
+    test_segments: int
+    wall_s: float
+    curve: list[CurvePoint] = []
+    confusion: PerLevel[Matrix] | None = None
+
+
+class SpeakerRow(PerLevel[SpeakerScores]):
+    """One speaker's scores over all folds."""
+
+    speaker: str
+    clips: int
+
+
+class EmotionScores(_Part):
+    """Shares of one; None where nothing was there to divide by."""
+
+    support: int | None = None
+    """How many rows have this emotion, over all folds and repeats."""
+    recall: float | None
+    precision: float | None
+    f1: float | None
+
+
+class EmotionRow(PerLevel[EmotionScores]):
+    """One emotion's scores over all folds."""
+
+    emotion: str
+
+
+class CorpusFacts(_Part):
+    """What was evaluated on."""
+
+    kind: str
+    name: str
+    synthetic: bool = False
+    clips: int
+    duration_s: float
+    emotions: dict[str, int]
+    speakers: dict[str, int]
+
+
+class ProtocolFacts(_Part):
+    """How the folds were made."""
+
+    name: str
+    folds: int
+    repeats: int = Field(1, ge=1)
+    must_not_cross: list[str] = []
+    absent: list[str] = []
+    """Recordings that a file protocol names and the corpus does not have."""
+
+
+class Excluded(_Part):
+    """A file left out; ``readable`` if its sound is fine and a rule left it out."""
+
+    clip: str
+    reason: str
+    readable: bool = False
+
+
+class Results(_Part):
+    """``results.json``, format 1."""
+
+    format: int = FORMAT
+    corpus: CorpusFacts
+    recipe: dict[str, Any]
+    transductive: bool = False
+    protocol: ProtocolFacts
+    seed: int
+    labels: list[str]
+    levels: list[Level] = Field(list(LEVELS), min_length=1)
+    """What was told apart: ``recording`` alone where each recording is scored as a whole, in one row."""
+    shuffled_labels: bool = False
+    command: str
+    finished: datetime
+    wall_s: float
+    features_wall_s: float | None = None
+    versions: dict[str, str | int | float | None]
+    folds: list[FoldScores]
+    summary: PerLevel[Summary]
+    per_speaker: list[SpeakerRow] = []
+    per_emotion: list[EmotionRow]
+    confusion: PerLevel[Matrix]
+    calibration: dict[str, Any] | None = None
+    """What calibration was worth (see ``calibration_summary``), where folds were calibrated."""
+    excluded: list[Excluded] = []
+
+    @field_serializer("finished")
+    def _iso(self, finished: datetime) -> str:
+        return finished.isoformat(timespec="seconds")
+
+    @model_validator(mode="after")
+    def _confusions_fit_labels(self) -> "Results":
+        for counts in (self.confusion.segment, self.confusion.recording):
+            if [len(row) for row in counts] != [len(self.labels)] * len(self.labels):
+                raise ValueError("confusion does not have one row and one column per label")
+            if not self.folds or not np.any(counts):
+                raise ValueError("nothing was scored")
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the file holds it: what is not known is left out."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def recipe_name(recipe: dict[str, Any]) -> str:
+    """Return the own name of a recipe as ``results.json`` has it."""
+    return str(recipe.get("name", "unnamed recipe"))
+
+
+def read_results(run_dir: Path) -> Results:
+    """Read ``run_dir/results.json``.
+
+    Raises:
+        RunError: it is missing, is no JSON, has another format, or lacks a field.
+    """
+    path = run_dir / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{run_dir} holds no results.json: the evaluation has not finished there") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: it holds no JSON object")
+    if content.get("format") != FORMAT:
+        raise RunError(f"{path} has format {content.get('format')!r}; this version of Thymos reads format {FORMAT}")
+    try:
+        return Results.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path} is damaged: {place}{': ' if place else ''}{first['msg']}") from error
+
 
 ByLevel = dict[Level, Scored]
 
