@@ -87,7 +87,6 @@ def done(corpus: Corpus, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
         ("protocol: take", "protocol: tkae", "row 'by take': there is no protocol 'tkae'; did you mean 'take'?"),
         ("protocol: take", "protocl: take", "row 'by take': unknown key 'protocl'; did you mean 'protocol'?"),
         ("protocol: take", "recipe: modle3", "row 'by take': there is no recipe 'modle3'; did you mean 'model3'?"),
-        ("protocol: take", "recipe: pretraining", "pretraining is of kind pretraining; those of kind cnn, encoder"),
         ("protocol: take", "set: {model.dropuot: 1}", "unknown key 'model.dropuot'; did you mean 'dropout'?"),
         ("protocol: take", "compare_to: plian", "compare_to: there is no row 'plian'; did you mean 'plain'?"),
         ("protocol: take", "compare_to: by take", "cannot be compared to itself"),

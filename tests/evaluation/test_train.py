@@ -210,8 +210,9 @@ def test_what_cannot_be_exported_is_refused_before_any_work(corpus: Corpus, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_speakers_are_held_out_several_at_a_time(tones: Corpus) -> None:
-    many = replace(tones, clips=tuple(replace(clip, speaker=f"s{i % 12}") for i, clip in enumerate(tones.clips)))
+def test_many_speakers_are_held_out_several_at_a_time(tone_corpus: Corpus) -> None:
+    clips = tone_corpus.clips
+    many = replace(tone_corpus, clips=tuple(replace(clip, speaker=f"s{i % 12}") for i, clip in enumerate(clips)))
     split = held_out_parts(many, 0)
     held_out = [{clip.speaker for clip in many.part(fold.test).clips} for fold in split.folds]
     assert len(split.folds) == 5
