@@ -12,6 +12,8 @@ RECIPE ?= model3
 
 # The folder of pretraining corpora, with clips.csv and aesdd/: make model CORPORA=PATH
 CORPORA ?= ../shared/corpora
+# The published network, or its first layers: model.safetensors of openai/whisper-base
+WHISPER ?= ../shared/models/whisper-base-encoder-4.safetensors
 MODEL := runs/model
 LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
 
@@ -56,13 +58,15 @@ fuzz: setup
 bench: setup
 	$(RUN) benchmarks/speed.py $(if $(filter command line environment,$(origin CORPUS)),--corpus '$(CORPUS:aesdd:%=%)')
 
-# The encoder and the recogniser again, from the corpora: about an hour on one core.
+# The encoder and both recognisers again, from the corpora and Whisper's checkpoint: about three hours on two cores.
 model: setup
-	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --recipe pretraining --seed 0 --out '$(MODEL)/encoder'
-	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos --set 'start_from=$(MODEL)/encoder' \
-		--seed 0 --out '$(MODEL)/trained'
-	$(VENV)/bin/thymos export '$(MODEL)/trained' --name thymos --licence '$(LICENCE)' --model-version 3 --graph-only \
-		--out '$(MODEL)/bundle'
+	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --layers-file '$(WHISPER)' --seed 0 --out '$(MODEL)/encoder'
+	$(VENV)/bin/thymos train '$(CORPORA)/clips.csv' 'aesdd:$(CORPORA)/aesdd' --recipe thymos \
+		--set 'start_from=$(MODEL)/encoder' --seed 0 --out '$(MODEL)/trained/thymos'
+	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos-aesdd \
+		--set 'start_from=$(MODEL)/encoder' --seed 0 --out '$(MODEL)/trained/thymos-aesdd'
+	for name in thymos thymos-aesdd; do $(VENV)/bin/thymos export "$(MODEL)/trained/$$name" --name $$name \
+		--licence '$(LICENCE)' --model-version 4 --graph-only --out "$(MODEL)/bundles/$$name" || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/study_stack/.venv

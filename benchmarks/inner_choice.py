@@ -26,25 +26,23 @@ from thymos.scoring.results import versions
 
 DIVISION_SEED = 7
 DIVIDED: dict[str, Protocol] = {"random": TakeFolds(folds=3, repeats=3), "actors": LeaveOneSpeakerOut()}
-ALIKE = ("discriminant.recorded_share=null", "discriminant.distorted_share=null")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the recipe": (),
-    "statistics alone": ("discriminant.parts=[statistics]",),
-    "embedding alone": ("discriminant.parts=[embedding]",),
-    "all versions alike": ALIKE,
-    "shrinkage 0.25": ("discriminant.shrinkage=0.25",),
-    "shrinkage 0.6": ("discriminant.shrinkage=0.6",),
-    "trained on the recorded speed only": ("speeds=[1.0]", *ALIKE),
-    "distorted copies count 20 %": ("discriminant.distorted_share=0.2",),
-    "recordings as they are count 50 %": ("discriminant.recorded_share=0.5",),
-    "without distorted copies": ("discriminant.distorted_copies=0",),
-    "scored as the mean over three speeds": ("discriminant.scored_speeds=3",),
+    "layer 2 alone": ("layers=[2]",),
+    "layers 1 to 3": ("layers=[1, 2, 3]",),
+    "shrinkage 0.2": ("shrinkage=0.2",),
+    "shrinkage 0.5": ("shrinkage=0.5",),
+    "as recorded alone": ("speeds=[1.0]", "distorted_copies=0"),
+    "three speeds": ("speeds=[1.0, 0.9, 1.1]",),
+    "recordings as they are count 50 %": ("recorded_share=0.5",),
+    "distorted copies count 20 %": ("distorted_share=0.2",),
+    "without distorted copies": ("distorted_copies=0",),
 }
 
 
 def accuracies(part: Corpus, changes: tuple[str, ...], divided: Protocol, cache_dir: Path) -> list[float]:
-    """Return the accuracy of each inner fold of ``part`` by the recipe ``thymos`` with ``changes``."""
-    experiment, work = load_experiment("thymos", (*changes, "calibrated=false")), Work(cache_dir, threads=2)
+    """Return the accuracy of each inner fold of ``part`` by the recipe ``thymos-aesdd`` with ``changes``."""
+    experiment, work = load_experiment("thymos-aesdd", (*changes, "calibrated=false")), Work(cache_dir, threads=2)
     features = experiment.features(part, work)
     tasks = fold_tasks(part, experiment, divided.split(part, DIVISION_SEED), features, 0, work)
     with one_thread():

@@ -14,8 +14,7 @@ import pytest
 import soundfile
 from hypothesis import settings
 
-from thymos.audio import Samples, read_waveform, resample
-from thymos.labels import AESDD_EMOTIONS
+from thymos.audio import Samples, read_waveform
 from thymos.runtime.recognizer import Recognizer, load
 
 # Threads that wait for each other cost small networks more than they gain, and other test processes want the cores.
@@ -130,46 +129,32 @@ def write_sound() -> WriteSound:
 
 
 @pytest.fixture(scope="session")
-def make_bundle(mini: Path) -> Callable[..., Path]:
-    """``make_bundle(folder, speeds=(1.0,), **about) -> folder``: a network that has not learnt anything."""
-    import torch
-
-    from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
-    from thymos.encoder.export import exportable
-    from thymos.encoder.level_mel import LevelMel, LevelMelSettings
-    from thymos.encoder.recipe import EncoderRecipe
+def make_bundle(mini: Path, toy_recipe: Callable[..., Any], tmp_path_factory) -> Callable[..., Path]:
+    """``make_bundle(folder, speeds=(1.0,), **about) -> folder``: fitted to every sixth clip of the mini corpus."""
+    from thymos.corpora import open_corpus
+    from thymos.encoder.experiment import EncoderExperiment
     from thymos.engine.process import one_thread
+    from thymos.experiment import TrainingPart, Work
     from thymos.export import write_bundle
     from thymos.runtime.bundle import OutOfDistributionAbout
     from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
 
-    features = LevelMelSettings(n_bands=32)
-    size = AttentiveSettings(widths=(8, 12), blocks=(1, 1), time_strides=(2, 2), frame_units=16, attention_units=8)
-    clips = [resample(read_waveform(clip), features.rate_hz).samples for clip in sorted(mini.glob("*/*"))[::6]]
+    corpus = open_corpus(mini)
+    corpus = dataclasses.replace(corpus, clips=corpus.clips[::6])
+    rows = tuple(range(len(corpus.clips)))
+    experiment = EncoderExperiment(toy_recipe(speeds=[1.0]))
+    with one_thread():
+        features = experiment.features(corpus, Work(tmp_path_factory.mktemp("descriptions")))
+        fitted = experiment.fit(features, TrainingPart(corpus.emotions, rows, corpus.targets), Work())
+    embeddings = fitted.embed(features, rows)
+    table = fit_gaussian(embeddings, 4)
+    # Made of few clips, so that others of the same kind lie farther.
+    threshold = 1.5 * float(EmbeddingDistribution(table, 0.0).distances(embeddings).max())
+    description = OutOfDistributionAbout(threshold=threshold, acceptance=0.95, rows=len(rows))
+    distribution = (EmbeddingDistribution(table, threshold), description)
 
     def make(folder: Path, speeds: tuple[float, ...] = (1.0,), **about: object) -> Path:
-        torch.manual_seed(3)
-        encoder = AttentiveEncoder(size, len(features.channels), features.n_bands)
-        network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(AESDD_EMOTIONS), 0.0))
-        front_end = LevelMel(features)
-        length = min(map(len, clips))
-        with one_thread():
-            levels = front_end(torch.from_numpy(np.stack([clip[:length] for clip in clips])))
-            network.train()
-            for _ in range(30):
-                network(levels)
-            network.eval()
-            with torch.inference_mode():
-                network.head.linear.weight *= 8
-                embeddings = np.concatenate(
-                    [network.encoder(front_end(torch.from_numpy(clip)[None])).embedding.numpy() for clip in clips]
-                )
-        table = fit_gaussian(embeddings, 4)
-        # Made of few clips, so that others of the same kind lie farther.
-        threshold = 1.5 * float(EmbeddingDistribution(table, 0.0).distances(embeddings).max())
-        description = OutOfDistributionAbout(threshold=threshold, acceptance=0.95, rows=len(clips))
-        distribution = (EmbeddingDistribution(table, threshold), description)
-        model = exportable(EncoderRecipe(name="toy", features=features, model=size), network, AESDD_EMOTIONS)
+        model = experiment.export(fitted)
         model = dataclasses.replace(model, about=model.about | {"speeds": list(speeds)})
         write_bundle(folder, model, TOY_ABOUT | about, distribution)
         return folder

@@ -97,7 +97,7 @@ def test_a_change_may_name_a_part_that_the_file_leaves_out_and_the_last_wins(tmp
         ("name=", "name: "),
         ("kind=ccn", "kind: there is no 'ccn'; did you mean 'cnn'?"),
         ("kind=[encoder]", "kind: there is no \"['encoder']\"; did you mean 'encoder'?"),
-        ("kind=", "kind: there is no 'None'; there are cnn, encoder, functionals, pretraining"),
+        ("kind=", "kind: there is no 'None'; there are cnn, encoder, functionals"),
     ],
 )
 def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:
@@ -137,11 +137,6 @@ def test_every_recipe_is_an_experiment_that_says_its_settings(name: str) -> None
     experiment = load_experiment(name)
     assert experiment.name == name
     assert parse_recipe(experiment.settings(), name) == load_recipe(name)
-
-
-def test_recipes_that_only_pretrain_are_not_evaluated() -> None:
-    with pytest.raises(RecipeError, match="is of kind pretraining; those of kind cnn, encoder, functionals can be"):
-        load_experiment("pretraining")
 
 
 def test_studies_are_no_recipes() -> None:

@@ -13,43 +13,22 @@ import pytest
 from thymos.audio import Samples
 
 if TYPE_CHECKING:
-    from thymos.corpora import Clip, Corpus
-    from thymos.encoder.attentive import EmotionNetwork
+    from thymos.corpora import Corpus
+    from thymos.corpora.table import Clip
     from thymos.encoder.recipe import EncoderRecipe
 
 HZ = {"anger": 2000, "fear": 700, "sadness": 250}
 SPEAKERS = (1, 2, 3, 4)
-LABELS = ("fear", "sadness", "anger")
-RECIPE: dict[str, Any] = {
-    "name": "toy",
-    "start_from": "scratch",
-    "features": {"channels": [{"window": 512}], "n_bands": 12},
-    "model": {"widths": [4, 6], "blocks": [1, 1], "time_strides": [2, 1], "frame_units": 6, "attention_units": 4},
-    "speeds": [1.0, 1.1],
-    "distortions": {"freq_width": 2, "time_width": 2},
-    "training": {"epochs": 2, "batch_size": 6, "warmup_steps": 2, "learning_rate": 0.01},
-}
-
-
-@pytest.fixture(scope="session")
-def encoder_recipe() -> "Callable[..., EncoderRecipe]":
-    """``encoder_recipe(**changes) -> EncoderRecipe``; it starts from scratch."""
-    from thymos.encoder.recipe import EncoderRecipe
-
-    def make(**changes: Any) -> EncoderRecipe:
-        training = RECIPE["training"] | changes.pop("training", {})
-        return EncoderRecipe.model_validate(RECIPE | {"training": training} | changes)
-
-    return make
+RECIPE: dict[str, Any] = {"kind": "encoder", "name": "toy", "layers": [1, 2], "speeds": [1.0, 1.1], "half": False}
+"""It lacks only where it starts."""
 
 
 @pytest.fixture(scope="session")
 def make_tones(write_sound: Callable[..., Path], make_tone: Callable[..., Samples]) -> "Callable[..., Corpus]":
-    """``make_tones(root, takes=3, noisy=none, turned=none)``: noise, and other labels, for some speakers."""
+    """``make_tones(root, takes=3, noisy=none) -> Corpus``: some speakers only make noise."""
     from thymos.corpora import open_corpus
 
-    def make(root: Path, takes: int = 3, noisy: tuple[int, ...] = (), turned: tuple[int, ...] = ()) -> "Corpus":
-        words = list(HZ)
+    def make(root: Path, takes: int = 3, noisy: tuple[int, ...] = ()) -> "Corpus":
         lines = ["file,emotion,speaker,sentence"]
         for number, (emotion, hz) in enumerate(HZ.items()):
             for speaker in SPEAKERS:
@@ -61,8 +40,7 @@ def make_tones(write_sound: Callable[..., Path], make_tone: Callable[..., Sample
                         samples = random.normal(0, 0.2, len(samples))
                     file = f"{emotion}-{speaker}-{take}.wav"
                     write_sound(root / file, samples.astype(np.float32))
-                    label = words[(number + 1) % 3] if speaker in turned else emotion
-                    lines.append(f"{file},{label},{speaker},{take}")
+                    lines.append(f"{file},{emotion},{speaker},{take}")
         (root / "clips.csv").write_text("\n".join(lines) + "\n")
         return open_corpus(root / "clips.csv")
 
@@ -70,7 +48,7 @@ def make_tones(write_sound: Callable[..., Path], make_tone: Callable[..., Sample
 
 
 @pytest.fixture(scope="session")
-def tones(make_tones: "Callable[..., Corpus]", tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
+def tone_corpus(make_tones: "Callable[..., Corpus]", tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
     """Three emotions by four speakers, three recordings each of 0.12 to 0.16 s."""
     return make_tones(tmp_path_factory.mktemp("tones"))
 
@@ -81,36 +59,45 @@ def tones_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def write_toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> "Callable[..., tuple[Path, EmotionNetwork]]":
-    """``write_toy_encoder(name, seen, labels, features) -> (folder, network)``, of random weights."""
+def write_toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``write_toy_encoder(name, heard=no clips) -> folder``: two layers of random weights, fitted to nothing."""
     import torch
 
-    from thymos.encoder.attentive import AttentiveEncoder, AttentiveSettings, EmotionHead, EmotionNetwork
-    from thymos.encoder.encoder_file import write_encoder
-    from thymos.encoder.level_mel import LevelMelSettings
+    from thymos.encoder.fine_tuning import FineTuningRecipe, make_lesson
+    from thymos.encoder.network import EmotionNetwork, PoolingSettings
+    from thymos.encoder.sounds import HeardClip, Sounds, digest_of
+    from thymos.encoder.weights import write_encoder
+    from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 
     root = tmp_path_factory.mktemp("encoders")
-    size = AttentiveSettings.model_validate(RECIPE["model"])
-    one_channel = LevelMelSettings.model_validate(RECIPE["features"])
+    size = LayerSettings(layers=2, width=64, heads=4, hidden=64)
+    recipe = FineTuningRecipe(layers=2, pooling=PoolingSettings(attention=8, embedding=24))
 
-    def write(
-        name: str,
-        seen: "tuple[Clip, ...]" = (),
-        labels: tuple[str, ...] = LABELS,
-        features: LevelMelSettings = one_channel,
-    ) -> tuple[Path, EmotionNetwork]:
-        torch.manual_seed(len(name))
-        encoder = AttentiveEncoder(size, len(features.channels), features.n_bands)
-        network = EmotionNetwork(encoder, EmotionHead(size.embedding, len(labels), 0.1)).eval()
-        write_encoder(root / name, network, labels, features, size, list(seen), {})
-        return root / name, network
+    def write(name: str, heard: "tuple[Clip, ...]" = ()) -> Path:
+        clips = [HeardClip(f"{word}.wav", "heard", word, "", i, 1) for i, word in enumerate(("anger", "calm"))]
+        clips += [HeardClip(clip.path, "heard", clip.emotion, clip.speaker, digest_of(clip), 1) for clip in heard]
+        lesson = make_lesson(Sounds(clips, list(range(len(clips) + 1)), np.zeros(len(clips), np.int16)), recipe)
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            network = EmotionNetwork(WhisperLayers(size), recipe.pooling, len(lesson.labels)).eval()
+            torch.nn.init.normal_(network.layers.embed_positions.weight, std=0.1)
+        write_encoder(root / name, network, lesson, recipe, 0)
+        return root / name
 
     return write
 
 
 @pytest.fixture(scope="session")
-def toy_encoder(write_toy_encoder: "Callable[..., tuple[Path, EmotionNetwork]]") -> Path:
-    """Of three channels, so that a discriminant may decide; it knows one of the emotions, and random weights."""
-    from thymos.encoder.level_mel import LevelMelSettings
+def toy_encoder(write_toy_encoder: Callable[..., Path]) -> Path:
+    return write_toy_encoder("toy")
 
-    return write_toy_encoder("toy", labels=("anger", "calm"), features=LevelMelSettings(n_bands=12))[0]
+
+@pytest.fixture(scope="session")
+def toy_recipe(toy_encoder: Path) -> "Callable[..., EncoderRecipe]":
+    """``toy_recipe(**changes) -> EncoderRecipe``, of the toy encoder."""
+    from thymos.encoder.recipe import EncoderRecipe
+
+    def make(**changes: Any) -> EncoderRecipe:
+        return EncoderRecipe.model_validate(RECIPE | {"start_from": str(toy_encoder)} | changes)
+
+    return make

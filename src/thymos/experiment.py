@@ -24,7 +24,7 @@ MyExperiment(), protocol="speaker")`` does the rest: folds, leakage guard, predi
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -175,6 +175,8 @@ class Experiment(ABC, Generic[Features]):
     """What it is called in tables."""
     max_silence_s: float | None = None
     """Recordings with more seconds of silence than this are left out; None: none are."""
+    merge: Mapping[str, str] = {}
+    """Emotions that count as another, such as calm as neutral."""
     transductive: bool = False
     """Whether predictions for one recording hinge on other recordings that are tested; reports say so."""
     learns: bool = True
@@ -204,6 +206,10 @@ class Experiment(ABC, Generic[Features]):
         Raises:
             ThymosError: it cannot, or a library that it needs is not installed.
         """
+
+    def has_heard(self, clip: Clip) -> bool:
+        """Return whether what a fit starts from was itself fitted to ``clip``, so that nobody may test on it."""
+        return False
 
     def steps(self, corpus: Corpus) -> int:
         """Return how often ``features`` calls ``work.advance``."""
@@ -253,8 +259,8 @@ class Experiment(ABC, Generic[Features]):
         )
 
 
-def without_silent(corpus: Corpus, experiment: Experiment[Any]) -> Corpus:
-    """Return ``corpus`` without the clips that the experiment's rules leave out, the reasons kept.
+def corpus_for(experiment: Experiment[Any], corpus: Corpus) -> Corpus:
+    """Return ``corpus`` as the experiment takes it: without the clips that its rules leave out, emotions merged.
 
     Raises:
         CorpusError: fewer than two emotions are left.
@@ -267,6 +273,9 @@ def without_silent(corpus: Corpus, experiment: Experiment[Any]) -> Corpus:
         return f"is left out: {clip.sound.silence_s:.1f} s of its {clip.sound.duration_s:.1f} s are silence"
 
     usable = corpus.excluding(too_silent)
+    if experiment.merge:
+        merged = (replace(clip, emotion=experiment.merge.get(clip.emotion, clip.emotion)) for clip in usable.clips)
+        usable = replace(usable, clips=tuple(merged))
     if len(usable.emotions) < 2:
         raise CorpusError(f"{corpus.root} has recordings of {len(usable.emotions)} emotion; two are needed")
     return usable

@@ -38,8 +38,9 @@ from thymos.runtime.out_of_distribution import EmbeddingDistribution
 _LEAST_VALUES = 256
 """Smaller weights are left alone: they take no room."""
 _LARGEST = 2**15 - 1
-_FILTER_AXIS = {"Conv": 0, "MatMul": 1}
-"""Which axis of its weights an operator has its filters on."""
+_WEIGHTS = {"Conv": (1, 0), "Gemm": (1, 0), "MatMul": (1, 1), "Slice": (0, 0)}
+"""Which of an operator's inputs its weights are, and which axis of them its filters lie on; of a table of which a part
+is taken, its rows."""
 _OPSET = 18
 
 
@@ -100,7 +101,7 @@ def write_bundle(
 ) -> None:
     """Write ``model`` to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
 
-    With ``graph_only`` the weights, which the graph has too, are left out: gradients cannot explain its answers then.
+    With ``graph_only`` the weights, which the graph has too, are left out.
 
     Raises:
         MissingExtraError: the libraries that write the graph are not installed.
@@ -217,7 +218,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 def compact_weights(path: Path) -> None:
-    """Rewrite the ONNX graph at ``path``: the weights of its convolutions and products as integers of 16 bits.
+    """Rewrite the ONNX graph at ``path``: weights of its convolutions and products, and tables, as 16-bit integers.
 
     Each filter has a scale of its own. The graph itself turns them back into float32, once, when it is loaded. An error
     is below 2⁻¹⁶ of a filter's largest weight, a thirtieth of what half-precision floats would cost.
@@ -227,7 +228,12 @@ def compact_weights(path: Path) -> None:
 
     model = onnx.load(path)
     graph = model.graph
-    axes = {node.input[1]: _FILTER_AXIS[node.op_type] for node in graph.node if node.op_type in _FILTER_AXIS}
+    axes = {}
+    for node in graph.node:
+        if node.op_type in _WEIGHTS:
+            place, axis = _WEIGHTS[node.op_type]
+            transposed = node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute)
+            axes[node.input[place]] = axis + transposed
     kept: list[Any] = []
     restoring: list[Any] = []
     for weights in graph.initializer:

@@ -18,8 +18,7 @@ class Kind(NamedTuple):
     """Where the classes of one kind of recipe stand, as ``module:class``: only what is asked for is imported."""
 
     recipe: str
-    experiment: str | None
-    """None: it is not evaluated."""
+    experiment: str
 
 
 KINDS: dict[str, Kind] = {
@@ -28,7 +27,6 @@ KINDS: dict[str, Kind] = {
     "functionals": Kind(
         "thymos.baseline.linear_svm:FunctionalsRecipe", "thymos.baseline.experiment:FunctionalsExperiment"
     ),
-    "pretraining": Kind("thymos.encoder.recipe:PretrainingRecipe", None),
 }
 """By what a file says under ``kind``."""
 DEFAULT_KIND = "cnn"
@@ -94,22 +92,14 @@ def load_experiment(name_or_path: str | Path, changes: Iterable[str] = ()) -> Ex
     """Return the experiment of a recipe; see ``load_recipe``.
 
     Raises:
-        RecipeError: as ``load_recipe``, or recipes of its kind are not evaluated.
+        RecipeError: as ``load_recipe``.
     """
     return experiment_of(load_recipe(name_or_path, changes))
 
 
 def experiment_of(recipe: Any) -> Experiment[Any]:
-    """Return the experiment that ``recipe`` describes.
-
-    Raises:
-        RecipeError: recipes of its kind are not evaluated.
-    """
-    where = KINDS[recipe.kind].experiment
-    if where is None:
-        kinds = ", ".join(name for name, kind in KINDS.items() if kind.experiment)
-        raise RecipeError(f"recipe {recipe.name} is of kind {recipe.kind}; those of kind {kinds} can be evaluated")
-    experiment: Experiment[Any] = _class(where)(recipe)
+    """Return the experiment that ``recipe`` describes."""
+    experiment: Experiment[Any] = _class(KINDS[recipe.kind].experiment)(recipe)
     return experiment
 
 

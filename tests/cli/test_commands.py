@@ -140,8 +140,8 @@ def test_train_writes_nothing_into_what_is_no_models_folder(mini, tmp_path, make
     make(tmp_path / "x")
     before = content()
     with pytest.raises(RunError, match=re.escape(complaint)):
-        train(mini, "fine-tuned", tmp_path / "x", cache_dir=tmp_path / "cache", device="cpu")
-    words = ["--recipe", "fine-tuned", "--out", tmp_path / "x", "--cache-dir", tmp_path / "cache"]
+        train(mini, "thymos-aesdd", tmp_path / "x", cache_dir=tmp_path / "cache", device="cpu")
+    words = ["--recipe", "thymos-aesdd", "--out", tmp_path / "x", "--cache-dir", tmp_path / "cache"]
     if make is run_folder:
         done = thymos("train", mini, *words)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"thymos: {tmp_path}/{complaint}\n")
@@ -153,7 +153,7 @@ def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, comm
     import torch
 
     device = "mps" if torch.cuda.is_available() else "cuda"
-    corpus = ["study", "--corpus", mini] if command == "study" else [mini, "--recipe", "fine-tuned"]
+    corpus = ["study", "--corpus", mini] if command == "study" else [mini, "--recipe", "thymos-aesdd"]
     done = thymos(command, *corpus, "--out", tmp_path / "x", "--device", device, "--cache-dir", tmp_path / "cache")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"thymos: there is no device {device} on this machine; --device auto takes what there is\n"
@@ -171,7 +171,6 @@ def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, comm
         (["evaluate", "{mini}", "--folds", "1000", "--out", "x"], "folds need as many groups"),
         (["evaluate", "iemocap:{mini}", "--out", "x"], "known kinds"),
         (["evaluate", "{mini}", "--out", "{mini}/README.md"], "is not a run folder"),
-        (["evaluate", "{mini}", "--recipe", "pretraining", "--out", "x"], "is of kind pretraining; those of kind cnn"),
         (["train", "{mini}", "--recipe", "functionals-svm", "--out", "x"], "functionals-svm cannot be trained into a"),
         (["show", "nowhere.wav"], "does not exist"),
         (["audit", "{mini}/README.md"], "a corpus is a folder or a CSV table"),

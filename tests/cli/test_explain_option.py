@@ -1,6 +1,5 @@
 """``thymos predict --explain``: a figure for each recording that is heard, and one sentence where that cannot be."""
 
-import dataclasses
 import shutil
 import subprocess
 import sys
@@ -84,34 +83,13 @@ def test_what_cannot_be_is_one_sentence(bundle, sounds, tmp_path):
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_gradients_are_drawn_too(bundle, sounds, tmp_path):
-    clip = sounds / "a" / "$x$ [1].opus"
-    words = [clip, "--model", bundle, "--explain", "--explain-method", "gradients", "--explain-out", tmp_path / "out"]
-    done = run("from thymos.cli import main; main()", *words)
-    assert done.returncode == 0, done.stderr
-    image = matplotlib.image.imread(tmp_path / "out" / "$x$ [1].opus.explain.png")
-    assert image.shape[1] > 1500 and image.std() > 0.05
-
-
-@pytest.mark.parametrize("missing", ["captum", "torch"])
-def test_gradients_say_what_they_need(bundle, sounds, tmp_path, missing):
-    clip = sounds / "a" / "$x$ [1].opus"
-    code = WITHOUT_MATPLOTLIB.replace("matplotlib", missing)
-    without = run(code, clip, "--model", bundle, "--explain", "--explain-method", "gradients", cwd=tmp_path)
-    assert without.returncode == 2 and without.stdout == ""
-    assert f"the library {missing}: pip install 'thymos[explain]'\n" in without.stderr
-    alone = run(WITHOUT_TORCH, clip, "--explain-method", "gradients", cwd=tmp_path)
-    assert alone.returncode == 2 and "--explain-method says how --explain finds" in alone.stderr
-
-
-@pytest.mark.parametrize("method", ["occlusion", "gradients"])
-def test_the_scale_of_effects_is_no_longer_than_its_figure(method):
+def test_the_scale_of_effects_is_no_longer_than_its_figure():
     sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
     evidence = Evidence(np.linspace(0.1, 1.9, 10), np.tile([0.7, 0.3], (10, 1)))
     explanation = explain_part(
         lambda samples: np.array([0.9, 0.1]), ExplainedPart(sound, 16_000), evidence, ("anger", "fear"), None, "toy"
     )
-    figure = explanation_figure(dataclasses.replace(explanation, method=method), "call.wav")
+    figure = explanation_figure(explanation, "call.wav")
     figure.draw_without_rendering()
     label = figure.axes[-1].yaxis.label.get_window_extent()
     assert label.height < 1.1 * figure.axes[2].get_window_extent().height

@@ -8,7 +8,7 @@ import pytest
 from thymos.audio import read_waveform
 from thymos.corpora import Clip, Corpus, open_corpus
 from thymos.corpora.measure import measure_sound
-from thymos.experiment import without_silent
+from thymos.experiment import corpus_for
 from thymos.labels import AESDD_EMOTIONS
 from thymos.recipes import load_experiment
 
@@ -109,7 +109,7 @@ def test_the_real_folders_speakers_sentences_and_takes(real: Corpus) -> None:
 
 @pytest.mark.real
 def test_the_studys_choice_leaves_602_and_finds_the_silent_one_by_its_silence(real: Corpus) -> None:
-    usable = without_silent(real, load_experiment("model3"))
+    usable = corpus_for(load_experiment("model3"), real)
     assert len(usable.clips) == 602
     (left_out,) = (exclusion for exclusion in usable.excluded if exclusion.readable)
     assert left_out.clip == "sadness/s19 (6).flac"

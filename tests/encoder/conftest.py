@@ -1,45 +1,50 @@
-"""Toy recordings in memory: a class is loud in bands of its own."""
+"""A tiny encoder, and corpora of tones, for all tests of the encoder."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 
-from thymos.encoder.attentive import AttentiveSettings
-from thymos.encoder.level_mel import ChannelSettings, LevelMelSettings
-from thymos.encoder.level_spectrograms import Recordings
+from thymos.encoder.log_mel import RATE_HZ
+from thymos.encoder.sounds import HeardClip, Sounds
+from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 
-TOY_FEATURES = LevelMelSettings(channels=(ChannelSettings(window=512),), n_bands=9)
-TOY_MODEL = AttentiveSettings(widths=(4, 6), blocks=(1, 1), time_strides=(2, 1), frame_units=6, attention_units=4)
-
-
-@pytest.fixture(scope="session")
-def toy_features() -> LevelMelSettings:
-    return TOY_FEATURES
+TINY = LayerSettings(layers=3, width=16, heads=2, hidden=32, positions=1500)
 
 
-@pytest.fixture(scope="session")
-def toy_model() -> AttentiveSettings:
-    return TOY_MODEL
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def toy_recordings() -> Callable[..., Recordings]:
-    """``toy_recordings(classes, speeds=2, shortest=6, longest=20) -> Recordings``, one for each class number given."""
+@pytest.fixture
+def tiny_layers() -> Callable[[], WhisperLayers]:
+    """Makes layers with random weights, the same ones each time."""
 
-    def make(classes: list[int], speeds: int = 2, shortest: int = 6, longest: int = 20) -> Recordings:
-        random = np.random.default_rng(0)
-        values, starts = [], []
-        for _ in range(speeds):
-            lengths = random.integers(shortest, longest, len(classes), endpoint=True)
-            made = []
-            for kind, length in zip(classes, lengths, strict=True):
-                levels = random.normal(-30, 4, (length, 1, TOY_FEATURES.n_bands))
-                levels[:, :, 3 * kind : 3 * kind + 3] += 25
-                made.append(levels.astype(np.float16))
-            values.append(np.concatenate(made))
-            starts.append(np.concatenate([[0], np.cumsum(lengths)]))
-        return Recordings(Path(), tuple(values), tuple(starts))
+    def make() -> WhisperLayers:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return WhisperLayers(TINY).eval()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tones() -> Sounds:
+    """Two corpora in which pitch is emotion; the first lacks fear, the second lacks happiness."""
+    random = np.random.default_rng(0)
+    clips, parts = [], []
+    pitches = {"anger": 250, "happiness": 1000, "fear": 3000}
+    for i in range(48):
+        corpus, words = (("one", ("anger", "happiness")), ("two", ("anger", "fear")))[i % 2]
+        emotion = words[i // 2 % 2]
+        samples = int(random.uniform(0.3, 0.7) * RATE_HZ)
+        sound = np.sin(np.arange(samples) * 2 * np.pi * pitches[emotion] / RATE_HZ) + random.normal(0, 0.1, samples)
+        clips.append(HeardClip(f"{i}.wav", corpus, emotion, f"{corpus}_{i % 3}", i, samples))
+        parts.append((sound * 8000).astype(np.int16))
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    return Sounds(clips, starts, np.concatenate(parts))

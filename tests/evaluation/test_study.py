@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import toys
 
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.folds import GROUPS
@@ -295,22 +294,22 @@ def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, c
     assert other["comparison"]["none_because"] == "plain has no result"
 
 
-def test_one_study_holds_recipes_of_every_kind(tones, tones_cache, tmp_path, monkeypatch):
+def test_one_study_holds_recipes_of_every_kind(tone_corpus, tones_cache, toy_recipe, tmp_path, monkeypatch):
     """What the base sets is for recipes of its own kind; a row without its variable or its library fails alone."""
     monkeypatch.delenv("THYMOS_TEST_FOLDS", raising=False)
-    (tmp_path / "toy.yaml").write_text(json.dumps(toys.RECIPE | {"kind": "encoder"}))
+    (tmp_path / "toy.yaml").write_text(toy_recipe().model_dump_json())
     path = written(tmp_path, KINDS)
     rows = {row.name: row.experiment for row in load_study(path).rows}
     assert (rows["network"].recipe.training.epochs, rows["narrow"].recipe.training.epochs) == (1, 1)
-    assert rows["encoder"].recipe.training.epochs == toys.RECIPE["training"]["epochs"]
-    content = study(tones, path, tmp_path / "out", cache_dir=tones_cache, workers=1, device="cpu")
+    assert rows["encoder"].recipe == toy_recipe()
+    content = study(tone_corpus, path, tmp_path / "out", cache_dir=tones_cache, workers=1, device="cpu")
     table = {row["row"]: row for row in content["rows"]}
     failed = {name for name, row in table.items() if row["failed"]}
     assert failed == {"lists", *(() if OPENSMILE else ("functionals",))}
     assert "file:${THYMOS_TEST_FOLDS}/aesdd" in table["lists"]["failed"]
     assert OPENSMILE or "pip install" in table["functionals"]["failed"]
     for name in table.keys() - failed:
-        assert table[name]["clips"] == len(tones.clips)
+        assert table[name]["clips"] == len(tone_corpus.clips)
     assert table["encoder"]["comparison"]["mcnemar"]["p"] <= 1
     kinds = [
         json.loads((tmp_path / "out/rows" / slug / "results.json").read_text())["recipe"]["kind"]

@@ -7,27 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from scipy.special import softmax
 
+from thymos.audio import read_waveform
 from thymos.corpora import Corpus
 from thymos.corpora.protocols import protocol_named
-from thymos.encoder.attentive import EmotionNetwork
-from thymos.encoder.descriptions import fit_discriminant
-from thymos.encoder.encoder_file import read_encoder
-from thymos.encoder.experiment import DescribedRecordings, EncoderExperiment
-from thymos.encoder.export import read_network
-from thymos.encoder.level_mel import LevelMelSettings
-from thymos.encoder.level_spectrograms import open_recordings
+from thymos.corpora.table import joined
+from thymos.encoder.described import DescribedCorpus
+from thymos.encoder.discriminant import Discriminant, fit_discriminant
+from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voice_statistics import VoiceNetwork
-from thymos.errors import LeakageError, ProtocolError, RecipeError, RunError
+from thymos.encoder.weights import WEIGHTS, read_encoder
+from thymos.errors import CorpusError, LeakageError, ProtocolError, RecipeError, RunError
 from thymos.evaluation.train import TrainedModel, TrainWatcher, held_out_parts, train
 from thymos.experiment import Experiment, Work
 from thymos.runtime.bundle import read_bundle
 from thymos.scoring.calibration import fit_conformal, fit_temperature
-
-FULL = LevelMelSettings(n_bands=12)
 
 Recipe = Callable[..., EncoderRecipe]
 Fit = Callable[..., TrainedModel]
@@ -40,13 +35,8 @@ def corpus(make_tones: Callable[..., Corpus], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module")
-def recipe(encoder_recipe: Recipe, toy_encoder: Path) -> Recipe:
-    def make(**changes: Any) -> EncoderRecipe:
-        own: dict[str, Any] = {"start_from": str(toy_encoder), "features": FULL.model_dump(), "training": {"epochs": 0}}
-        discriminant = {"scored_speeds": 2, "shrinkage": 0.9}
-        return encoder_recipe(**(own | {"speeds": [1.0, 0.9, 1.1], "discriminant": discriminant} | changes))
-
-    return make
+def recipe(toy_recipe: Recipe) -> Recipe:
+    return lambda **changes: toy_recipe(**({"shrinkage": 0.9} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -72,58 +62,41 @@ def model(fit: Fit, recipe: Recipe) -> TrainedModel:
 
 
 @pytest.fixture(scope="module")
-def network(model: TrainedModel) -> VoiceNetwork:
-    network = read_network(model.folder).network
-    assert isinstance(network, VoiceNetwork)
-    return network
-
-
-@pytest.fixture(scope="module")
-def features(corpus: Corpus, recipe: Recipe, tones_cache: Path) -> DescribedRecordings:
+def features(corpus: Corpus, recipe: Recipe, tones_cache: Path) -> DescribedCorpus:
     return EncoderExperiment(recipe()).features(corpus, Work(tones_cache))
 
 
-def test_its_network_is_fitted_to_all_recordings(
-    model: TrainedModel,
-    network: VoiceNetwork,
-    corpus: Corpus,
-    recipe: Recipe,
-    toy_encoder: Path,
-    features: DescribedRecordings,
-) -> None:
-    every = range(len(corpus.clips))
-    assert features.descriptions_file is not None
-    fitted = fit_discriminant(recipe(), read_encoder(toy_encoder), features.descriptions_file, corpus.targets, every)
-    np.testing.assert_allclose(network.linear.weight.detach(), fitted.weights.T, rtol=1e-6)
-    np.testing.assert_allclose(network.linear.bias.detach(), fitted.bias, rtol=1e-6)
-    np.testing.assert_allclose(network.mean, fitted.mean, rtol=1e-6)
-    assert read_network(model.folder).labels == corpus.emotions
+def head(features: DescribedCorpus, targets: np.ndarray, rows: list[int]) -> Discriminant:
+    return fit_discriminant(features.read(rows), targets[rows], np.array([0.3, 0.7]), 0.9)
+
+
+def test_its_head_is_fitted_to_all_recordings(model: TrainedModel, corpus: Corpus, features: DescribedCorpus) -> None:
+    every = list(range(len(corpus.clips)))
+    expected = head(features, corpus.targets, every)
+    bundle = read_bundle(model.folder)
+    for row in (0, 20):
+        samples = read_waveform(corpus.root / corpus.clips[row].path).samples
+        logits, embedding = bundle.run(samples, "logits", "embedding")
+        said = expected.logits(features.read([row], 1)[0, 0])
+        np.testing.assert_allclose(softmax(logits), softmax(said), atol=1e-3)
+        np.testing.assert_allclose(embedding, features.embeddings([row])[0], atol=1e-3)
+    assert bundle.about.labels == corpus.emotions
+    assert bundle.about.speeds == (1.0,)
     assert model.recordings == len(corpus.clips)
 
 
-def test_it_hears_at_the_speeds_that_are_scored(model: TrainedModel, fit: Fit, recipe: Recipe) -> None:
-    assert read_bundle(model.folder).about.speeds == (1.0, 0.9)
-    three = fit(recipe(discriminant={"scored_speeds": 3}))
-    assert read_bundle(three.folder).about.speeds == (1.0, 0.9, 1.1)
-
-
 def test_its_calibration_is_that_of_splits_by_speaker(
-    model: TrainedModel, corpus: Corpus, recipe: Recipe, toy_encoder: Path, features: DescribedRecordings
+    model: TrainedModel, corpus: Corpus, features: DescribedCorpus
 ) -> None:
     """Of all speakers: each is held out once."""
-    file, targets = features.descriptions_file, corpus.targets
-    assert file is not None
-    pretrained = read_encoder(toy_encoder)
-    place = {clip.path: i for i, clip in enumerate(corpus.clips)}
     logits, rows = [], []
     for fold in protocol_named("speaker").split(corpus).folds:
-        train_rows, held_out = [place[path] for path in fold.train], [place[path] for path in fold.test]
-        fitted = fit_discriminant(recipe(), pretrained, file, targets[train_rows], train_rows)
-        logits.append(fitted.logits(file, held_out, 2))
+        train_rows, held_out = corpus.rows(fold.train).tolist(), corpus.rows(fold.test).tolist()
+        fitted = head(features, corpus.targets, train_rows)
+        logits.append(fitted.logits(features.read(held_out, 1)[0]))
         rows += held_out
-    said, truth = np.concatenate(logits), targets[rows]
+    said, truth = np.concatenate(logits), corpus.targets[rows]
     temperature = fit_temperature(said, truth)
-    assert temperature > 1, "a temperature matters"
     assert model.about["temperature"] == pytest.approx(temperature, rel=1e-3)
     conformal = fit_conformal(softmax(said / temperature, axis=1), truth)
     assert model.about["conformal"]["threshold"] == pytest.approx(conformal.threshold, abs=1e-3)
@@ -134,74 +107,65 @@ def test_its_calibration_is_that_of_splits_by_speaker(
     assert (score["protocol"], score["splits"], score["recordings"]) == ("speaker", 4, len(corpus.clips))
 
 
-def test_it_knows_what_is_in_distribution(
-    model: TrainedModel, network: VoiceNetwork, corpus: Corpus, features: DescribedRecordings
-) -> None:
+def test_it_knows_what_is_in_distribution(model: TrainedModel, corpus: Corpus, features: DescribedCorpus) -> None:
     bundle = read_bundle(model.folder)
     distribution, told = bundle.distribution, bundle.about.out_of_distribution
     assert distribution is not None and told is not None
     assert told.rows == len(corpus.clips)
     assert told.threshold == pytest.approx(distribution.threshold)
-    assert distribution.threshold > 0
-    recordings = open_recordings(features.folder)
-    with torch.inference_mode():
-        own = torch.cat([network.describer(recordings.levels(row)).embedding for row in range(9)]).numpy()
+    own = features.embeddings(range(9))
     assert distribution.contains(own).mean() > 0.8
     assert not distribution.contains(own + 100).any()
 
 
 def test_it_says_what_it_comes_from(model: TrainedModel, corpus: Corpus, toy_encoder: Path) -> None:
-    assert model.about["start_from"] == {"sha256": read_encoder(toy_encoder).about["sha256"]["encoder.safetensors"]}
-    assert model.about["recipe"]["discriminant"]["scored_speeds"] == 2
-    (trained_on,) = model.about["trained_on"]
-    assert (trained_on["stage"], trained_on["clips"]) == ("training", len(corpus.clips))
+    started = model.about["start_from"]
+    assert started["sha256"] == read_encoder(toy_encoder).about["sha256"][WEIGHTS]
+    assert started["layers_of"]["licence"] == "MIT (OpenAI)"
+    training, heard = model.about["trained_on"]
+    assert (training["stage"], training["clips"]) == ("training", len(corpus.clips))
+    assert heard == {"name": "heard", "clips": 2, "stage": "pretraining"}
 
 
-def test_uncalibrated_it_is_the_same_network_and_promises_nothing(
-    network: VoiceNetwork, corpus: Corpus, fit: Fit, recipe: Recipe
+def test_uncalibrated_it_is_the_same_graph_and_promises_nothing(
+    model: TrainedModel, corpus: Corpus, fit: Fit, recipe: Recipe
 ) -> None:
     told: list[None] = []
     plain = fit(recipe(), watcher=TrainWatcher(on_feature=lambda: told.append(None)))
     assert read_bundle(plain.folder).distribution is None
     assert not {"temperature", "conformal", "scores"} & plain.about.keys()
-    own, other = read_network(plain.folder).network.state_dict(), network.state_dict()
-    assert all(torch.equal(own[name], other[name]) for name in own)
-    assert len(told) == EncoderExperiment(recipe()).steps(corpus)
+    assert read_bundle(plain.folder).digest == read_bundle(model.folder).digest
+    assert len(told) == len(corpus.clips)
 
 
-def test_without_a_discriminant_the_network_is_tuned_and_heard_as_recorded(fit: Fit, encoder_recipe: Recipe) -> None:
-    fits: list[tuple[int, int]] = []
-    told: list[int] = []
-    watcher = TrainWatcher(on_fits=lambda *counts: fits.append(counts), on_epoch=lambda epoch: told.append(epoch.epoch))
-    model = fit(encoder_recipe(calibrated=True), watcher=watcher)
-    assert isinstance(read_network(model.folder).network, EmotionNetwork)
-    assert read_bundle(model.folder).about.speeds == (1.0,)
-    assert "start_from" not in model.about
-    assert fits == [(5, 2)], "the model, and one for each speaker held out"
-    assert told == [1, 2] * 5
-    assert [epoch.epoch for epoch in model.curve] == [1, 2]
-
-
-def test_an_encoder_that_has_heard_the_corpus_may_not_be_calibrated_on_it(
+def test_what_the_encoder_has_heard_is_fitted_to_and_never_held_out(
     corpus: Corpus, fit: Fit, recipe: Recipe, write_toy_encoder: Any
 ) -> None:
-    heard, _ = write_toy_encoder("heard by a model", seen=corpus.clips[:2], features=FULL)
-    with pytest.raises(LeakageError, match="pretrained on 2 of these recordings"):
-        fit(recipe(start_from=str(heard), calibrated=True))
-    assert "temperature" not in fit(recipe(start_from=str(heard))).about
+    seen = tuple(clip for clip in corpus.clips if clip.speaker == "1")
+    start = str(write_toy_encoder("heard one speaker", heard=seen))
+    model = fit(recipe(start_from=start, calibrated=True))
+    assert model.recordings == len(corpus.clips)
+    (score,) = model.about["scores"]
+    assert (score["splits"], score["recordings"]) == (3, len(corpus.clips) - len(seen))
+    most = tuple(clip for clip in corpus.clips if clip.speaker != "4")
+    start = str(write_toy_encoder("heard three speakers", heard=most))
+    with pytest.raises(LeakageError, match="fitted to 27 of 36 recordings, and calibrating on them would promise too"):
+        fit(recipe(start_from=start, calibrated=True))
+    assert "temperature" not in fit(recipe(start_from=start)).about
 
 
-def test_what_does_not_go_together_is_refused_whatever_was_heard(
-    corpus: Corpus, fit: Fit, encoder_recipe: Recipe, write_toy_encoder: Any, tmp_path: Path
-) -> None:
-    heard, _ = write_toy_encoder("one channel, heard by a model", seen=corpus.clips[:2])
-    discriminant = {"scored_speeds": 1}
-    for start_from, words in ((str(heard), "do not go together"), ("scratch", "start_from cannot be scratch")):
-        unfit = encoder_recipe(start_from=start_from, training={"epochs": 0}, discriminant=discriminant)
-        with pytest.raises(RecipeError, match=words) as caught:
-            fit(unfit, out=tmp_path / "model", cache_dir=tmp_path / "cache")
-        assert "\n" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == [], "before any work"
+def test_several_corpora_are_one(corpus: Corpus, make_tones: Callable[..., Corpus], fit: Fit, recipe: Recipe) -> None:
+    other = make_tones(corpus.root.parent / "others", takes=1)
+    both = joined([corpus, other])
+    assert [both.waveform(clip).samples.size for clip in both.clips[:3]]
+    model = fit(recipe(), both)
+    assert [(row["name"], row["clips"]) for row in model.about["trained_on"][:2]] == [
+        ("others", 12),
+        (corpus.root.name, 36),
+    ]
+    assert len({clip.speaker for clip in both.clips}) == 8, "one speaker's name in two corpora is two people's"
+    with pytest.raises(CorpusError, match="two of the corpora hold"):
+        joined([corpus, corpus])
 
 
 def test_a_corpus_too_small_to_calibrate_on_is_refused(

@@ -19,7 +19,7 @@ def export(
     ] = None,
     licence: Annotated[str | None, typer.Option(help="What may be done with the model (default: as it is).")] = None,
     graph_only: Annotated[
-        bool, typer.Option("--graph-only", help="Leave out weights.safetensors, which only gradients need.")
+        bool, typer.Option("--graph-only", help="Leave out weights.safetensors: the graph has the same numbers.")
     ] = False,
     scores: Annotated[
         list[Path] | None,

@@ -22,12 +22,10 @@ from thymos.runtime.formats import (
     table_lines,
     textgrid,
 )
-from thymos.runtime.prediction import ExplainMethod
 
 if TYPE_CHECKING:
     from thymos.cli.inputs import Recording
     from thymos.cli.journal import Journal
-    from thymos.runtime.explain import Effects
     from thymos.runtime.recognizer import Recognizer
 
 _MOST_STANDARD_INPUT = 1 << 30
@@ -57,10 +55,6 @@ def predict(
     explain_out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where --explain draws (default: here); one PNG a recording.")
     ] = None,
-    explain_method: Annotated[
-        ExplainMethod,
-        typer.Option(help="Take regions out one by one, or follow gradients: needs a model with weights, and captum."),
-    ] = "occlusion",
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -81,14 +75,11 @@ def predict(
             f"--format {format} makes a file for each of {len(recordings)} recordings: name a folder by --out"
         )
     draw = None
-    if explain_method != "occlusion" and not (explain or explain_out is not None):
-        raise OutputError("--explain-method says how --explain finds what it draws: name that, too")
     if explain or explain_out is not None:
         if any(recording.path is None and recording.problem is None for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
         draw = _figures(explain_out or Path())
     recognizer = load(model, threads)
-    effects = _gradients(recognizer) if explain_method == "gradients" else None
     journal = None
     if out is not None:
         journal = Journal(out, {"model": recognizer.bundle.about.sha256, "timeline": timeline})
@@ -105,7 +96,7 @@ def predict(
                 )
             show(row)
             if draw is not None and row.get("emotion") is not None:
-                draw(recognizer, recording, effects)
+                draw(recognizer, recording)
             bars.advance(task)
     if out is not None and journal is not None:
         if per_file:
@@ -157,25 +148,7 @@ def _source(recording: "Recording") -> Any:
     return content
 
 
-def _gradients(recognizer: "Recognizer") -> "Effects":
-    """Return what finds effects by gradients, of the same model.
-
-    Raises:
-        MissingExtraError: torch or captum is not installed.
-        ThymosError: the model has no weights.
-    """
-    try:
-        from thymos.encoder.gradients import GradientEffects
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("thymos"):
-            raise
-        raise MissingExtraError(
-            f"--explain-method gradients needs the library {error.name}: pip install 'thymos[explain]'"
-        ) from None
-    return GradientEffects(recognizer.bundle.folder)
-
-
-def _figures(folder: Path) -> "Callable[[Recognizer, Recording, Effects | None], None]":
+def _figures(folder: Path) -> "Callable[[Recognizer, Recording], None]":
     """Return what draws the explanation of a recording into ``folder``, and says where.
 
     Raises:
@@ -189,14 +162,14 @@ def _figures(folder: Path) -> "Callable[[Recognizer, Recording, Effects | None],
         raise MissingExtraError("--explain draws by matplotlib: pip install 'thymos[plots]'") from None
     drawn: set[Path] = set()
 
-    def draw(recognizer: "Recognizer", recording: "Recording", effects: "Effects | None") -> None:
+    def draw(recognizer: "Recognizer", recording: "Recording") -> None:
         assert recording.path is not None
         path, number = folder / f"{recording.inside}.explain.png", 1
         while path in drawn:  # another folder's file of the same name
             number += 1
             path = folder / f"{recording.inside}.{number}.explain.png"
         try:
-            explanation = recognizer.explain(recording.path, effects=effects)
+            explanation = recognizer.explain(recording.path)
         except AudioError as error:
             notes.print(
                 f"[yellow]not explained:[/yellow] {escape(recording.name)} {escape(str(error))}", soft_wrap=True

@@ -1,4 +1,4 @@
-"""``thymos pretrain``: fit an encoder to several corpora at once."""
+"""``thymos pretrain``: fine-tune Whisper's first layers on the emotions of several corpora."""
 
 import shlex
 import sys
@@ -11,87 +11,94 @@ from rich.markup import escape
 
 from thymos.cli.console import (
     CacheOption,
-    ChangesOption,
+    DeviceOption,
     QuietOption,
     SeedOption,
     StrictOption,
+    ThreadsOption,
     console,
     notes,
     open_corpus_with_progress,
     progress,
 )
 from thymos.cli.evaluate import name_unusable
-from thymos.errors import RecipeError, RunError
-from thymos.machine import available_cores
+from thymos.errors import RunError
 
 if TYPE_CHECKING:
-    from thymos.experiment import Epoch
+    from thymos.encoder.fine_tuning import Step
+
+REPORT_EVERY = 25
+"""Steps between lines, where no bar moves."""
 
 
 def pretrain(
     corpora: Annotated[list[str], typer.Argument(metavar="CORPUS…", help="Corpora, as other commands take them.")],
     out: Annotated[Path, typer.Option(help="Folder for the encoder: encoder.safetensors and encoder.json.")],
-    recipe: Annotated[str, typer.Option(help="A shipped pretraining recipe's name, or a YAML file.")] = "pretraining",
+    layers_file: Annotated[
+        Path,
+        typer.Option(help="A Whisper checkpoint to start from, such as model.safetensors of openai/whisper-base."),
+    ],
     seed: SeedOption = 0,
-    changes: ChangesOption = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="How many steps (default: the recipe's 1700).")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Clips a step (default: the recipe's 64).")] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="CORPUS", help="A corpus that it must not hear. May be repeated.")
+    ] = None,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
     strict: StrictOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Pretrain an encoder on several corpora; recipes of kind encoder start from it (start_from).
+    """Fine-tune an encoder on several corpora; recipes of kind encoder start from it (start_from).
 
     What one corpus lacks is not held against its recordings. The encoder keeps the digests of all clips that it has
-    seen, and `thymos evaluate` refuses to test on one of them.
+    heard, and `thymos evaluate` refuses to test on one of them. Cut short, the same command goes on where it stopped.
     """
-    from thymos.cache import default_cache_dir
-    from thymos.encoder.encoder_file import write_encoder
-    from thymos.encoder.pretrain import pretrain as run_pretraining
-    from thymos.encoder.recipe import PretrainingRecipe
-    from thymos.engine.process import one_thread
-    from thymos.recipes import load_recipe
-    from thymos.scoring.results import describe_corpus, versions
+    import torch
 
-    settings = load_recipe(recipe, changes or ())
-    if not isinstance(settings, PretrainingRecipe):
-        raise RecipeError(
-            f"recipe {settings.name} is of kind {settings.kind}: pretraining needs one of kind pretraining"
-        )
+    from thymos.cache import default_cache_dir
+    from thymos.encoder.fine_tuning import CHECKPOINT, FineTuning, FineTuningRecipe, fine_tune, make_lesson
+    from thymos.encoder.sounds import read_sounds
+    from thymos.encoder.weights import ABOUT, write_encoder
+    from thymos.encoder.whisper_layers import read_whisper_layers
+    from thymos.engine.process import chosen_device
+    from thymos.machine import available_cores
+    from thymos.scoring.results import versions
+
+    given = {"steps": steps, "batch": batch}
+    recipe = FineTuningRecipe().model_copy(update={name: value for name, value in given.items() if value})
     if out.exists() and not out.is_dir():  # better said now than after hours of work
         raise RunError(f"{out} exists and is no folder; choose another --out")
+    if (out / ABOUT).exists():
+        raise RunError(f"{out} holds an encoder already; choose another --out")
+    layers, found = read_whisper_layers(layers_file, recipe.layers), chosen_device(device)
     started = time.perf_counter()
     opened = [open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora]
     for corpus in opened:
         name_unusable(corpus, strict)
-    with progress(quiet) as bars, one_thread():
-        making = bars.add_task("Making spectrograms", total=sum(len(corpus.clips) for corpus in opened))
-        fitting = bars.add_task("Pretraining (epochs)", total=settings.training.epochs)
+    torch.set_num_threads(threads or available_cores())
+    out.mkdir(parents=True, exist_ok=True)
+    with progress(quiet) as bars:
+        decoding = bars.add_task("Decoding", total=sum(len(corpus.clips) for corpus in opened))
+        sounds = read_sounds(opened, cache_dir or default_cache_dir(), lambda: bars.advance(decoding))
+        bars.update(decoding, visible=False)
+        lesson = make_lesson(sounds.without(leave_out or ()), recipe)
+        fitting = bars.add_task("Fine-tuning (steps)", total=recipe.steps)
 
-        def on_epoch(epoch: "Epoch") -> None:
-            bars.update(fitting, completed=epoch.epoch)
-            if not quiet and not notes.is_terminal:
-                notes.print(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.3f}")
+        def on_step(step: "Step") -> None:
+            bars.update(fitting, completed=step.number)
+            if not quiet and not notes.is_terminal and step.number % REPORT_EVERY == 0:
+                notes.print(
+                    f"step {step.number}: loss {step.loss:.3f}, accuracy {step.accuracy:.3f}, {step.seconds:.2f} s"
+                )
 
-        result = run_pretraining(
-            opened,
-            settings,
-            cache_dir or default_cache_dir(),
-            seed,
-            lambda: bars.advance(making),
-            on_epoch,
-            available_cores(),
-        )
+        network = fine_tune(FineTuning(lesson, layers, recipe, seed, found), out, on_step=on_step)
     about = {
-        "recipe": settings.model_dump(mode="json"),
-        "seed": seed,
         "command": shlex.join(["thymos", *sys.argv[1:]]),
         "wall_s": round(time.perf_counter() - started, 1),
-        "trained_on": [describe_corpus(corpus) for corpus in opened],
-        "validation": result.validation,
-        "curve": [{"epoch": at.epoch, "loss": at.loss, "accuracy": at.accuracy} for at in result.curve],
         "versions": versions(),
     }
-    features, size = settings.features, settings.model
-    write_encoder(out, result.network, result.labels, features, size, result.seen, about, result.discriminant)
-    for row in result.validation:
-        console.print(f"held-out speakers of {row['corpus']}: UAR {row['uar']:.3f} on {row['clips']} recordings")
+    write_encoder(out, network, lesson, recipe, seed, about)
+    (out / CHECKPOINT).unlink()
     console.print(f"Encoder: [bold]{escape(str(out))}[/bold]", soft_wrap=True)

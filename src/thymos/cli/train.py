@@ -9,7 +9,6 @@ from rich.markup import escape
 from thymos.cli.console import (
     CacheOption,
     ChangesOption,
-    CorpusArgument,
     DeviceOption,
     PrecisionOption,
     QuietOption,
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    corpus: CorpusArgument,
+    corpora: Annotated[
+        list[str], typer.Argument(metavar="CORPUS…", help="One or several, as other commands take them.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the model: new, empty, or an earlier model's.")],
     recipe: RecipeOption = "model3",
     seed: SeedOption = 0,
@@ -40,10 +41,11 @@ def train(
     strict: StrictOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit one model on all recordings of a corpus. How good it is, `thymos evaluate` tells.
+    """Fit one model on all recordings of a corpus, or of several. How good it is, `thymos evaluate` tells.
 
     `thymos predict --model` hears with it; `thymos export` adds its name, licence and scores.
     """
+    from thymos.corpora.table import joined
     from thymos.engine.process import chosen_device
     from thymos.evaluation.train import train as run_training
     from thymos.export import check_folder
@@ -53,7 +55,7 @@ def train(
     experiment.check_exportable()
     check_folder(out)
     found = chosen_device(device)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet)
+    opened = joined([open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora])
     name_unusable(opened, strict)
     with progress(quiet) as bars:
         model = run_training(

@@ -1,14 +1,16 @@
 """The corpus table: what every corpus becomes, whichever folder or file it came from."""
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Waveform, read_waveform
-from thymos.errors import AudioError
+from thymos.errors import AudioError, CorpusError
 from thymos.labels import in_order, natural_key
 
 SYNTHETIC_MARK = "SYNTHETIC"
@@ -155,6 +157,31 @@ class Corpus:
         added = [Exclusion(path, reason, readable=True) for path, reason in reasons.items() if reason]
         kept = tuple(clip for clip in self.clips if reasons[clip.path] is None)
         return replace(self, clips=kept, excluded=(*self.excluded, *added))
+
+
+def joined(corpora: Sequence[Corpus]) -> Corpus:
+    """Return several corpora as one: each clip tells which it comes from, and speakers of two are never the same.
+
+    Raises:
+        CorpusError: two of them hold the same file.
+    """
+    if len(corpora) == 1:
+        return corpora[0]
+    root = Path(os.path.commonpath([corpus.root for corpus in corpora]))
+    clips: list[Clip] = []
+    excluded: list[Exclusion] = []
+    for corpus in corpora:
+        inside = corpus.root.relative_to(root)
+        for clip in corpus.clips:
+            name = clip.corpus or corpus.root.name
+            speaker = f"{name}/{clip.speaker}" if clip.speaker else ""
+            clips.append(replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker))
+        excluded += [replace(each, clip=(inside / each.clip).as_posix()) for each in corpus.excluded]
+    clips.sort(key=lambda clip: clip.path)
+    twice = [clip.path for clip, after in pairwise(clips) if clip.path == after.path]
+    if twice:
+        raise CorpusError(f"two of the corpora hold {clip_names(twice)}")
+    return Corpus("joined", root, tuple(clips), tuple(excluded))
 
 
 def clip_names(clips: list[str], most: int = 5) -> str:

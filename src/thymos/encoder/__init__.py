@@ -1,1 +1,1 @@
-"""The shipped recogniser, end to end: recipe, pretraining, description of recordings, decision, export."""
+"""The shipped recogniser's encoder: Whisper's first layers, fine-tuned on emotion, and what is read from them."""

@@ -22,7 +22,7 @@ from thymos.engine.workers import Report, in_workers
 from thymos.errors import ProtocolError
 from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
 from thymos.evaluation.run import RunFolder
-from thymos.experiment import Experiment, Work, without_silent
+from thymos.experiment import Experiment, Work, corpus_for
 from thymos.files import write_json
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
@@ -148,7 +148,7 @@ class _Evaluation:
     def run(self, folder: RunFolder) -> FinishedRun:
         started = time.perf_counter()
         experiment, watcher = self.experiment, self.watcher
-        corpus = without_silent(self.corpus, experiment)
+        corpus = corpus_for(experiment, self.corpus)
         if self.shuffle:
             corpus = shuffle_labels(corpus, self.seed)
         split = self._divided(corpus)

@@ -25,7 +25,7 @@ from thymos.engine.workers import Report
 from thymos.errors import ProtocolError, RunError
 from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold
 from thymos.evaluation.study_plan import PlannedRow
-from thymos.experiment import Experiment, Work, without_silent
+from thymos.experiment import Experiment, Work, corpus_for
 from thymos.files import write_json
 from thymos.scoring.predictions import FoldResult, read_predictions, scored_recordings, write_predictions
 
@@ -199,7 +199,7 @@ def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
         raise ProtocolError(
             f"protocol {row.protocol}: that variable of the environment is to name the folder or file of the folds"
         )
-    usable = without_silent(corpus, row.experiment)
+    usable = corpus_for(row.experiment, corpus)
     if row.shuffle:
         usable = shuffle_labels(usable, row.seed)
     split = protocol_named(row.protocol, row.folds, row.repeats).split(usable, row.seed)

@@ -1,7 +1,9 @@
 """A model from a whole corpus: fitted to all of it, calibrated on what inner splits tell, and written as a bundle."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.fitting import calibration_of
-from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, without_silent
+from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, corpus_for
 from thymos.export import check_folder, write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
@@ -78,10 +80,11 @@ def train(
 
     Where the experiment is to be calibrated, it is fitted once more on each of several splits, which hold speakers out
     where there are enough of them: what those fits say of the rest gives temperature, prediction sets, the distance
-    from which input is out-of-distribution, and the scores that the bundle tells.
+    from which input is out-of-distribution, and the scores that the bundle tells. Recordings that its encoder has heard
+    are fitted to and never held out: what is said of them would promise too much.
 
     Args:
-        corpus: opened, or what ``open_corpus`` takes.
+        corpus: opened, or what ``open_corpus`` takes; of several, ``joined`` makes one.
         experiment: a recipe's name, a recipe file, or an ``Experiment`` of your own that can be exported.
         out: folder of the bundle; new, empty, or an earlier bundle's.
         changes: of a recipe, such as ``training.epochs=5``.
@@ -94,7 +97,7 @@ def train(
     Raises:
         CorpusError: the corpus cannot be opened, or has fewer than two emotions.
         RecipeError: there is no such recipe, it cannot be built, or its models cannot be exported.
-        LeakageError: the encoder was pretrained on these recordings, so calibrating on them would promise too much.
+        LeakageError: it is to be calibrated, and there are too few recordings that its encoder has not heard.
         ProtocolError: the corpus is too small to be calibrated on.
         MissingExtraError: a library is not installed.
         TrainingError: the loss stopped being a number.
@@ -110,13 +113,10 @@ def train(
     work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature, watcher.on_epoch)
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=cache)
-    corpus = without_silent(corpus, experiment)
-    try:
+    corpus = corpus_for(experiment, corpus)
+    with suppress(LeakageError):  # nothing is tested here; what is held out is new to the encoder
         experiment.check(corpus)
-    except LeakageError:
-        if experiment.calibrated:
-            raise
-    split = held_out_parts(corpus, seed) if experiment.calibrated else None
+    split = _calibration_split(corpus, experiment, seed) if experiment.calibrated else None
     watcher.on_features(experiment.steps(corpus))
     features = experiment.features(corpus, work)
     watcher.on_fits(1 + (len(split.folds) if split else 0), experiment.epochs)
@@ -137,7 +137,13 @@ def train(
 def _about(corpus: Corpus, experiment: Experiment[Any], seed: int) -> dict[str, Any]:
     settings = experiment.settings()
     started_from = experiment.provenance()
-    trained_on = [describe_corpus(corpus) | {"stage": "training"}, *started_from.pop("trained_on", [])]
+    names = [clip.corpus or corpus.root.name for clip in corpus.clips]
+    trained_on = [
+        describe_corpus(replace(corpus, clips=tuple(compress(corpus.clips, [name == own for name in names]))))
+        | {"name": own, "stage": "training"}
+        for own in sorted(set(names))
+    ]
+    trained_on += started_from.pop("trained_on", [])
     return {
         "kind": settings.get("kind"),
         "name": experiment.name,
@@ -180,7 +186,7 @@ def _calibrated(
     about = calibration_of(probabilities, truth).as_json()
     about["scores"] = [
         {
-            "corpus": corpus.root.name,
+            "corpus": ", ".join(sorted({corpus.clips[row].corpus or corpus.root.name for row in rows})),
             "protocol": split.name,
             "of": "models fitted like this one to the training parts of the calibration splits",
             "splits": len(split.folds),
@@ -218,6 +224,27 @@ def fit_distribution(
     # The rank that promises the share to one more recording like these, as in split-conformal prediction.
     rank = min(int(np.ceil(round((len(distances) + 1) * ACCEPTANCE, 9))), len(distances))
     return EmbeddingDistribution(fit_gaussian(final, DIRECTIONS), float(distances[rank - 1]))
+
+
+def _calibration_split(corpus: Corpus, experiment: Experiment[Any], seed: int) -> Split:
+    """Return folds whose test parts the encoder has not heard; what it has heard is in every training part.
+
+    Raises:
+        LeakageError: it has heard so much that the rest is too small.
+        ProtocolError: the corpus is too small.
+    """
+    heard = tuple(clip.path for clip in corpus.clips if experiment.has_heard(clip))
+    if not heard:
+        return held_out_parts(corpus, seed)
+    known = set(heard)
+    new = corpus.part([clip.path for clip in corpus.clips if clip.path not in known])
+    if len(new.clips) < LEAST_HELD_OUT:
+        raise LeakageError(
+            f"the encoder was fitted to {len(heard)} of {len(corpus.clips)} recordings, and calibrating on them would "
+            f"promise too much; {LEAST_HELD_OUT} others are needed, or --set calibrated=false"
+        )
+    split = held_out_parts(new, seed)
+    return replace(split, folds=tuple(replace(fold, train=(*fold.train, *heard)) for fold in split.folds))
 
 
 def held_out_parts(corpus: Corpus, seed: int) -> Split:

@@ -21,10 +21,7 @@ EFFECTS = LinearSegmentedColormap.from_list("effects", ["#1d4f91", "#7fb2e5", "#
 """From what spoke against the emotion (blue) to what carried it (red)."""
 LEAST_REACH = 0.05
 """The colours' end is no smaller an effect than this: where nothing matters, nothing shall look as if it did."""
-_EFFECT = {
-    "occlusion": "fall of ln p without the region",
-    "gradients": "the region's part in ln p",
-}
+_EFFECT = "fall of ln p without the region"
 _DEPTH_DB = 65.0
 _OPACITY = 0.72
 _COLOURS = ("#b3261e", "#3451b2", "#2e7d4f", "#8e5bb5", "#b98300", "#3a9aa8", "#8a5a44", "#5f6b7a")
@@ -45,7 +42,7 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[2, 1]))
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=MUTED, labelcolor=INK, labelsize=8)
-    bar.set_label(f"against  ←  {_EFFECT[explanation.method]}  →  for", fontsize=8.5, color=INK)
+    bar.set_label(f"against  ←  {_EFFECT}  →  for", fontsize=8.5, color=INK)
     frames.tick_params(labelbottom=False)
     frames.set_xlim(explanation.times_s[0], explanation.times_s[-1])
     return figure

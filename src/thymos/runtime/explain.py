@@ -5,7 +5,7 @@ It asks the shipped graph alone, over and over, so it holds for whatever a bundl
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.errors import AudioError
 from thymos.runtime.bundle import Bundle
 from thymos.runtime.occlusion import Edges, Mask, Occluder
-from thymos.runtime.prediction import ExplainMethod, Prediction
+from thymos.runtime.prediction import Prediction
 from thymos.runtime.windows import WindowCutter
 
 EXPLAINED_S = 6.0
@@ -64,8 +64,7 @@ class Explanation:
     effect: NDArray[np.float64]
     """How far the emotion's log-probability (natural) falls without each region: shape ``(bands, columns)``.
 
-    Regions below zero spoke against the emotion. Found by gradients, it is each region's part in how far it falls
-    without them all."""
+    Regions below zero spoke against the emotion."""
     marked: Mask = field(repr=False)
     """The regions that carried the decision: the strongest ``MARKED_SHARE`` of all, if their effect is positive."""
     probability_without: float
@@ -79,7 +78,6 @@ class Explanation:
     rate_hz: int
     is_whole: bool
     """Whether all of the recording is explained, or one window of a long one."""
-    method: ExplainMethod = "occlusion"
 
     @property
     def heading(self) -> str:
@@ -102,7 +100,7 @@ class Explanation:
         return {
             "emotion": self.emotion,
             "probability": round(self.probability, 4),
-            "method": self.method,
+            "method": "occlusion",
             "times_s": np.round(self.times_s, 3).tolist(),
             "bands_hz": np.round(self.bands_hz, 1).tolist(),
             "effect": np.round(self.effect, 4).tolist(),
@@ -133,22 +131,6 @@ class ExplainedPart:
     is_whole: bool = True
 
 
-class Effects(Protocol):
-    """Finds the effect of every region by another way than taking it out."""
-
-    method: ExplainMethod
-
-    def __call__(self, part: ExplainedPart, times_s: Edges, bands_hz: Edges, label: int) -> NDArray[np.float64]:
-        """Return the effects on the label's log-probability, shape ``(bands, columns)``.
-
-        Args:
-            part: to be explained.
-            times_s: edges of the columns, from the part's start.
-            bands_hz: edges of the bands.
-            label: number of the emotion.
-        """
-
-
 def explain_part(
     hear: Hear,
     part: ExplainedPart,
@@ -157,7 +139,6 @@ def explain_part(
     emotion: str | None,
     model: str,
     each: Map = map,
-    effects: Effects | None = None,
 ) -> Explanation:
     """Explain why ``hear`` hears ``emotion`` in ``part``, or if None, the one that it hears.
 
@@ -169,7 +150,6 @@ def explain_part(
         emotion: one of them.
         model: its name and version.
         each: calls a function for each region.
-        effects: finds them; if None, each region is taken out.
     """
     times_s, bands_hz = grid(len(part.samples) / part.rate_hz, part.rate_hz)
     occluder = Occluder(part.samples, part.rate_hz, times_s, bands_hz)
@@ -179,12 +159,9 @@ def explain_part(
     def probability_without(mask: Mask) -> float:
         return float(hear(occluder.without(mask))[label])
 
-    if effects is None:
-        shape = (len(bands_hz) - 1, len(times_s) - 1)
-        left = np.array(list(each(probability_without, single_regions(shape)))).reshape(shape)
-        effect = np.log(max(float(heard[label]), _LEAST)) - np.log(np.maximum(left, _LEAST))
-    else:
-        effect = effects(part, times_s, bands_hz, label)
+    shape = (len(bands_hz) - 1, len(times_s) - 1)
+    left = np.array(list(each(probability_without, single_regions(shape)))).reshape(shape)
+    effect = np.log(max(float(heard[label]), _LEAST)) - np.log(np.maximum(left, _LEAST))
     marked = strongest(effect)
     return Explanation(
         emotion=labels[label],
@@ -200,7 +177,6 @@ def explain_part(
         samples=part.samples,
         rate_hz=part.rate_hz,
         is_whole=part.is_whole,
-        method="occlusion" if effects is None else effects.method,
     )
 
 
@@ -227,7 +203,7 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
         said = [(window.probabilities[emotion], window.start_s) for window in windows if window.probabilities]
         if not said:
             raise AudioError("holds too little speech in one place to explain an emotion by it")
-        start_s = max(said)[1]
+        start_s = max(said, key=lambda each: each[0])[1]
     with open_blocks(source) as sound:
         cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
         for block in sound.blocks:

@@ -16,9 +16,6 @@ Flag = Literal["too_short", "too_quiet", "no_speech", "unfamiliar"]
 no emotion; ``unfamiliar``: out of distribution, unlike the recordings that the model was trained on, so that its answer
 means little."""
 
-ExplainMethod = Literal["occlusion", "gradients"]
-"""How an explanation finds what carried a decision: by taking parts of the sound out, or by the network's gradients."""
-
 
 @dataclass(frozen=True)
 class Window:

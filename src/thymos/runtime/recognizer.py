@@ -15,7 +15,7 @@ from thymos.audio.decode import Source, Waveform
 from thymos.errors import AudioError, ThymosError
 from thymos.machine import available_cores
 from thymos.runtime.bundle import Bundle, find_bundle, read_bundle
-from thymos.runtime.explain import Effects, Explanation, explain_part, frame_evidence, part_to_explain
+from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
 from thymos.runtime.prediction import Failure, Flag, Prediction, Timeline, Window
 from thymos.runtime.stream import Stream
 from thymos.runtime.timeline import make_timeline
@@ -91,16 +91,13 @@ class Recognizer:
             raise AudioError("holds no speech, so it has no embedding")
         return embedding
 
-    def explain(
-        self, source: Source | Array, emotion: str | None = None, effects: Effects | None = None
-    ) -> Explanation:
+    def explain(self, source: Source | Array, emotion: str | None = None) -> Explanation:
         """Return which regions of time and frequency carried the decision for the emotion that is heard.
 
         Args:
             source: as ``predict`` takes it. Of one longer than 6 s, the window that speaks most for the emotion is
                 explained.
             emotion: explain this one instead.
-            effects: finds the effect of each region by another way than taking it out.
 
         Raises:
             AudioError: as ``predict``, or nobody speaks.
@@ -120,7 +117,7 @@ class Recognizer:
         def hear(samples: NDArray[np.float32]) -> NDArray[np.float64]:
             return self._answer(samples).probabilities
 
-        return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._pool.map, effects)
+        return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._pool.map)
 
     def predict_many(self, sources: Iterable[Source | Array], timeline: bool = False) -> Iterator[Prediction | Failure]:
         """Yield what is heard in each of ``sources``, in their order, as soon as it is known.

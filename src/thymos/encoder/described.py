@@ -1,0 +1,126 @@
+"""The descriptions of a corpus: every recording described once, at every speed, and kept on disk, clip by clip.
+
+A file is named by the clip's sound and lies in a folder named by all else that shapes it, so corpora, protocols and
+heads share it, and a run that was cut short loses none.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thymos.audio import Samples, Waveform, played, read_waveform
+from thymos.corpora.table import Clip, Corpus
+from thymos.encoder.describe import Describer, Descriptions, describe
+from thymos.encoder.log_mel import RATE_HZ
+from thymos.encoder.recipe import EncoderRecipe
+from thymos.encoder.start import Start
+from thymos.encoder.variation import Augmenter, AugmentSettings
+from thymos.engine.process import one_thread
+from thymos.errors import AudioError
+from thymos.experiment import Work
+from thymos.files import whole_file
+
+_VERSION = 1
+_STREAM = 5
+"""Keeps the draws of distorted copies apart from others."""
+_BATCH = 4
+"""Versions that are described at once, where the last digits do not matter: a fifth faster."""
+_COPIES = AugmentSettings(crop_s=30, speed=(1.0, 1.0), room=0.4, tilt=0.3, band=0.4, noise=0.6, babble=0.0)
+"""How copies are distorted; babble would need other people's voices."""
+
+
+@dataclass(frozen=True)
+class DescribedCorpus:
+    """Where the descriptions of a corpus lie.
+
+    Attributes:
+        files: one a recording, in the order of the corpus's clips: float32, shape ``(versions, descriptors + E)``.
+        descriptors: how many numbers of each decide; the embedding follows.
+        corpora: which corpus each recording comes from.
+        speakers: of each recording; "" where it is not known.
+        fitted_to: where a head is fitted to another corpus: that one, its emotions, and the class of each recording.
+    """
+
+    files: tuple[Path, ...]
+    descriptors: int
+    corpora: tuple[str, ...]
+    speakers: tuple[str, ...]
+    fitted_to: "tuple[DescribedCorpus, tuple[str, ...], NDArray[np.int64]] | None" = None
+
+    def read(self, rows: Sequence[int], versions: int | None = None) -> Descriptions:
+        """Return the descriptions of some recordings, all of their versions or the first so many."""
+        each = [np.load(self.files[row], mmap_mode="r")[:versions, : self.descriptors] for row in rows]
+        return np.stack(each, axis=1) if each else np.zeros((versions or 0, 0, self.descriptors), np.float32)
+
+    def embeddings(self, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Return the embeddings of some recordings as they are, shape ``(rows, E)``; of published layers there is none
+        apart from the description."""
+        each = np.stack([np.load(self.files[row], mmap_mode="r")[0] for row in rows])
+        return np.ascontiguousarray(each[:, self.descriptors :] if each.shape[1] > self.descriptors else each)
+
+
+def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: Work) -> DescribedCorpus:
+    """Describe every recording of ``corpus`` that is not described yet.
+
+    Raises:
+        AudioError: a file can no longer be read.
+    """
+    shaping = {
+        "version": _VERSION,
+        "encoder": start.digest,
+        "layers": recipe.layers,
+        "speeds": recipe.speeds,
+        "copies": [recipe.distorted_copies, _COPIES.model_dump(), work.seed] if recipe.distorted_copies else [],
+        "half": recipe.half,
+        "device": work.device,
+    }
+    key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
+    folder = work.cache_dir / "descriptions" / key
+    describer = start.describer.to(work.device)
+    augmenter = None
+    if recipe.distorted_copies:
+        augmenter = Augmenter(_COPIES, [np.ones(RATE_HZ, np.float32)], np.random.default_rng([work.seed, _STREAM]))
+
+    def described(clip: Clip) -> Path:
+        path = folder / f"{clip.sound.sha256}.npy"
+        if not path.is_file():
+            try:
+                waveform = read_waveform(corpus.root / clip.path)
+            except AudioError as error:
+                raise AudioError(f"{clip.path} {error}") from None
+            rows = _versions(waveform, clip, recipe, describer, augmenter, work.seed)
+            with whole_file(path) as temporary, temporary.open("wb") as file:
+                np.save(file, rows)
+        work.advance()
+        return path
+
+    with one_thread(), torch.inference_mode(), ThreadPoolExecutor(work.threads) as pool:
+        files = tuple(pool.map(described, corpus.clips))
+    corpora = tuple(clip.corpus or corpus.root.name for clip in corpus.clips)
+    return DescribedCorpus(files, describer.descriptors, corpora, tuple(clip.speaker for clip in corpus.clips))
+
+
+def _versions(
+    waveform: Waveform, clip: Clip, recipe: EncoderRecipe, describer: Describer, augmenter: Augmenter | None, seed: int
+) -> NDArray[np.float32]:
+    """Return the descriptions of one recording: as recorded in float32, then at other speeds, then distorted."""
+    parts = [describe(describer, [waveform], recipe.speeds[:1], batch=1)[:, 0]]
+    if len(recipe.speeds) > 1:
+        parts.append(describe(describer, [waveform], recipe.speeds[1:], batch=_BATCH, half=recipe.half)[:, 0])
+    if augmenter is not None:
+        copies = [Waveform(sound, RATE_HZ) for sound in _distorted(waveform, clip, recipe, augmenter, seed)]
+        parts.append(describe(describer, copies, batch=_BATCH, half=recipe.half)[0])
+    return np.concatenate(parts)
+
+
+def _distorted(waveform: Waveform, clip: Clip, recipe: EncoderRecipe, augmenter: Augmenter, seed: int) -> list[Samples]:
+    random = np.random.default_rng([seed, _STREAM, int(clip.sound.sha256[:12], 16)])
+    speeds = [float(random.choice(recipe.speeds)) for _ in range(recipe.distorted_copies)]
+    return [augmenter.vary(played(waveform, speed, RATE_HZ), random) for speed in speeds]
