@@ -104,6 +104,28 @@ def test_emotions_merge(tone_corpus: Corpus, toy_recipe: Recipe) -> None:
     assert len(merged.clips) == len(tone_corpus.clips)
 
 
+def test_a_head_may_be_fitted_to_another_corpus(
+    tone_corpus: Corpus, make_tones: Callable[..., Corpus], toy_recipe: Recipe, work: Work, tmp_path: Path
+) -> None:
+    """It is asked about the emotions that are tested, and what they sound like there is not looked at."""
+    other = make_tones(tmp_path / "other", takes=2)
+    experiment = EncoderExperiment(toy_recipe(fitted_to=str(tmp_path / "other/clips.csv")))
+    assert not experiment.learns
+    two = replace(tone_corpus, clips=tuple(clip for clip in tone_corpus.clips if clip.emotion != "anger"))
+    features = experiment.features(two, work)
+    fitted = experiment.fit(features, part_of(two, (0,)), work)
+    assert features.fitted_to is not None
+    head = fit_discriminant(features.fitted_to[0].read(range(24)), other.targets, np.array([0.3, 0.7]), 0.3)
+    said = head.logits(features.read(range(24), 1)[0])[:, 1:]
+    np.testing.assert_allclose(
+        fitted.predict(features, tuple(range(24))).probabilities, softmax(said, axis=1), atol=1e-6
+    )
+    less = replace(other, clips=other.clips[:16])
+    with pytest.raises(RecipeError, match="has no recording of happiness to fit to"):
+        words = {"anger": "happiness"}
+        experiment.features(corpus_for(EncoderExperiment(toy_recipe(merge=words)), less), work)
+
+
 def test_what_it_has_heard_is_refused(tone_corpus: Corpus, toy_recipe: Recipe, write_toy_encoder: Any) -> None:
     heard = toy_recipe(start_from=str(write_toy_encoder("heard", heard=tone_corpus.clips[:2])))
     with pytest.raises(LeakageError, match=r"fitted to 2 of these recordings: anger-1-0\.wav"):

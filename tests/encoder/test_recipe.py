@@ -6,7 +6,7 @@ from thymos.encoder.recipe import SHIPPED, EncoderRecipe
 from thymos.errors import RecipeError
 from thymos.recipes import load_experiment, load_recipe, shipped_recipes
 
-OURS = ("thymos", "thymos-aesdd")
+OURS = ("thymos", "thymos-aesdd", "zero-shot")
 
 
 def test_the_shipped_recipes_start_where_they_say() -> None:
@@ -14,7 +14,7 @@ def test_the_shipped_recipes_start_where_they_say() -> None:
     for name in shipped_recipes("encoder"):
         recipe = load_recipe(name)
         assert isinstance(recipe, EncoderRecipe)
-        assert recipe.calibrated and not load_experiment(name).transductive
+        assert recipe.calibrated == (name != "zero-shot") and not load_experiment(name).transductive
         assert (recipe.start_from == SHIPPED) == (name in OURS)
 
 
@@ -45,6 +45,7 @@ def test_versions_share_what_is_left() -> None:
         ("recorded_share=0.95", "recorded_share and distorted_share should leave a rest for other speeds"),
         ("shrinkage=1.1", "shrinkage: input should be less than or equal to 1, not 1.1"),
         ("centring=room", "centring: "),
+        ("fitted_to=clips.csv", "fitted_to goes with no centring, and is not calibrated"),
         ("merge={calm: bored}", "merge: there is no emotion bored"),
         ("merge={calm: neutral, neutral: anger}", "merge: neutral counts as another emotion itself"),
         ("max_silence_s=-1", "max_silence_s: "),

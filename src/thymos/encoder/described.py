@@ -45,12 +45,14 @@ class DescribedCorpus:
         descriptors: how many numbers of each decide; the embedding follows.
         corpora: which corpus each recording comes from.
         speakers: of each recording; "" where it is not known.
+        fitted_to: where a head is fitted to another corpus: that one, its emotions, and the class of each recording.
     """
 
     files: tuple[Path, ...]
     descriptors: int
     corpora: tuple[str, ...]
     speakers: tuple[str, ...]
+    fitted_to: "tuple[DescribedCorpus, tuple[str, ...], NDArray[np.int64]] | None" = None
 
     def read(self, rows: Sequence[int], versions: int | None = None) -> Descriptions:
         """Return the descriptions of some recordings, all of their versions or the first so many."""

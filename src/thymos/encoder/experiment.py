@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from thymos.corpora import open_corpus
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.encoder.describe import Descriptions
 from thymos.encoder.described import DescribedCorpus, describe_corpus
@@ -16,7 +18,7 @@ from thymos.encoder.export import exportable
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import start_of
 from thymos.errors import LeakageError, ProtocolError, RecipeError
-from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
+from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work, corpus_for
 from thymos.export import Exportable, check_exportable
 
 
@@ -29,6 +31,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         self.max_silence_s = recipe.max_silence_s
         self.merge = recipe.merge
         self.transductive = recipe.centring != "none"
+        self.learns = recipe.fitted_to is None
         self.calibrated = recipe.calibrated
 
     def settings(self) -> dict[str, Any]:
@@ -68,21 +71,48 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
     def features_key(self, corpus: Corpus) -> str:
         """Name the descriptions: recipes that differ in how they decide share them."""
         recipe = self.recipe
-        return f"encoder {recipe.start_from} {recipe.layers} {recipe.speeds} {recipe.distorted_copies} {recipe.half}"
+        shaping = (
+            recipe.start_from,
+            recipe.layers,
+            recipe.speeds,
+            recipe.distorted_copies,
+            recipe.half,
+            recipe.fitted_to,
+        )
+        return f"encoder {shaping}"
 
     def features(self, corpus: Corpus, work: Work) -> DescribedCorpus:
-        """Describe the recordings of ``corpus``; see ``describe_corpus``."""
-        return describe_corpus(corpus, self.recipe, start_of(self.recipe), work)
+        """Describe the recordings of ``corpus``, and where the head is fitted to another one, of that, too.
+
+        Raises:
+            CorpusError: that one cannot be opened.
+            RecipeError: it lacks an emotion of ``corpus``.
+            AudioError: a file can no longer be read.
+        """
+        start, where = start_of(self.recipe), self.recipe.fitted_to
+        if where is None:
+            return describe_corpus(corpus, self.recipe, start, work)
+        other = corpus_for(self, open_corpus(where, cache_dir=work.cache_dir))
+        if unknown := set(corpus.emotions) - set(other.emotions):
+            raise RecipeError(f"{where} has no recording of {', '.join(sorted(unknown))} to fit to")
+        described = describe_corpus(corpus, self.recipe, start, work)
+        heard = describe_corpus(other, self.recipe, start, replace(work, advance=lambda: None))
+        return replace(described, fitted_to=(heard, other.emotions, other.targets))
 
     def fit(self, features: DescribedCorpus, part: TrainingPart, work: Work) -> "FittedHead":
-        """Fit the discriminant to ``part``."""
+        """Fit the discriminant to ``part``, or to all of the other corpus that the recipe names."""
+        if features.fitted_to is None:
+            return FittedHead(self.recipe, part.labels, self._head(features, part.rows, part.targets))
+        other, labels, targets = features.fitted_to
+        head = self._head(other, tuple(range(len(targets))), targets)
+        return FittedHead(self.recipe, part.labels, head.among([labels.index(word) for word in part.labels]))
+
+    def _head(self, features: DescribedCorpus, rows: Rows, targets: NDArray[np.int64]) -> Discriminant:
         recipe = self.recipe
-        descriptions = features.read(part.rows)
-        descriptions -= _centres(features, recipe, part.rows, len(descriptions))
-        weights = _speakers_alike(features, part.rows) if recipe.weigh == "speakers" else None
-        shares = np.array(recipe.shares())
-        head = fit_discriminant(descriptions, part.targets, shares, recipe.shrinkage, weights)
-        return FittedHead(recipe, part.labels, head)
+        descriptions = features.read(rows)
+        descriptions -= _centres(features, recipe, rows, len(descriptions))
+        weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
+        return fit_discriminant(descriptions, targets, np.array(recipe.shares()), recipe.shrinkage, weights)
 
     def only_to_predict(self) -> "EncoderExperiment":
         """Return the same at one speed, without distorted copies."""

@@ -33,6 +33,9 @@ class EncoderRecipe(Settings):
     shrinkage: float = Field(0.3, ge=0, le=1)
     """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
+    fitted_to: str | None = None
+    """Another corpus, as commands take one, that the head is fitted to: then nothing is learnt from the one
+    that is tested, and the head is asked about its emotions."""
     centring: Literal["none", "speaker", "corpus"] = "none"
     """Descriptions less their mean over each speaker's recordings, or over all: no label is looked at, but the other
     recordings that are tested are, so this is transductive."""
@@ -54,6 +57,8 @@ class EncoderRecipe(Settings):
             raise PydanticCustomError("merge", "merge: there is no emotion {word}", {"word": min(unknown)})
         if chained := sorted(set(self.merge) & set(self.merge.values())):
             raise PydanticCustomError("merge", "merge: {word} counts as another emotion itself", {"word": chained[0]})
+        if self.fitted_to is not None and (self.calibrated or self.centring != "none"):
+            raise PydanticCustomError("fitted_to", "fitted_to goes with no centring, and is not calibrated")
         if self.speeds[0] != 1.0:
             raise PydanticCustomError("scored", "speeds should begin with 1.0: recordings are scored as they are")
         others = len(self.speeds) > 1
