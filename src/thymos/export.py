@@ -7,6 +7,7 @@ import copy
 import hashlib
 import importlib.util
 import json
+import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ class Exportable:
         labels: the emotions that it tells apart.
         about: what else the runtime needs: ``rate_hz``, ``window_s``, ``hop_s``, ``front_end``, ``speeds``, ``window``.
         example_samples: length that the graph is traced with.
+        int8: whether products with weights are reckoned in integers of 8 bits, twice as fast on a processor.
     """
 
     graph: nn.Module
@@ -62,6 +64,7 @@ class Exportable:
     labels: tuple[str, ...]
     about: dict[str, Any] = field(default_factory=dict)
     example_samples: int = 20_000
+    int8: bool = False
 
 
 def check_exportable() -> None:
@@ -108,7 +111,7 @@ def write_bundle(
         BundleError: what was written cannot be used, so ``about`` lacks something.
     """
     (folder / ABOUT).unlink(missing_ok=True)  # an earlier model's, which would not fit these files
-    write_graph(folder / GRAPH, model.graph, model.example_samples)
+    write_graph(folder / GRAPH, model.graph, model.example_samples, model.int8)
     digests = {GRAPH: digest(folder / GRAPH)}
     if graph_only:
         (folder / WEIGHTS).unlink(missing_ok=True)
@@ -177,7 +180,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_graph(path: Path, graph: nn.Module, example_samples: int) -> None:
+def write_graph(path: Path, graph: nn.Module, example_samples: int, int8: bool = False) -> None:
     """Write ``graph``, which is left as it is, to ``path`` as ONNX, for any batch and any number of samples.
 
     Raises:
@@ -206,7 +209,25 @@ def write_graph(path: Path, graph: nn.Module, example_samples: int) -> None:
                 "frame_logits": {0: "batch", 1: "frames"},
             },
         )
+        if int8:
+            _quantise(temporary)
         compact_weights(temporary)
+
+
+def _quantise(path: Path) -> None:
+    """Let the graph at ``path`` reckon its products with weights in integers of 8 bits.
+
+    What comes in is scaled as it comes, weights filter by filter. Weights take 7 of the 8 bits: on processors without
+    VNNI the sums of two products would else be cut off, and answers would differ from machine to machine.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)  # it advises to prepare the graph, which gains nothing here
+    try:
+        quantize_dynamic(path, path, ["MatMul"], per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+    finally:
+        logging.getLogger().setLevel(level)
 
 
 @contextmanager
