@@ -112,6 +112,11 @@ def test_export_refuses_in_a_sentence(made, tmp_path):
     (tmp_path / "run" / "results.json").write_text(json.dumps(other))
     scores = thymos("export", made["model"], "--out", tmp_path / "x", "--scores", tmp_path / "run")
     assert scores.returncode == 2 and "another recipe" in scores.stderr
+    other["recipe"] |= {"shrinkage": 0.3, "start_from": "elsewhere"}
+    other["deciding"] = {"encoder": "another"}
+    (tmp_path / "run" / "results.json").write_text(json.dumps(other))
+    scores = thymos("export", made["model"], "--out", tmp_path / "x", "--scores", tmp_path / "run")
+    assert scores.returncode == 2 and "started from another encoder than the model" in scores.stderr
     assert not (tmp_path / "x").exists()
 
 

@@ -53,6 +53,9 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
     results = read_results(run)
     if _deciding(results.recipe) != _deciding(about["recipe"]):
         raise RunError(f"{run} evaluated another recipe than the one that the model was trained by")
+    beside = (results.model_extra or {}).get("deciding", {})
+    if beside.get("encoder") != about.get("start_from", {}).get("sha256"):
+        raise RunError(f"{run} started from another encoder than the model")
     summary = results.summary.recording
     return {
         "corpus": results.corpus.name,
@@ -66,5 +69,5 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides a network's weights: calibration comes after, and words are words."""
-    return {key: value for key, value in recipe.items() if key not in ("calibrated", "description")}
+    """Return what decides a model's numbers: calibration comes after, words are words, and an encoder is its digest."""
+    return {key: value for key, value in recipe.items() if key not in ("calibrated", "description", "start_from")}
