@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 HZ = {"anger": 2000, "fear": 700, "sadness": 250}
 SPEAKERS = (1, 2, 3, 4)
-RECIPE: dict[str, Any] = {"kind": "encoder", "name": "toy", "layers": [1, 2], "speeds": [1.0, 1.1], "half": False}
+RECIPE: dict[str, Any] = {
+    "kind": "encoder",
+    "name": "toy",
+    "layers": [1, 2],
+    "speeds": [1.0, 1.1],
+    "half": False,
+    "int8": False,
+}
 """It lacks only where it starts."""
 
 

@@ -90,3 +90,17 @@ def test_products_and_the_table_of_places_take_16_bits(graph: RecognitionGraph, 
     assert not [each.name for each in kept if each.data_type == onnx.TensorProto.FLOAT and np.prod(each.dims) > 2000]
     halved = sum(int(np.prod(each.dims)) for each in kept if each.data_type == onnx.TensorProto.INT16)
     assert halved >= sum(value.numel() for value in graph.parameters() if value.numel() > 10_000)
+
+
+def test_in_8_bits_it_is_smaller_and_nearly_the_same(
+    graph: RecognitionGraph, files: dict[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "int8.onnx"
+    export.write_graph(file, graph, 20_000, int8=True)
+    assert "MatMulInteger" in {node.op_type for node in onnx.load(file).graph.node}
+    assert file.stat().st_size < files["compact"].stat().st_size
+    waveforms = np.random.default_rng(4).normal(0, 0.1, (4, 32_000)).astype(np.float32)
+    exact, rough = heard(files["full"], waveforms), heard(file, waveforms)
+    for expected, value in zip(exact, rough, strict=True):
+        assert value.shape == expected.shape
+        assert 0 < np.abs(value - expected).mean() < 0.05 * np.abs(expected).mean() + 0.01

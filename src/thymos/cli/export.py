@@ -70,4 +70,5 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
 
 def _deciding(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return what decides a model's numbers: calibration comes after, words are words, and an encoder is its digest."""
-    return {key: value for key, value in recipe.items() if key not in ("calibrated", "description", "start_from")}
+    beside = ("calibrated", "description", "start_from", "int8")
+    return {key: value for key, value in recipe.items() if key not in beside}

@@ -129,7 +129,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
     def export(self, fitted: Fitted[DescribedCorpus]) -> Exportable:
         """Return front end, encoder and head as one graph."""
         assert isinstance(fitted, FittedHead)
-        return exportable(start_of(self.recipe).describer, fitted.discriminant, fitted.labels)
+        return exportable(start_of(self.recipe).describer, fitted.discriminant, fitted.labels, self.recipe.int8)
 
 
 class FittedHead(Fitted[DescribedCorpus]):

@@ -54,7 +54,9 @@ class RecognitionGraph(nn.Module):
         return logits, described[:, self.describer.descriptors :] if has_embedding else descriptors, frame_logits
 
 
-def exportable(describer: Describer, discriminant: Discriminant, labels: tuple[str, ...]) -> Exportable:
+def exportable(
+    describer: Describer, discriminant: Discriminant, labels: tuple[str, ...], int8: bool = False
+) -> Exportable:
     """Return a head with its encoder, as they are exported."""
     front_end = {"log_mel": "Whisper", "level_db": LEVEL_DB, "mels": N_MELS, "window": WINDOW, "hop": HOP}
     about = {
@@ -65,4 +67,4 @@ def exportable(describer: Describer, discriminant: Discriminant, labels: tuple[s
         "layers": list(describer.which),
     }
     graph = RecognitionGraph(describer, discriminant)
-    return Exportable(graph, graph, labels, about)
+    return Exportable(graph, graph, labels, about, int8=int8)

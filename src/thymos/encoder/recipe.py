@@ -45,6 +45,9 @@ class EncoderRecipe(Settings):
     """What counts alike where a head is fitted: every recording; or every corpus, and in it every speaker."""
     half: bool = True
     """Describe in bfloat16 what is only fitted to, the versions at other speeds: faster, at three digits."""
+    int8: bool = True
+    """Whether an exported graph reckons its products in integers of 8 bits: about half the size, and twice as fast on a
+    processor. ``benchmarks/int8.py`` measures what that costs."""
     calibrated: bool = False
     """Whether the recipe is fitted once more on each inner split of the training part, for a temperature and for
     prediction sets; else probabilities stay as they are."""
