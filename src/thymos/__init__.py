@@ -127,7 +127,12 @@ def predict(source: Any, model: Any = None) -> "Prediction":
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for, so that importing Thymos takes no time."""
+    """Import what is asked for when it is asked for, so that importing Thymos takes no time.
+
+    Raises:
+        AttributeError: there is no such name.
+        MissingExtraError: it needs a library that is not installed.
+    """
     import importlib
 
     if name == "__version__":
@@ -135,8 +140,17 @@ def __getattr__(name: str) -> Any:
 
         return version("thymos")
     for home, names in _HOMES.items():
-        if name in names:
+        if name not in names:
+            continue
+        try:
             return getattr(importlib.import_module(home), name)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("thymos"):
+                raise
+            from thymos.errors import MissingExtraError
+
+            wanted = f"thymos.{name} needs the library {error.name}"
+            raise MissingExtraError(f"{wanted}: pip install 'thymos[train]'") from None
     raise AttributeError(f"module 'thymos' has no attribute {name!r}")
 
 
