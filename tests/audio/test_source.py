@@ -16,7 +16,7 @@ from thymos.audio.source import (
     UNKNOWN_FRAMES,
     AudioInfo,
     Limits,
-    Sound,
+    OpenSound,
     check_density,
     check_samples,
     watched,
@@ -55,13 +55,13 @@ def test_what_says_no_length_or_a_false_one_is_stopped_as_it_comes_out(claimed):
         while True:
             yield np.zeros(1 << 16, np.float32)
 
-    sound = watched(Sound(AudioInfo(16_000, 1, claimed, "X"), endless()), Limits(max_decoded_bytes=1 << 62), 10_000)
+    sound = watched(OpenSound(AudioInfo(16_000, 1, claimed, "X"), endless()), Limits(max_decoded_bytes=1 << 62), 10_000)
     frames = 0
     with pytest.raises(AudioError, match="is 10000 bytes for 15 minutes or more of sound"):
         for block in sound.blocks:
             frames += len(block)
     assert frames == pytest.approx(MOST_SPARSE_S * 16_000, abs=1 << 16)
-    small = watched(Sound(AudioInfo(16_000, 1, claimed, "X"), endless()), Limits(max_decoded_bytes=1 << 20), 10_000)
+    small = watched(OpenSound(AudioInfo(16_000, 1, claimed, "X"), endless()), Limits(max_decoded_bytes=1 << 20), 10_000)
     with pytest.raises(AudioError, match="would take more than 1 MiB"):
         list(small.blocks)
 
