@@ -20,8 +20,8 @@ SOURCES = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt")
 HEAVY = ("torch", "pandas", "librosa", "matplotlib", "scipy", "sklearn", "yaml", "onnx", "safetensors", "av")
 GATE = "THYMOS_TEST_INSTALL"
 WALK = """
-import pkgutil, thymos.audio, thymos.runtime
-for package in (thymos.audio, thymos.runtime):
+import pkgutil, thymos.audio, thymos.live, thymos.runtime
+for package in (thymos.audio, thymos.live, thymos.runtime):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         if module.name != "thymos.audio.media_worker":  # a program for the extra's decoder, which nothing imports
             __import__(module.name)

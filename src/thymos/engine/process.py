@@ -22,8 +22,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from threadpoolctl import threadpool_limits
-
 from thymos.errors import RunError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # from malloc.h
@@ -54,12 +52,11 @@ def _keep_freed_memory() -> bool:
     return all(accepted)
 
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
-
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch, BLAS and OpenMP use one thread inside the block. What is not imported yet is left alone."""
+    from threadpoolctl import threadpool_limits  # not in the light install, whose commands set their process up, too
+
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 1
     with threadpool_limits(1):
