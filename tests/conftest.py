@@ -74,7 +74,7 @@ def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(autouse=True)
 def _no_command_waits_for_ctrl_c() -> Iterator[None]:
-    """A command that ran in this process watches for Ctrl-C to its end, and would end it 3 s after a test raises one."""
+    """A command that ran in this process goes on watching for Ctrl-C, and would end it 3 s after a test raises one."""
     yield
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         signal.set_wakeup_fd(-1)
