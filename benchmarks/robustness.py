@@ -1,6 +1,6 @@
 """How much of a recipe's accuracy is left in noise, on the telephone, in a room; and where in a corpus it is right.
 
-    python benchmarks/robustness.py aesdd:PATH --out docs/results [--recipe thymos] [--protocol recording]
+    python benchmarks/robustness.py aesdd:PATH --out docs/results [--recipe thymos-aesdd] [--protocol recording]
 
 Writes robustness.json and robustness.md of what ``thymos.evaluation.robustness`` finds, for a recipe of any kind.
 """
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--recipe", default="thymos")
+    parser.add_argument("--recipe", default="thymos-aesdd")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--protocol", default="recording")
     parser.add_argument("--seed", type=int, default=0)

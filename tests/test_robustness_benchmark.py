@@ -76,7 +76,7 @@ def test_it_scores_every_condition_and_group(out: Path) -> None:
     assert [groups["emotion", word] for word in AESDD_EMOTIONS] == [5] * 5
     assert (groups["gender", "female"], groups["gender", "male"]) == (15, 10)
     assert sum(count for (by, _), count in groups.items() if by == "duration") == 25
-    assert found["recipe"]["discriminant"]["scored_speeds"] == 2
+    assert found["recipe"]["name"] == "thymos-aesdd"
     assert found["protocol"] == "recording"
 
 
