@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from thymos.cli.console import (
     CacheOption,
+    ChangesOption,
     DeviceOption,
     QuietOption,
     SeedOption,
@@ -41,6 +42,7 @@ def pretrain(
     seed: SeedOption = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps (default: the recipe's 1700).")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Clips a step (default: the recipe's 64).")] = None,
+    changes: ChangesOption = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="CORPUS", help="A corpus that it must not hear. May be repeated.")
     ] = None,
@@ -58,7 +60,7 @@ def pretrain(
     import torch
 
     from thymos.cache import default_cache_dir
-    from thymos.encoder.fine_tuning import CHECKPOINT, FineTuning, FineTuningRecipe, fine_tune, make_lesson
+    from thymos.encoder.fine_tuning import CHECKPOINT, FineTuning, fine_tune, fine_tuning_recipe, make_lesson
     from thymos.encoder.sounds import read_sounds
     from thymos.encoder.weights import ABOUT, write_encoder
     from thymos.encoder.whisper_layers import read_whisper_layers
@@ -67,7 +69,7 @@ def pretrain(
     from thymos.scoring.results import versions
 
     given = {"steps": steps, "batch": batch}
-    recipe = FineTuningRecipe().model_copy(update={name: value for name, value in given.items() if value})
+    recipe = fine_tuning_recipe([*(changes or []), *(f"{name}={value}" for name, value in given.items() if value)])
     if out.exists() and not out.is_dir():  # better said now than after hours of work
         raise RunError(f"{out} exists and is no folder; choose another --out")
     if (out / ABOUT).exists():

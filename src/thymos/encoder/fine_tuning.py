@@ -8,28 +8,28 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from thymos.audio import Samples
-from thymos.config import Settings
+from thymos.config import Settings, apply_change, first_complaint
 from thymos.encoder.log_mel import HOP
 from thymos.encoder.network import EmotionNetwork, PoolingSettings
 from thymos.encoder.sounds import HeardClip, Sounds
 from thymos.encoder.variation import Augmenter, AugmentSettings, Mask
 from thymos.encoder.whisper_layers import WhisperLayers
-from thymos.errors import CorpusError, RunError, TrainingError
+from thymos.errors import CorpusError, RecipeError, RunError, TrainingError
 from thymos.files import whole_file
 from thymos.labels import in_order
 
@@ -63,6 +63,21 @@ class FineTuningRecipe(Settings):
     """Longest gradient."""
     average: float = Field(0.998, ge=0, lt=1)
     """What a step leaves of the weight average, which is what comes out (Polyak, Juditsky 1992); less at first."""
+
+
+def fine_tuning_recipe(changes: Iterable[str] = ()) -> FineTuningRecipe:
+    """Return the recipe with ``changes`` such as ``encoder_rate=5e-5``.
+
+    Raises:
+        RecipeError: an unknown key (with the nearest right one), or a bad value.
+    """
+    content: dict[str, Any] = {}
+    for change in changes:
+        apply_change(content, change)
+    try:
+        return FineTuningRecipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(first_complaint(error, FineTuningRecipe)) from None
 
 
 class Step(NamedTuple):
