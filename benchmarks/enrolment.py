@@ -1,4 +1,4 @@
-"""What it gives to know a voice's mean: docs/results/enrolment.md and .json. Minutes, once recordings are described.
+"""What it gives to know a voice: docs/results/enrolment.md and .json. Minutes, once recordings are described.
 
 python benchmarks/enrolment.py aesdd:PATH [--set KEY=VALUE …]
 """
@@ -14,10 +14,12 @@ from thymos.recipes import load_experiment
 
 WORDS = {
     "plain": "plain",
-    "no clip": "head for known voices, none known",
     "random": "{clips} clips of the voice, at random",
+    "mean of random": "· their mean subtracted, for comparison",
     "one emotion": "{clips} clips of the voice, all of one emotion",
-    "all": "all clips of the voice (transductive)",
+    "mean of one emotion": "· their mean subtracted, for comparison",
+    "each voice": "all clips of each voice (transductive)",
+    "batch": "all clips together (transductive)",
 }
 
 
@@ -26,15 +28,14 @@ def main() -> None:
     parser.add_argument("corpus")
     parser.add_argument("--recipe", default="thymos-aesdd")
     parser.add_argument("--set", dest="changes", action="append", default=[])
-    parser.add_argument("--prior", type=float, default=3.0, help="clips that the mean of all voices counts")
     parser.add_argument("--cache-dir", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/results/enrolment.json"))
     given = parser.parse_args()
     experiment = load_experiment(given.recipe, given.changes)
     assert isinstance(experiment, EncoderExperiment)
     corpus = open_corpus(given.corpus, cache_dir=given.cache_dir)
-    rows = enrolment(corpus, experiment, prior=given.prior, cache_dir=given.cache_dir)
-    about = {"recipe": experiment.settings(), "versions": experiment.versions(), "prior": given.prior, "rows": rows}
+    rows = enrolment(corpus, experiment, cache_dir=given.cache_dir)
+    about = {"recipe": experiment.settings(), "versions": experiment.versions(), "rows": rows}
     write_json(given.out, about)
     lines = ["| Voice | UAR, mean over speakers | sd of draws | accuracy |", "|---|---|---|---|"]
     for row in rows:

@@ -24,7 +24,7 @@ RECIPE: dict[str, Any] = {
     "name": "toy",
     "layers": [1, 2],
     "speeds": [1.0, 1.1],
-    "half": False,
+    "half": "never",
     "int8": False,
 }
 """It lacks only where it starts."""

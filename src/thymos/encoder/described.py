@@ -78,7 +78,7 @@ def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: W
         "layers": recipe.layers,
         "speeds": recipe.speeds,
         "copies": [recipe.distorted_copies, _COPIES.model_dump(), work.seed] if recipe.distorted_copies else [],
-        "half": recipe.half,
+        "half": {"never": False, "versions": True}.get(recipe.half, recipe.half),
         "device": work.device,
     }
     key = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
@@ -110,13 +110,14 @@ def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: W
 def _versions(
     waveform: Waveform, clip: Clip, recipe: EncoderRecipe, describer: Describer, augmenter: Augmenter | None, seed: int
 ) -> NDArray[np.float32]:
-    """Return the descriptions of one recording: as recorded in float32, then at other speeds, then distorted."""
-    parts = [describe(describer, [waveform], recipe.speeds[:1], batch=1)[:, 0]]
+    """Return the descriptions of one recording: as recorded, then at other speeds, then distorted."""
+    half = recipe.half != "never"
+    parts = [describe(describer, [waveform], recipe.speeds[:1], batch=1, half=recipe.half == "always")[:, 0]]
     if len(recipe.speeds) > 1:
-        parts.append(describe(describer, [waveform], recipe.speeds[1:], batch=_BATCH, half=recipe.half)[:, 0])
+        parts.append(describe(describer, [waveform], recipe.speeds[1:], batch=_BATCH, half=half)[:, 0])
     if augmenter is not None:
         copies = [Waveform(sound, RATE_HZ) for sound in _distorted(waveform, clip, recipe, augmenter, seed)]
-        parts.append(describe(describer, copies, batch=_BATCH, half=recipe.half)[0])
+        parts.append(describe(describer, copies, batch=_BATCH, half=half)[0])
     return np.concatenate(parts)
 
 

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,11 @@ from thymos.encoder.discriminant import Discriminant, fit_discriminant
 from thymos.encoder.export import exportable
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import start_of
+from thymos.encoder.voices import fit_voice_space
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work, corpus_for
 from thymos.export import Exportable, check_exportable
+from thymos.runtime.adaptation import VoiceSpace
 
 
 class EncoderExperiment(Experiment[DescribedCorpus]):
@@ -102,10 +105,12 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
     def fit(self, features: DescribedCorpus, part: TrainingPart, work: Work) -> "FittedHead":
         """Fit the discriminant to ``part``, or to all of the other corpus that the recipe names."""
         if features.fitted_to is None:
-            return FittedHead(self.recipe, part.labels, self._head(features, part.rows, part.targets))
+            head = self._head(features, part.rows, part.targets)
+            return FittedHead(self.recipe, part.labels, head, FittedTo(features, part.rows, part.targets))
         other, labels, targets = features.fitted_to
-        head = self._head(other, tuple(range(len(targets))), targets)
-        return FittedHead(self.recipe, part.labels, head.among([labels.index(word) for word in part.labels]))
+        rows = tuple(range(len(targets)))
+        head = self._head(other, rows, targets).among([labels.index(word) for word in part.labels])
+        return FittedHead(self.recipe, part.labels, head, FittedTo(other, rows, targets))
 
     def _head(self, features: DescribedCorpus, rows: Rows, targets: NDArray[np.int64]) -> Discriminant:
         recipe = self.recipe
@@ -132,12 +137,32 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         return exportable(start_of(self.recipe).describer, fitted.discriminant, fitted.labels, self.recipe.int8)
 
 
-class FittedHead(Fitted[DescribedCorpus]):
-    """A discriminant of descriptions."""
+class FittedTo(NamedTuple):
+    """The recordings that a head was fitted to, and the class of each."""
 
-    def __init__(self, recipe: EncoderRecipe, labels: tuple[str, ...], discriminant: Discriminant):
-        self.recipe, self.labels, self.discriminant = recipe, labels, discriminant
+    features: DescribedCorpus
+    rows: Rows
+    targets: NDArray[np.int64]
+
+
+class FittedHead(Fitted[DescribedCorpus]):
+    """A discriminant of descriptions, and where voices are told from emotions."""
+
+    def __init__(self, recipe: EncoderRecipe, labels: tuple[str, ...], discriminant: Discriminant, part: FittedTo):
+        self.recipe, self.labels, self.discriminant, self._part = recipe, labels, discriminant, part
         self.parameters = discriminant.weights.size + discriminant.bias.size
+
+    @cached_property
+    def voice_space(self) -> VoiceSpace:
+        """Fitted when it is first asked for: most evaluations know no voice, and it takes as long as the head.
+
+        Where nobody says who speaks, all recordings of a corpus are of one voice.
+        """
+        recipe, (features, rows, targets) = self.recipe, self._part
+        voices = [f"{features.corpora[row]}/{features.speakers[row]}" for row in rows]
+        weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
+        shares = np.array(recipe.shares())
+        return fit_voice_space(features.read(rows), targets, voices, shares, recipe.shrinkage, weights)
 
     def predict(self, features: DescribedCorpus, rows: Rows) -> Scores:
         """Return the head's probabilities of recordings as they are."""

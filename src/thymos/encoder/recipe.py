@@ -43,8 +43,8 @@ class EncoderRecipe(Settings):
     """Emotions that count as another, such as calm as neutral."""
     weigh: Literal["recordings", "speakers"] = "recordings"
     """What counts alike where a head is fitted: every recording; or every corpus, and in it every speaker."""
-    half: bool = True
-    """Describe in bfloat16 what is only fitted to, the versions at other speeds: faster, at three digits."""
+    half: Literal["never", "versions", "always"] = "versions"
+    """What is described in bfloat16, faster and at three digits: the versions that are only fitted to, or all."""
     int8: bool = True
     """Whether an exported graph reckons its products in integers of 8 bits: about half the size, and twice as fast on a
     processor. ``benchmarks/int8.py`` measures what that costs."""

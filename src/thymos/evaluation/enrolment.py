@@ -1,13 +1,12 @@
-"""Enrolment: how much better an unheard voice is understood once some of its recordings, without labels, gave its mean.
+"""Enrolment: how much better unheard voices are understood once some of their recordings, without labels, are known.
 
-Of each speaker in turn, the others' descriptions are centred on their own voices and a head is fitted to them. The
-voice in question is centred on the mean of a few recordings, which are not scored, shrunk towards the mean of all
-voices by how few they are.
+What is enrolled is never scored, but for the ways that are marked transductive.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,37 +14,119 @@ from numpy.typing import NDArray
 from thymos.cache import default_cache_dir
 from thymos.corpora.protocols import LeaveOneSpeakerOut
 from thymos.corpora.table import Corpus
-from thymos.encoder.discriminant import Discriminant, Floats, centred, fit_discriminant
-from thymos.encoder.experiment import EncoderExperiment
+from thymos.encoder.experiment import EncoderExperiment, FittedHead
 from thymos.engine.process import one_thread
-from thymos.experiment import Work, corpus_for
+from thymos.experiment import TrainingPart, Work, corpus_for
 from thymos.machine import available_cores
+from thymos.runtime.adaptation import Coordinates, VoiceSpace
 from thymos.scoring.metrics import confusion, scores
 
-Drawn = Literal["random", "one emotion"]
+CLIPS = (1, 3, 10, 30)
+DRAWS = 5
+FEWEST = 8
+"""Recordings of a voice that are left to be scored; a way that leaves fewer is not tried."""
+
+
+@dataclass(frozen=True)
+class Unheard:
+    """Recordings of voices that a head was not fitted to, as it hears them.
+
+    Attributes:
+        plain: the logits of a head that knows no voice, shape ``(recordings, classes)``.
+        space: where voices are told from emotions.
+        coordinates: in it, shape ``(recordings, Q)``.
+        targets: class of each recording.
+        voices: of each.
+        asked: the classes that are chosen among.
+    """
+
+    plain: NDArray[np.float64]
+    space: VoiceSpace
+    coordinates: Coordinates
+    targets: NDArray[np.int64]
+    voices: NDArray[np.str_]
+    asked: tuple[int, ...]
+
+    def said(self, logits: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the class among those asked that ``logits`` (recordings, classes) give each recording."""
+        return np.array(self.asked, np.int64)[logits[:, list(self.asked)].argmax(1)]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one way of knowing voices gave in one draw: rows of recordings that were scored, and what was said."""
+
+    way: str
+    clips: int
+    draw: int
+    rows: NDArray[np.int64]
+    said: NDArray[np.int64]
+
+    def named(self) -> dict[str, Any]:
+        """Return what names it."""
+        return {"way": self.way, "clips": self.clips, "draw": self.draw}
+
+
+def ways(unheard: Unheard, clips: Sequence[int] = CLIPS, draws: int = DRAWS, seed: int = 0) -> Iterator[Heard]:
+    """Hear each voice in every way.
+
+    Ways are ``plain``; ``random`` and ``one emotion`` (so many recordings of the voice are enrolled, drawn from all of
+    them, or from those of one emotion); ``mean of random`` and ``mean of one emotion`` (for comparison: their mean is
+    subtracted, as if all emotions were in it alike); and, transductive, ``each voice`` and ``batch``: all recordings of
+    the voice, or of all voices together, are enrolled and scored.
+    """
+    space, coordinates = unheard.space, unheard.coordinates
+    every = np.arange(len(unheard.targets))
+    yield Heard("plain", 0, 0, every, unheard.said(unheard.plain))
+    together = space.offset(coordinates).values
+    yield Heard("batch", 0, 0, every, unheard.said(space.logits(coordinates, together)))
+    middle = space.emotions[list(unheard.asked)].mean(0)
+    for number, voice in enumerate(sorted(set(unheard.voices.tolist()))):
+        own = np.flatnonzero(unheard.voices == voice)
+        offset = space.offset(coordinates[own]).values
+        yield Heard("each voice", 0, 0, own, unheard.said(space.logits(coordinates[own], offset)))
+        random = np.random.default_rng([seed, number])
+        for way, count, draw, some in _draws(unheard.targets[own], clips, draws, random):
+            enrolled, rest = coordinates[own[some]], np.delete(own, some)
+            for name, found in (
+                (way, space.offset(enrolled).values),
+                (f"mean of {way}", enrolled.mean(0) - middle),
+            ):
+                yield Heard(name, count, draw, rest, unheard.said(space.logits(coordinates[rest], found)))
+
+
+def _draws(
+    targets: NDArray[np.int64], clips: Sequence[int], draws: int, random: np.random.Generator
+) -> Iterator[tuple[str, int, int, NDArray[np.int64]]]:
+    """Draw what is enrolled of one voice: places among its recordings."""
+    for count in clips:
+        if count + FEWEST > len(targets):
+            continue
+        for draw in range(draws):
+            yield "random", count, draw, random.permutation(len(targets))[:count]
+        for label in sorted(set(targets.tolist())):
+            own = np.flatnonzero(targets == label)
+            if count <= len(own):
+                yield "one emotion", count, label, random.permutation(own)[:count]
 
 
 def enrolment(
     corpus: Corpus,
     experiment: EncoderExperiment,
-    clips: tuple[int, ...] = (3, 10, 30),
-    draws: int = 5,
-    prior: float = 3.0,
+    clips: Sequence[int] = CLIPS,
+    draws: int = DRAWS,
     seed: int = 0,
     cache_dir: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Return a row for each way to know a voice: ``way``, ``clips`` enrolled, and its mean scores over speakers.
 
-    Ways are ``plain`` (a head fitted to descriptions as they are), ``no clip`` (the mean of all voices), ``random`` and
-    ``one emotion`` (clips are drawn from all recordings of the voice, or from those of one emotion, the kindest to
-    nobody), and ``all`` (the mean of all that is scored: transductive).
+    The head is fitted to all speakers but one in turn.
 
     Args:
         corpus: with speakers.
-        experiment: whose recipe says what describes, and how a head is fitted; its centring is not looked at.
+        experiment: whose recipe says what describes, and how a head is fitted.
         clips: how many are enrolled; a way that a voice has too few for is left out for it.
         draws: of each number at random; of one emotion, each is drawn once.
-        prior: how many clips the mean of all voices counts.
         seed: of the draws.
         cache_dir: where descriptions are kept; None: the user's cache folder.
 
@@ -58,61 +139,63 @@ def enrolment(
     folds = LeaveOneSpeakerOut().split(corpus, seed).folds
     work = Work(cache_dir or default_cache_dir(), available_cores(), seed=seed)
     features = experiment.features(corpus, work)
-    every, targets, n = features.read(range(len(corpus.clips))), corpus.targets, len(corpus.emotions)
-    found: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
-    shares, shrinkage = np.array(experiment.recipe.shares()), experiment.recipe.shrinkage
-
-    def fit(descriptions: Floats, rows: NDArray[np.int64]) -> Discriminant:
-        return fit_discriminant(descriptions, targets[rows], shares, shrinkage)
-
-    def note(way: str, count: int, draw: int, head: Discriminant, heard: Floats, rows: NDArray[np.int64]) -> None:
-        told = scores(confusion(targets[rows], head.logits(heard).argmax(1), n))
-        found.setdefault((way, count, draw), []).append((told["uar"], told["accuracy"]))
-
+    targets, n = corpus.targets, len(corpus.emotions)
+    told: list[dict[str, Any]] = []
     with one_thread():
         for number, fold in enumerate(folds):
-            train, test = corpus.rows(fold.train), corpus.rows(fold.test)
-            voices = [corpus.clips[row].speaker for row in train]
-            plain, head = fit(every[:, train], train), fit(centred(every[:, train], voices), train)
-            of_voices = [every[0, train[np.array(voices) == voice]].mean(0) for voice in sorted(set(voices))]
-            general, own = np.mean(of_voices, axis=0), every[0, test]
-            note("plain", 0, 0, plain, own, test)
-            note("no clip", 0, 0, head, own - general, test)
-            note("all", 0, 0, head, own - own.mean(0), test)
-            for way, draw, some in _draws(targets[test], clips, draws, np.random.default_rng([seed, number])):
-                mean = (own[some].sum(0) + prior * general) / (len(some) + prior)
-                rest = np.setdiff1d(np.arange(len(test)), some)
-                note(way, len(some), draw, head, own[rest] - mean, test[rest])
-    return _rows(found)
+            train, test = (tuple(corpus.rows(paths).tolist()) for paths in (fold.train, fold.test))
+            head = experiment.fit(features, TrainingPart(corpus.emotions, train, targets[list(train)], seed), work)
+            voices = [corpus.clips[row].speaker for row in test]
+            unheard = unheard_by(head, features.read(test, 1)[0], targets[list(test)], voices, range(n))
+            for heard in ways(unheard, clips, draws, seed + 1000 * number):
+                of = scores(confusion(unheard.targets[heard.rows], heard.said, n))
+                told.append({**heard.named(), "speaker": voices[0], "uar": of["uar"], "accuracy": of["accuracy"]})
+    # One voice is all of the batch here.
+    return mean_rows([row for row in told if row["way"] != "batch"], "speaker")
 
 
-def _draws(
-    targets: NDArray[np.int64], clips: tuple[int, ...], draws: int, random: np.random.Generator
-) -> Iterator[tuple[Drawn, int, NDArray[np.int64]]]:
-    """Draw what is enrolled of one voice: places among its recordings."""
-    for count in clips:
-        if count < len(targets):
-            for draw in range(draws):
-                yield "random", draw, random.permutation(len(targets))[:count]
-        for label in sorted(set(targets.tolist())):
-            own = np.flatnonzero(targets == label)
-            if count < len(own):
-                yield "one emotion", label, random.permutation(own)[:count]
+def mean_rows(told: Sequence[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
+    """Return a row for each way and number of clips: means of ``uar`` and ``accuracy`` over units, such as speakers.
 
-
-def _rows(found: dict[tuple[str, int, int], list[tuple[float, float]]]) -> list[dict[str, Any]]:
-    """Sum up: the mean over speakers of each draw; then over draws, with their standard deviation."""
-    ways: dict[tuple[str, int], list[NDArray[np.float64]]] = {}
-    for (way, count, _), each in found.items():
-        ways.setdefault((way, count), []).append(np.mean(each, axis=0))
-    return [
-        {
-            "way": way,
-            "clips": count,
-            "draws": len(values),
-            "uar": float(np.mean(values, axis=0)[0]),
-            "sd_of_draws": float(np.std(values, axis=0)[0]),
-            "accuracy": float(np.mean(values, axis=0)[1]),
+    Args:
+        told: rows with ``way``, ``clips``, ``draw``, ``uar``, ``accuracy``, and what ``unit`` names.
+        unit: what counts alike; the row lists the UAR of each, its mean over draws.
+    """
+    rows = []
+    for way, clips in dict.fromkeys((row["way"], row["clips"]) for row in told):
+        own = [row for row in told if (row["way"], row["clips"]) == (way, clips)]
+        by_draw = [
+            float(np.mean([row["uar"] for row in own if row["draw"] == draw]))
+            for draw in sorted({row["draw"] for row in own})
+        ]
+        of_units = {
+            name: [float(np.mean([row[key] for row in own if row[unit] == name])) for key in ("uar", "accuracy")]
+            for name in dict.fromkeys(row[unit] for row in own)
         }
-        for (way, count), values in ways.items()
-    ]
+        uar, accuracy = np.mean(list(of_units.values()), axis=0).tolist()
+        rows.append(
+            {
+                "way": way,
+                "clips": clips,
+                "draws": len(by_draw),
+                "uar": uar,
+                "sd_of_draws": float(np.std(by_draw)),
+                "accuracy": accuracy,
+                unit + "s": {name: of_unit for name, (of_unit, _) in of_units.items()},
+            }
+        )
+    return rows
+
+
+def unheard_by(
+    head: FittedHead,
+    descriptions: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    voices: Sequence[str],
+    asked: Sequence[int],
+) -> Unheard:
+    """Return recordings with ``descriptions`` (recordings, D) as ``head`` hears them."""
+    space = head.voice_space
+    coordinates = space.coordinates(descriptions)
+    plain = head.discriminant.logits(descriptions)
+    return Unheard(plain, space, coordinates, targets, np.array(voices), tuple(asked))

@@ -1,0 +1,106 @@
+"""Adaptation: a voice, room or line is heard for what it is, from unlabelled recordings, and taken out of the decision.
+
+A recording lies at its emotion's place, plus the offset of its voice, plus what varies from one recording to the next.
+The offset is estimated from recordings whose emotions nobody named: in turn, their emotions are guessed from the
+offset, and the offset from what the guesses leave unexplained. It is drawn to 0 by how far voices usually lie apart and
+by how few recordings there are, so one recording moves little, and a voice that is heard in one emotion only is not
+taken for that emotion, as subtracting its mean would.
+
+Sources: Gauvain, Lee 1994, Maximum a posteriori estimation for multivariate Gaussian mixture observations of Markov
+chains; Kenny 2010, Bayesian speaker verification with heavy-tailed priors, for the two covariances.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+SOFTNESS = 15.0
+"""Logits are divided by it where emotions are guessed: a discriminant of many descriptors is far too sure."""
+PRIOR_SCALE, PRIOR_FLOOR = 3.0, 0.5
+"""How much farther apart voices may lie than those that the model was fitted to, and how far in any direction."""
+CLIPS_A_VOICE = 2.0
+"""How many recordings tell as much as one that is independent of all others."""
+ROUNDS = 10
+"""Of guessing in turn; later ones change nothing that is seen."""
+
+Coordinates = NDArray[np.float64]
+"""Where recordings lie: shape ``(recordings, Q)``; 1 is what varies between recordings of one voice and emotion."""
+
+
+@dataclass(frozen=True)
+class VoiceSpace:
+    """The few directions in which emotions, and voices, differ most.
+
+    Attributes:
+        projection: float32, shape ``(D, Q)``: descriptions to coordinates, before ``origin`` is subtracted.
+        origin: shape ``(Q,)``.
+        emotions: coordinates of each emotion, shape ``(classes, Q)``.
+        voices: covariance of the offsets of voices, shape ``(Q, Q)``.
+    """
+
+    projection: NDArray[np.float32]
+    origin: NDArray[np.float64]
+    emotions: NDArray[np.float64]
+    voices: NDArray[np.float64]
+
+    def coordinates(self, descriptions: NDArray[np.float32] | NDArray[np.float64]) -> Coordinates:
+        """Return where ``descriptions`` (…, D) lie: shape ``(…, Q)``."""
+        coordinates: Coordinates = descriptions @ self.projection.astype(np.float64) - self.origin
+        return coordinates
+
+    def logits(self, coordinates: Coordinates, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the logits of ``coordinates`` (…, Q) of a voice with ``offset`` (Q,): shape ``(…, classes)``."""
+        lengths = np.square(self.emotions).sum(1) / 2
+        logits: NDArray[np.float64] = (coordinates - offset) @ self.emotions.T - lengths
+        return logits
+
+    def offset(self, coordinates: Coordinates) -> "Offset":
+        """Return the offset of the voice whose recordings lie at ``coordinates`` (recordings, Q), at least one."""
+        own = np.atleast_2d(coordinates)
+        prior = PRIOR_SCALE * self.voices + PRIOR_FLOOR * np.eye(len(self.origin))
+        counted = len(own) / CLIPS_A_VOICE
+        # prior (prior + 1 / counted)^-1: how much of what is left unexplained belongs to the voice.
+        gain = np.linalg.solve(prior + np.eye(len(prior)) / counted, prior).T
+        # First as if no voice were special: each recording is as far off as voices are, so little is sure.
+        logits = self.logits(own, np.zeros_like(self.origin))
+        for _ in range(ROUNDS):
+            scaled = (logits - logits.max(1, keepdims=True)) / SOFTNESS
+            guesses = np.exp(scaled)
+            guesses /= guesses.sum(1, keepdims=True)
+            values = gain @ (own - guesses @ self.emotions).mean(0)
+            logits = self.logits(own, values)
+        return Offset(values, len(own), _variety(logits))
+
+    def moved(self, offset: NDArray[np.float64]) -> "VoiceSpace":
+        """Return the space of a room or line in which every voice has ``offset`` beside its own."""
+        return replace(self, origin=self.origin + offset)
+
+
+@dataclass(frozen=True)
+class Offset:
+    """How a voice lies apart.
+
+    Attributes:
+        values: shape ``(Q,)``.
+        clips: recordings, or windows, that it was estimated from.
+        variety: how many emotions they are heard in, evenly: 1 for one emotion.
+    """
+
+    values: NDArray[np.float64]
+    clips: int
+    variety: float
+
+
+def offsets_of_groups(space: VoiceSpace, coordinates: Coordinates, groups: Sequence[str]) -> dict[str, Offset]:
+    """Return the offset of each of ``groups``, which are named for each of ``coordinates`` (recordings, Q)."""
+    names = np.array(groups)
+    return {name: space.offset(coordinates[names == name]) for name in dict.fromkeys(groups)}
+
+
+def _variety(logits: NDArray[np.float64]) -> float:
+    """Return the exponential of the entropy of the emotions that are heard most in each row of ``logits``."""
+    counts = np.bincount(logits.argmax(1), minlength=logits.shape[1])
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
