@@ -53,8 +53,11 @@ def test_the_rest_of_a_voice_has_unit_spread() -> None:
 def test_versions_are_voices_of_their_own() -> None:
     rows, targets, voices = make(np.random.default_rng(0))
     moved = rows + np.eye(WIDTH)[5] * 50
-    two = fit_voice_space(np.stack([rows, moved]), targets, voices, np.array([0.5, 0.5]))
-    assert np.trace(two.voices) > 100, "what a version moves is an offset, not a rest"
+    space = fit_voice_space(np.stack([rows, moved]), targets, voices, np.array([0.5, 0.5]))
+    apart = space.coordinates(moved[0]) - space.coordinates(rows[0])
+    direction = apart / np.linalg.norm(apart)
+    # Voices of the two versions lie at plus and minus half of it, all of them.
+    assert direction @ space.voices @ direction == pytest.approx(np.square(apart / 2).sum(), rel=0.05)
 
 
 def test_one_voice_is_enough_to_fit() -> None:
