@@ -39,7 +39,7 @@ def test_every_way_has_its_row(rows: dict[tuple[str, int], dict[str, Any]]) -> N
         ("random", 5): 3,
         ("mean of random", 5): 3,
     }, "nobody has five recordings of one emotion"
-    assert all(set(row["speakers"]) == set("1234") for row in rows.values())
+    assert all(set(row["of"]) == set("1234") for row in rows.values())
 
 
 def test_rows_are_what_heads_of_other_speakers_say(
@@ -58,9 +58,9 @@ def test_rows_are_what_heads_of_other_speakers_say(
         for way, said in (("plain", plain), ("each voice", known)):
             right = said.argmax(1) == truth
             uar = np.mean([right[truth == label].mean() for label in range(3)])
-            assert rows[way, 0]["speakers"][speaker] == pytest.approx(uar)
+            assert rows[way, 0]["of"][speaker] == pytest.approx(uar)
     for row in rows.values():
-        assert row["uar"] == pytest.approx(np.mean(list(row["speakers"].values())))
+        assert row["uar"] == pytest.approx(np.mean(list(row["of"].values())))
 
 
 def test_what_is_enrolled_is_not_scored() -> None:
@@ -104,7 +104,7 @@ def test_means_count_units_alike() -> None:
         for draw, voice, uar in [(0, "a", 0.3), (1, "a", 0.6), (2, "a", 0.9), (0, "b", 1.0)]
     ]
     (row,) = mean_rows(told, "voice")
-    assert row["voices"] == {"a": pytest.approx(0.6), "b": 1.0}
+    assert row["of"] == {"a": pytest.approx(0.6), "b": 1.0}
     assert row["uar"] == pytest.approx(0.8)
     assert row["accuracy"] == pytest.approx(0.4)
     assert row["sd_of_draws"] == pytest.approx(np.std([0.65, 0.6, 0.9]))

@@ -49,7 +49,8 @@ class Unheard:
 
     def said(self, logits: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the class among those asked that ``logits`` (recordings, classes) give each recording."""
-        return np.array(self.asked, np.int64)[logits[:, list(self.asked)].argmax(1)]
+        chosen: NDArray[np.int64] = np.array(self.asked, np.int64)[logits[:, list(self.asked)].argmax(1)]
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def mean_rows(told: Sequence[dict[str, Any]], unit: str) -> list[dict[str, Any]]
                 "uar": uar,
                 "sd_of_draws": float(np.std(by_draw)),
                 "accuracy": accuracy,
-                unit + "s": {name: of_unit for name, (of_unit, _) in of_units.items()},
+                "of": {name: of_unit for name, (of_unit, _) in of_units.items()},
             }
         )
     return rows

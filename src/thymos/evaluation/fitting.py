@@ -230,7 +230,11 @@ def calibration_of(probabilities: NDArray[np.float64], truth: NDArray[np.int64])
         probabilities: shape ``(rows, labels)``, one row a recording.
         truth: class of each, shape ``(rows,)``.
     """
-    logits = log_probabilities(probabilities)
+    return calibration_of_logits(log_probabilities(probabilities), truth)
+
+
+def calibration_of_logits(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:
+    """Return what ``calibration_of`` does, by the logits, shape ``(rows, labels)``, that probabilities were made of."""
     temperature = fit_temperature(logits, truth)
     return Calibration(temperature, fit_conformal(apply_temperature(logits, temperature), truth))
 

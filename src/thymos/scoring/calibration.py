@@ -40,7 +40,7 @@ Sets = NDArray[np.bool_]
 """Which labels each row's set holds, shape ``(rows, labels)``."""
 
 BINS = 15
-TEMPERATURES = (0.05, 20.0)
+TEMPERATURES = (0.05, 200.0)
 """Bounds of a fitted temperature: where every validation decision is right, NLL falls as long as T does."""
 COVERAGE = 0.90
 
