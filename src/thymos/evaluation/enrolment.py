@@ -54,7 +54,7 @@ class Unheard:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Outcome:
     """What one way of knowing voices gave in one draw: rows of recordings that were scored, and what was said."""
 
     way: str
@@ -68,7 +68,7 @@ class Heard:
         return {"way": self.way, "clips": self.clips, "draw": self.draw}
 
 
-def ways(unheard: Unheard, clips: Sequence[int] = CLIPS, draws: int = DRAWS, seed: int = 0) -> Iterator[Heard]:
+def ways(unheard: Unheard, clips: Sequence[int] = CLIPS, draws: int = DRAWS, seed: int = 0) -> Iterator[Outcome]:
     """Hear each voice in every way.
 
     Ways are ``plain``; ``random`` and ``one emotion`` (so many recordings of the voice are enrolled, drawn from all of
@@ -78,14 +78,14 @@ def ways(unheard: Unheard, clips: Sequence[int] = CLIPS, draws: int = DRAWS, see
     """
     space, coordinates = unheard.space, unheard.coordinates
     every = np.arange(len(unheard.targets))
-    yield Heard("plain", 0, 0, every, unheard.said(unheard.plain))
+    yield Outcome("plain", 0, 0, every, unheard.said(unheard.plain))
     together = space.offset(coordinates).values
-    yield Heard("batch", 0, 0, every, unheard.said(space.logits(coordinates, together)))
+    yield Outcome("batch", 0, 0, every, unheard.said(space.logits(coordinates, together)))
     middle = space.emotions[list(unheard.asked)].mean(0)
     for number, voice in enumerate(sorted(set(unheard.voices.tolist()))):
         own = np.flatnonzero(unheard.voices == voice)
         offset = space.offset(coordinates[own]).values
-        yield Heard("each voice", 0, 0, own, unheard.said(space.logits(coordinates[own], offset)))
+        yield Outcome("each voice", 0, 0, own, unheard.said(space.logits(coordinates[own], offset)))
         random = np.random.default_rng([seed, number])
         for way, count, draw, some in _draws(unheard.targets[own], clips, draws, random):
             enrolled, rest = coordinates[own[some]], np.delete(own, some)
@@ -93,7 +93,7 @@ def ways(unheard: Unheard, clips: Sequence[int] = CLIPS, draws: int = DRAWS, see
                 (way, space.offset(enrolled).values),
                 (f"mean of {way}", enrolled.mean(0) - middle),
             ):
-                yield Heard(name, count, draw, rest, unheard.said(space.logits(coordinates[rest], found)))
+                yield Outcome(name, count, draw, rest, unheard.said(space.logits(coordinates[rest], found)))
 
 
 def _draws(
