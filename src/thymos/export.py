@@ -7,12 +7,12 @@ import copy
 import hashlib
 import importlib.util
 import json
-import logging
 import shutil
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,25 +46,51 @@ _OPSET = 18
 
 
 @dataclass(frozen=True)
-class Exportable:
+class Exportable(ABC):
     """A fitted model, ready to be written.
+
+    Attributes:
+        labels: the emotions that it tells apart.
+        about: what else the runtime needs: ``rate_hz``, ``window_s``, ``hop_s``, ``front_end``, ``speeds``, ``window``.
+        parameters: how many numbers were fitted.
+    """
+
+    labels: tuple[str, ...]
+    about: dict[str, Any]
+    parameters: int
+
+    @abstractmethod
+    def write_files(self, folder: Path, graph_only: bool) -> None:
+        """Write all that the model is made of to ``folder``; with ``graph_only``, no more than the runtime needs.
+
+        Raises:
+            MissingExtraError: as ``check_exportable``.
+        """
+
+
+@dataclass(frozen=True)
+class TracedGraph(Exportable):
+    """A network whose graph is what torch traces of it, and tells logits.
 
     Attributes:
         graph: ``(batch, samples)`` at ``about["rate_hz"]`` to ``OUTPUTS``: logits ``(batch, classes)``, embedding
             ``(batch, E)``, frame logits ``(batch, frames, classes)``.
         weights: whose state is kept beside the graph.
-        labels: the emotions that it tells apart.
-        about: what else the runtime needs: ``rate_hz``, ``window_s``, ``hop_s``, ``front_end``, ``speeds``, ``window``.
         example_samples: length that the graph is traced with.
-        int8: whether products with weights are reckoned in integers of 8 bits, twice as fast on a processor.
     """
 
     graph: nn.Module
     weights: nn.Module
-    labels: tuple[str, ...]
-    about: dict[str, Any] = field(default_factory=dict)
     example_samples: int = 20_000
-    int8: bool = False
+
+    def write_files(self, folder: Path, graph_only: bool) -> None:
+        """Write the graph and, unless ``graph_only``, the weights, which the graph has too."""
+        write_graph(folder / GRAPH, self.graph, self.example_samples)
+        if graph_only:
+            return
+        state = {name: tensor.contiguous() for name, tensor in self.weights.state_dict().items()}
+        with whole_file(folder / WEIGHTS) as temporary:
+            save_file(state, temporary)
 
 
 def check_exportable() -> None:
@@ -111,15 +137,9 @@ def write_bundle(
         BundleError: what was written cannot be used, so ``about`` lacks something.
     """
     (folder / ABOUT).unlink(missing_ok=True)  # an earlier model's, which would not fit these files
-    write_graph(folder / GRAPH, model.graph, model.example_samples, model.int8)
-    digests = {GRAPH: digest(folder / GRAPH)}
-    if graph_only:
-        (folder / WEIGHTS).unlink(missing_ok=True)
-    else:
-        state = {name: tensor.contiguous() for name, tensor in model.weights.state_dict().items()}
-        with whole_file(folder / WEIGHTS) as temporary:
-            save_file(state, temporary)
-        digests[WEIGHTS] = digest(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink(missing_ok=True)
+    model.write_files(folder, graph_only)
+    digests = {name: digest(folder / name) for name in (GRAPH, WEIGHTS) if (folder / name).exists()}
     if distribution is None:
         (folder / DISTRIBUTION).unlink(missing_ok=True)
     else:
@@ -127,8 +147,7 @@ def write_bundle(
             np.save(file, distribution[0].table, allow_pickle=False)
         digests[DISTRIBUTION] = digest(folder / DISTRIBUTION)
         about = about | {"familiarity": distribution[1].model_dump(mode="json")}
-    parameters = sum(parameter.numel() for parameter in model.weights.parameters())
-    told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": parameters}
+    told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": model.parameters}
     write_json(folder / ABOUT, told | {"sha256": digests})
     try:
         read_bundle(folder)
@@ -180,7 +199,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_graph(path: Path, graph: nn.Module, example_samples: int, int8: bool = False) -> None:
+def write_graph(path: Path, graph: nn.Module, example_samples: int) -> None:
     """Write ``graph``, which is left as it is, to ``path`` as ONNX, for any batch and any number of samples.
 
     Raises:
@@ -209,25 +228,7 @@ def write_graph(path: Path, graph: nn.Module, example_samples: int, int8: bool =
                 "frame_logits": {0: "batch", 1: "frames"},
             },
         )
-        if int8:
-            _quantise(temporary)
         compact_weights(temporary)
-
-
-def _quantise(path: Path) -> None:
-    """Let the graph at ``path`` reckon its products with weights in integers of 8 bits.
-
-    What comes in is scaled as it comes, weights filter by filter. Weights take 7 of the 8 bits: on processors without
-    VNNI the sums of two products would else be cut off, and answers would differ from machine to machine.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)  # it advises to prepare the graph, which gains nothing here
-    try:
-        quantize_dynamic(path, path, ["MatMul"], per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
-    finally:
-        logging.getLogger().setLevel(level)
 
 
 @contextmanager

@@ -33,8 +33,6 @@ WHISPER = {
 }
 LICENCE = "research and non-commercial use only: corpora that it was trained on forbid others"
 _SEEN = "clips_seen"
-_HALVED = "layers."
-"""What is kept in 16 bits, as Whisper's own weights are; the little after it stays in 32."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def write_encoder(
     """Write ``network`` to ``folder``; ``encoder.json`` comes last, so a folder that has it is whole."""
     (folder / ABOUT).unlink(missing_ok=True)  # an earlier encoder's, which would not fit these weights
     state = {
-        name: tensor.detach().cpu().to(torch.float16 if name.startswith(_HALVED) else tensor.dtype).contiguous()
+        name: tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, tensor in network.state_dict().items()
     }
     clips = lesson.sounds.clips
