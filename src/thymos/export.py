@@ -1,4 +1,4 @@
-"""A fitted model as files: a graph from waveform to emotion, weights, and a description. Nothing in them is executed.
+"""A fitted model as files: what hears, from waveform to emotion, and a description. Nothing in them is executed.
 
 ``model.json`` is written last and holds the SHA-256 of every other file, so a folder that has it is whole.
 """
@@ -10,7 +10,7 @@ import json
 import shutil
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +27,11 @@ from thymos.runtime.bundle import (
     ABOUT,
     DISTRIBUTION,
     FORMAT,
-    GRAPH,
-    INPUT,
-    OUTPUTS,
     WEIGHTS,
     OutOfDistributionAbout,
     read_bundle,
 )
+from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD, INPUT, OUTPUTS
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 _LEAST_VALUES = 256
@@ -43,6 +41,9 @@ _WEIGHTS = {"Conv": (1, 0), "Gemm": (1, 0), "MatMul": (1, 1), "Slice": (0, 0)}
 """Which of an operator's inputs its weights are, and which axis of them its filters lie on; of a table of which a part
 is taken, its rows."""
 _OPSET = 18
+_ENCODER = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS}
+_FILES = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION, HEAD, *_ENCODER}
+"""All that the folder of a model may hold."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Exportable(ABC):
     parameters: int
 
     @abstractmethod
-    def write_files(self, folder: Path, graph_only: bool) -> None:
-        """Write all that the model is made of to ``folder``; with ``graph_only``, no more than the runtime needs.
+    def write_files(self, folder: Path) -> tuple[str, ...]:
+        """Write all that the model is made of to ``folder``, and return the files' names.
 
         Raises:
             MissingExtraError: as ``check_exportable``.
@@ -83,14 +84,13 @@ class TracedGraph(Exportable):
     weights: nn.Module
     example_samples: int = 20_000
 
-    def write_files(self, folder: Path, graph_only: bool) -> None:
-        """Write the graph and, unless ``graph_only``, the weights, which the graph has too."""
+    def write_files(self, folder: Path) -> tuple[str, ...]:
+        """Write the graph and the weights, which the graph has too."""
         write_graph(folder / GRAPH, self.graph, self.example_samples)
-        if graph_only:
-            return
         state = {name: tensor.contiguous() for name, tensor in self.weights.state_dict().items()}
         with whole_file(folder / WEIGHTS) as temporary:
             save_file(state, temporary)
+        return GRAPH, WEIGHTS
 
 
 def check_exportable() -> None:
@@ -111,12 +111,11 @@ def check_folder(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    own = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION}
     if not folder.is_dir():
         raise RunError(f"{folder} exists and is no folder; choose another --out")
     if (folder / "run.json").exists():
         raise RunError(f"{folder} holds a run of `thymos evaluate` or `study`, not a model; choose another --out")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in own and not is_unfinished(path))
+    others = sorted(path.name for path in folder.iterdir() if path.name not in _FILES and not is_unfinished(path))
     if others:
         raise RunError(f"{folder} holds {others[0]}, which is no part of a model; choose another --out")
 
@@ -126,27 +125,23 @@ def write_bundle(
     model: Exportable,
     about: dict[str, Any],
     distribution: tuple[EmbeddingDistribution, OutOfDistributionAbout] | None = None,
-    graph_only: bool = False,
 ) -> None:
-    """Write ``model`` to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
-
-    With ``graph_only`` the weights, which the graph has too, are left out.
+    """Write ``model`` to ``folder``: its files, and ``about`` (name, corpora, licence …) in ``model.json``.
 
     Raises:
         MissingExtraError: the libraries that write the graph are not installed.
         BundleError: what was written cannot be used, so ``about`` lacks something.
     """
     (folder / ABOUT).unlink(missing_ok=True)  # an earlier model's, which would not fit these files
-    (folder / WEIGHTS).unlink(missing_ok=True)
-    model.write_files(folder, graph_only)
-    digests = {name: digest(folder / name) for name in (GRAPH, WEIGHTS) if (folder / name).exists()}
-    if distribution is None:
-        (folder / DISTRIBUTION).unlink(missing_ok=True)
-    else:
+    names = {*model.write_files(folder)}
+    if distribution is not None:
         with whole_file(folder / DISTRIBUTION) as temporary, temporary.open("wb") as file:
             np.save(file, distribution[0].table, allow_pickle=False)
-        digests[DISTRIBUTION] = digest(folder / DISTRIBUTION)
+        names.add(DISTRIBUTION)
         about = about | {"familiarity": distribution[1].model_dump(mode="json")}
+    for name in _FILES - names:
+        (folder / name).unlink(missing_ok=True)
+    digests = {name: digest(folder / name) for name in sorted(names)}
     told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": model.parameters}
     write_json(folder / ABOUT, told | {"sha256": digests})
     try:
@@ -160,7 +155,7 @@ def rewrite_bundle(
     source: Path,
     folder: Path,
     changes: dict[str, Any],
-    graph_only: bool,
+    leave_out: Iterable[str],
     scores_for: Callable[[dict[str, Any]], list[dict[str, Any]]],
 ) -> None:
     """Write the bundle in ``source`` to ``folder``, which may be the same, its description changed.
@@ -169,7 +164,7 @@ def rewrite_bundle(
         source: checked first.
         folder: new, empty, or an earlier bundle's.
         changes: of fields of ``model.json``.
-        graph_only: leave the weights out.
+        leave_out: files that the runtime does without.
         scores_for: given the description, returns the scores to tell instead of its own; none: its own stay.
 
     Raises:
@@ -182,13 +177,16 @@ def rewrite_bundle(
     about |= changes
     if scores := scores_for(about):
         about["scores"] = scores
-    digests = {name: value for name, value in about["sha256"].items() if not (graph_only and name == WEIGHTS)}
+    left_out = {*leave_out}
+    # The digests of an encoder that is left out stay: they say which one it is.
+    digests = {name: value for name, value in about["sha256"].items() if name in _ENCODER or name not in left_out}
     if folder.resolve() != source.resolve():
         (folder / ABOUT).unlink(missing_ok=True)
-        for name in digests:
+        kept = {name for name in digests if name not in left_out and (source / name).exists()}
+        for name in kept:
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(source / name, temporary)
-        for name in {GRAPH, WEIGHTS, DISTRIBUTION} - digests.keys():
+        for name in _FILES - kept:
             (folder / name).unlink(missing_ok=True)
     write_json(folder / ABOUT, about | {"sha256": digests})
     read_bundle(folder)

@@ -50,11 +50,6 @@ class Describer(nn.Module):
         states: States = self.layers(*self.log_mel(at_level(waveforms, lengths), lengths))
         return states
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return all that was fitted, named as in the network that it comes from."""
-        kept = ("layers.", "pooling.", "head.project.", "head.norm.")
-        return {name: value for name, value in self.state_dict().items() if name.startswith(kept)}
-
     def of_states(self, states: States) -> Tensor:
         """Return the descriptions of clips by their states."""
         described = pooled_states(states, self.which)

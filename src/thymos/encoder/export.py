@@ -1,19 +1,20 @@
-"""A fitted head and its encoder as one graph, from waveform to emotions."""
+"""A fitted head and its encoder as files: the encoder's graph and weights, and the head's arrays beside them."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.encoder.describe import Describer
 from thymos.encoder.discriminant import Discriminant
-from thymos.encoder.graph import GraphWriter, add_encoder
 from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW
-from thymos.encoder.packed import pack
+from thymos.encoder.start import Start
+from thymos.encoder.weights import WHISPER, write_encoder_files
 from thymos.export import Exportable, check_exportable
 from thymos.files import whole_file
-from thymos.runtime.bundle import GRAPH, INPUT, OUTPUTS
+from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, HEAD
+from thymos.runtime.model_files import ModelFiles
 
 WINDOW_S, HOP_S = 5.0, 2.5
 """How long recordings are heard: in windows as long as the cuts that layers are fine-tuned on, half overlapping."""
@@ -23,55 +24,29 @@ WINDOW_S, HOP_S = 5.0, 2.5
 class HeadOnEncoder(Exportable):
     """An encoder and a linear decision on its descriptions.
 
-    Frame logits are what the head says of a description whose means are one frame's states, its standard deviations
-    kept. The head being linear, a recording's logits are the mean of its frame logits: so they tell how much each frame
-    spoke for each emotion. There is one each 20 ms.
-
     Attributes:
-        describer: in evaluation mode.
+        start: the encoder.
         weights: of the head: float32, shape ``(D, classes)``.
         bias: shape ``(classes,)``.
-        int8: whether products with weights are reckoned in integers of 8 bits, twice as fast on a processor.
+        int8: whether products with the encoder's weights are reckoned in integers of 8 bits.
     """
 
-    describer: Describer
+    start: Start
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
     int8: bool
 
-    def write_files(self, folder: Path, graph_only: bool) -> None:
-        """Write the graph, which holds all weights."""
-        check_exportable()
-        import onnx
-        from onnx import helper, numpy_helper
-
-        packed = pack(self.describer.weights(), self.int8)
-        writer = GraphWriter({name: numpy_helper.from_array(value, name) for name, value in packed.items()})
-        which, settings = self.describer.which, self.describer.layers.settings
-        embeds = self.describer.head is not None
-        description, embedding, states = add_encoder(writer, INPUT, settings, which, embeds)
-        logits = writer.op("Gemm", description, writer.constant(self.weights), writer.constant(self.bias))
-        of_means = self.weights.reshape(len(which), 2, settings.width, -1)[:, 0].reshape(-1, len(self.labels))
-        spoken = writer.op("MatMul", states, writer.constant(of_means))
-        rest = writer.op(
-            "Sub",
-            writer.op("Unsqueeze", logits, writer.integers(1)),
-            writer.op("ReduceMean", spoken, writer.integers(1)),
-        )
-        frame_logits = writer.op("Add", spoken, rest)
-        for made, name in zip((logits, embedding, frame_logits), OUTPUTS, strict=True):
-            writer.nodes.append(helper.make_node("Identity", [made], [name]))
-        classes = len(self.labels)
-        shapes: list[list[str | int]] = [["batch", classes], ["batch", "embedding"], ["batch", "frames", classes]]
-        model = writer.model({INPUT: ["batch", "samples"]}, dict(zip(OUTPUTS, shapes, strict=True)))
-        with whole_file(folder / GRAPH) as temporary:
-            onnx.save(model, temporary)
+    def write_files(self, folder: Path) -> tuple[str, ...]:
+        """Write the encoder, and the head."""
+        export_encoder(self.start, folder, self.int8)
+        with whole_file(folder / HEAD) as temporary, temporary.open("wb") as file:
+            np.savez(file, weights=self.weights, bias=self.bias)
+        return ENCODER_WEIGHTS, ENCODER_GRAPH, ENCODER_ABOUT, HEAD
 
 
-def exportable(
-    describer: Describer, discriminant: Discriminant, labels: tuple[str, ...], int8: bool = False
-) -> HeadOnEncoder:
+def exportable(start: Start, discriminant: Discriminant, labels: tuple[str, ...], int8: bool = False) -> HeadOnEncoder:
     """Return a head with its encoder, as they are exported."""
+    describer = start.describer
     front_end = {"log_mel": "Whisper", "level_db": LEVEL_DB, "mels": N_MELS, "window": WINDOW, "hop": HOP}
     about = {
         "rate_hz": RATE_HZ,
@@ -83,6 +58,38 @@ def exportable(
     weights = discriminant.weights / discriminant.spread[:, None]
     bias = discriminant.bias - discriminant.mean @ weights
     parameters = sum(parameter.numel() for parameter in describer.parameters()) + weights.size + bias.size
-    return HeadOnEncoder(
-        labels, about, parameters, describer, weights.astype(np.float32), bias.astype(np.float32), int8
-    )
+    return HeadOnEncoder(labels, about, parameters, start, weights.astype(np.float32), bias.astype(np.float32), int8)
+
+
+def export_encoder(start: Start, folder: Path, int8: bool) -> None:
+    """Write the encoder that ``start`` is to ``folder``, with its graph; one that has been exported so is copied.
+
+    Raises:
+        MissingExtraError: the library that writes graphs is not installed.
+        BundleError: what would be copied has been changed.
+    """
+    describer, fine_tuned = start.describer, start.fine_tuned
+    about: dict[str, Any] = {
+        "labels": [],
+        "layers": describer.layers.settings.model_dump(mode="json"),
+        "pooling": None,
+        "starts_from": WHISPER,
+        "licence": WHISPER["licence"],
+        "corpora": {},
+    }
+    if fine_tuned is None:
+        state = {f"layers.{name}": value for name, value in describer.layers.state_dict().items()}
+        seen = np.empty(0, np.int64)
+    else:
+        about, state, seen = fine_tuned.about, fine_tuned.network.state_dict(), fine_tuned.clips_seen
+    if start.folder is not None and (about.get("describes"), about.get("int8")) == (list(describer.which), int8):
+        files = ModelFiles(start.folder, about["sha256"], ENCODER_ABOUT)
+        contents = {name: files.content(name) for name in (ENCODER_WEIGHTS, ENCODER_GRAPH)}
+        contents[ENCODER_ABOUT] = (start.folder / ENCODER_ABOUT).read_bytes()
+        for name, content in contents.items():
+            with whole_file(folder / name) as temporary:
+                temporary.write_bytes(content)
+        return
+    check_exportable()
+    made_from = {"made_from": {"sha256": start.digest}}
+    write_encoder_files(folder, state, seen, {**about, **made_from}, describer.which, int8)

@@ -5,7 +5,9 @@ padded, convolutions in float32, one input rounded three times. A recording come
 so nothing is masked; time is the second axis throughout, so that convolutions and attention are products of matrices.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,8 @@ from thymos.encoder.log_mel import (
 from thymos.encoder.network import LEAST_VARIANCE
 from thymos.encoder.packed import JOINED, SCALE
 from thymos.encoder.whisper_layers import LayerSettings
+from thymos.files import whole_file
+from thymos.runtime.hearing import ENCODER_OUTPUTS, INPUT
 
 if TYPE_CHECKING:
     import onnx
@@ -33,13 +37,67 @@ MICROSOFT = "com.microsoft"
 _LAYER_NORM_EPSILON = 1e-5
 _BLOCK = 80
 """Samples: what hop and window are multiples of."""
+_TYPES = {"F32": "FLOAT", "F16": "FLOAT16", "I8": "INT8", "I64": "INT64"}
+"""What ONNX calls the kinds of numbers in a safetensors file."""
+
+
+def write_encoder_graph(path: Path, weights: Path, settings: LayerSettings, which: Sequence[int]) -> None:
+    """Write the encoder's graph to ``path``: ``waveform`` to ``ENCODER_OUTPUTS``, for any batch and any length.
+
+    Args:
+        path: beside ``weights``.
+        weights: safetensors file of what ``packed.pack`` made; the graph holds none of it, and says where in the file
+            each tensor lies.
+        settings: size of the layers.
+        which: layers that describe a recording; the first is 1.
+    """
+    import onnx
+    from onnx import helper
+
+    tensors = _tensors_in(weights)
+    writer = GraphWriter(tensors)
+    project = tensors.get("head.project.weight")
+    made = add_encoder(writer, INPUT, settings, which, embeds=project is not None)
+    for value, name in zip(made, ENCODER_OUTPUTS, strict=True):
+        writer.nodes.append(helper.make_node("Identity", [value], [name]))
+    states = len(which) * settings.width
+    embedding = 2 * states if project is None else project.dims[0]
+    shapes: list[list[str | int]] = [["batch", 2 * states], ["batch", embedding], ["batch", "frames", states]]
+    model = writer.model({INPUT: ["batch", "samples"]}, dict(zip(ENCODER_OUTPUTS, shapes, strict=True)))
+    with whole_file(path) as temporary:
+        onnx.save(model, temporary)
+
+
+def _tensors_in(weights: Path) -> dict[str, "onnx.TensorProto"]:
+    """Return where each tensor of a safetensors file lies, as ONNX says it.
+
+    Source: the format's description at https://github.com/huggingface/safetensors#format: eight bytes of the header's
+    length, the header as JSON, then the tensors.
+    """
+    from onnx import TensorProto
+
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    tensors = {}
+    for name, told in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = told["data_offsets"]
+        kind = TensorProto.DataType.Value(_TYPES[told["dtype"]])
+        tensor = TensorProto(name=name, data_type=kind, dims=told["shape"], data_location=TensorProto.EXTERNAL)
+        place = {"location": weights.name, "offset": 8 + length + start, "length": end - start}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+        tensors[name] = tensor
+    return tensors
 
 
 class GraphWriter:
     """Collects the nodes of a graph; a value goes by its name.
 
     Attributes:
-        weights: name to the tensor, or to where it lies.
+        weights: name to the tensor, which tells where in a file it lies.
     """
 
     def __init__(self, weights: Mapping[str, "onnx.TensorProto"]):
