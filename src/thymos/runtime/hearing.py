@@ -38,6 +38,8 @@ class Heard(NamedTuple):
 class Hearing(Protocol):
     """A model that is ready; any number of threads may use it at once."""
 
+    session: "onnxruntime.InferenceSession"
+
     def hear(self, samples: Samples, frames: bool = False) -> Heard:
         """Return what it makes of ``samples``, mono at the model's rate, full scale ±1: float32, shape ``(samples,)``.
 
@@ -51,11 +53,12 @@ class LogitGraph:
     """A graph that tells logits itself: ``waveform`` to ``OUTPUTS``.
 
     Attributes:
+        session: may be run by several threads at once.
         window: samples that it takes, to which what is shorter is zero-padded; None: any number.
     """
 
     def __init__(self, session: "onnxruntime.InferenceSession", window: int | None):
-        self._session, self.window = session, window
+        self.session, self.window = session, window
 
     def hear(self, samples: Samples, frames: bool = False) -> Heard:
         """As ``Hearing``; frames are of the whole window."""
@@ -64,7 +67,7 @@ class LogitGraph:
                 raise ValueError(f"{len(samples)} samples are more than a window of {self.window}")
             samples = exactly(samples, self.window)
         wanted = OUTPUTS if frames else OUTPUTS[:2]
-        logits, embedding, *rest = (values[0] for values in self._session.run(wanted, {INPUT: samples[None]}))
+        logits, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
         return Heard(logits, embedding, None, rest[0] if frames else None)
 
 
@@ -75,6 +78,7 @@ class EncoderWithHead:
     what the head says of a description whose means are one frame's states, its standard deviations kept.
 
     Attributes:
+        session: may be run by several threads at once.
         weights: shape ``(D, classes)``.
         bias: shape ``(classes,)``.
         layers: how many layers the description is of.
@@ -87,12 +91,12 @@ class EncoderWithHead:
         bias: NDArray[np.float32],
         layers: int,
     ):
-        self._session, self.weights, self.bias, self.layers = session, weights, bias, layers
+        self.session, self.weights, self.bias, self.layers = session, weights, bias, layers
 
     def hear(self, samples: Samples, frames: bool = False) -> Heard:
         """As ``Hearing``."""
         wanted = ENCODER_OUTPUTS if frames else ENCODER_OUTPUTS[:2]
-        description, embedding, *rest = (values[0] for values in self._session.run(wanted, {INPUT: samples[None]}))
+        description, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
         logits = description @ self.weights + self.bias
         if not frames:
             return Heard(logits, embedding, description, None)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from thymos.errors import BundleError
 if TYPE_CHECKING:
     import onnxruntime
 
+_WHERE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.cc:\d+ \w+ )?")
+"""Where in its source onnxruntime found a fault: before what it says."""
 MOST_BYTES = 1 << 30
 """Of one file: no model here comes near, and a link to a device must not fill the memory."""
 
@@ -128,4 +131,5 @@ def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = No
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class in common
-        raise BundleError(f"{path} is no graph that this onnxruntime can run: {str(error).splitlines()[0]}") from None
+        reason = _WHERE.sub("", str(error).splitlines()[0])
+        raise BundleError(f"{path} is no graph that this onnxruntime can run: {reason}") from None
