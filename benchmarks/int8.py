@@ -2,8 +2,9 @@
 
     python benchmarks/int8.py aesdd:PATH --set start_from=FOLDER [--out docs/results]
 
-Recordings of each test part are described by the encoder that ``thymos train`` would export, once as it is and once with
-products in integers of 8 bits, and judged by the same head. Writes int8.json and int8.md.
+Recordings of each test part are described by the encoder that ``thymos train`` would export, once as it is and once
+with products in integers of 8 bits, and judged by the same head. The encoder to start from is one in 16 bits: the
+shipped one is in 8 bits already. Writes int8.json and int8.md.
 """
 
 import argparse

@@ -30,6 +30,7 @@ from thymos.runtime.bundle import (
     WEIGHTS,
     OutOfDistributionAbout,
     read_bundle,
+    shipped_encoder,
 )
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD, INPUT, OUTPUTS
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
@@ -173,11 +174,13 @@ def rewrite_bundle(
     """
     read_bundle(source)
     check_folder(folder)
+    left_out = {*leave_out}
     about: dict[str, Any] = json.loads((source / ABOUT).read_text(encoding="utf-8"))
     about |= changes
     if scores := scores_for(about):
         about["scores"] = scores
-    left_out = {*leave_out}
+    if left_out & _ENCODER and any(about["sha256"].get(n) != digest(shipped_encoder() / n) for n in _ENCODER):
+        raise BundleError(f"{source} does not hear by the encoder that comes with Thymos, so it needs its own")
     # The digests of an encoder that is left out stay: they say which one it is.
     digests = {name: value for name, value in about["sha256"].items() if name in _ENCODER or name not in left_out}
     if folder.resolve() != source.resolve():

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from thymos import export
 from thymos.encoder import weights
 from thymos.errors import BundleError
 from thymos.export import rewrite_bundle
@@ -224,7 +225,11 @@ def test_weights_that_were_cut_off_and_signed_anew_are_refused(copy):
 
 def test_an_encoder_that_is_left_out_is_the_shipped_one_or_refused(bundle, recognizer, spoken, tmp_path, monkeypatch):
     small = tmp_path / "small"
-    monkeypatch.setattr(bundles, "shipped_encoder", lambda: bundle)
+    with pytest.raises(BundleError, match="does not hear by the encoder that comes with Thymos"):
+        rewrite_bundle(bundle, small, {}, ENCODER, lambda about: [])
+    assert not small.exists()
+    for module in (bundles, export):
+        monkeypatch.setattr(module, "shipped_encoder", lambda: bundle)
     rewrite_bundle(bundle, small, {}, ENCODER, lambda about: [])
     assert {path.name for path in small.iterdir()} == {ABOUT, HEAD, DISTRIBUTION}
     from thymos.runtime.recognizer import load

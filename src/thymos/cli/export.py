@@ -38,6 +38,8 @@ def export(
     from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS
 
     if not (model / "model.json").is_file() and (model / ENCODER_ABOUT).is_file():
+        if name or model_version or licence or scores or graph_only or without_encoder:
+            raise BundleError(f"{model} is an encoder, which is exported as it is: give --out alone")
         _export_encoder(model, out)
         return
 
