@@ -58,15 +58,17 @@ fuzz: setup
 bench: setup
 	$(RUN) benchmarks/speed.py $(if $(filter command line environment,$(origin CORPUS)),--corpus '$(CORPUS:aesdd:%=%)')
 
+# What is shipped is $(MODEL)/encoder, and each bundle by `thymos export --without-encoder` once the encoder is in place.
 # The encoder and both recognisers again, from the corpora and Whisper's checkpoint: about three hours on two cores.
 model: setup
-	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --layers-file '$(WHISPER)' --seed 0 --out '$(MODEL)/encoder'
+	$(VENV)/bin/thymos pretrain '$(CORPORA)/clips.csv' --layers-file '$(WHISPER)' --seed 0 --out '$(MODEL)/pretrained'
+	$(VENV)/bin/thymos export '$(MODEL)/pretrained' --out '$(MODEL)/encoder'
 	$(VENV)/bin/thymos train '$(CORPORA)/clips.csv' 'aesdd:$(CORPORA)/aesdd' --recipe thymos \
 		--set 'start_from=$(MODEL)/encoder' --seed 0 --out '$(MODEL)/trained/thymos'
 	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos-aesdd \
 		--set 'start_from=$(MODEL)/encoder' --seed 0 --out '$(MODEL)/trained/thymos-aesdd'
 	for name in thymos thymos-aesdd; do $(VENV)/bin/thymos export "$(MODEL)/trained/$$name" --name $$name \
-		--licence '$(LICENCE)' --model-version 4 --graph-only --out "$(MODEL)/bundles/$$name" || exit 1; done
+		--licence '$(LICENCE)' --model-version 5 --out "$(MODEL)/bundles/$$name" || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/study_stack/.venv

@@ -1,9 +1,10 @@
 """What 8-bit products cost the recogniser: heads fitted to exact descriptions, asked about those of the 8-bit graph.
 
-    python benchmarks/int8.py aesdd:PATH [--set start_from=FOLDER] [--out docs/results]
+    python benchmarks/int8.py aesdd:PATH --set start_from=FOLDER [--out docs/results]
 
-Recordings of each test part are described by the graph that ``thymos train`` would export, once as it is and once with
-products in integers of 8 bits, and judged by the same head. Writes int8.json and int8.md.
+Recordings of each test part are described by the encoder that ``thymos train`` would export, once as it is and once
+with products in integers of 8 bits, and judged by the same head. The encoder to start from is one in 16 bits: the
+shipped one is in 8 bits already. Writes int8.json and int8.md.
 """
 
 import argparse
@@ -12,34 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
 
 from thymos.audio import resample
 from thymos.corpora import open_corpus, protocol_named
-from thymos.encoder.describe import Describer
 from thymos.encoder.experiment import EncoderExperiment, FittedHead
+from thymos.encoder.export import export_encoder
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.start import start_of
 from thymos.engine.process import one_thread
 from thymos.experiment import TrainingPart, Work
-from thymos.export import write_graph
 from thymos.files import write_json, write_text
 from thymos.recipes import load_experiment
-from thymos.runtime.bundle import INPUT, OUTPUTS
+from thymos.runtime.hearing import ENCODER_GRAPH, INPUT
 from thymos.scoring.metrics import confusion, scores
-
-
-class DescriptionGraph(torch.nn.Module):
-    """Waveforms to descriptions, in the outputs that a bundle's graph has."""
-
-    def __init__(self, describer: Describer):
-        super().__init__()
-        self.describer = describer
-
-    def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        lengths = torch.ones_like(waveform, dtype=torch.int64).sum(1)
-        described = self.describer(waveform, lengths)[:, : self.describer.descriptors]
-        return described[:, :1], described, described[:, None, :1]
 
 
 def main() -> None:
@@ -59,10 +45,9 @@ def main() -> None:
     described = {}
     for way in (False, True):
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "graph.onnx"
-            write_graph(path, DescriptionGraph(start_of(experiment.recipe).describer), 20_000, way)
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            described[way] = np.stack([session.run([OUTPUTS[1]], {INPUT: x[None]})[0][0] for x in waveforms])
+            export_encoder(start_of(experiment.recipe), Path(folder), way)
+            session = onnxruntime.InferenceSession(Path(folder) / ENCODER_GRAPH, providers=["CPUExecutionProvider"])
+            described[way] = np.stack([session.run(["description"], {INPUT: x[None]})[0][0] for x in waveforms])
     rows = []
     for name in ("recording", "sentence", "speaker"):
         counts = {way: np.zeros((len(corpus.emotions), len(corpus.emotions)), np.int64) for way in described}

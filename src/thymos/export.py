@@ -1,4 +1,4 @@
-"""A fitted model as files: a graph from waveform to emotion, weights, and a description. Nothing in them is executed.
+"""A fitted model as files: what hears, from waveform to emotion, and a description. Nothing in them is executed.
 
 ``model.json`` is written last and holds the SHA-256 of every other file, so a folder that has it is whole.
 """
@@ -7,12 +7,12 @@ import copy
 import hashlib
 import importlib.util
 import json
-import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,12 @@ from thymos.runtime.bundle import (
     ABOUT,
     DISTRIBUTION,
     FORMAT,
-    GRAPH,
-    INPUT,
-    OUTPUTS,
     WEIGHTS,
     OutOfDistributionAbout,
     read_bundle,
+    shipped_encoder,
 )
+from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD, INPUT, OUTPUTS
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 _LEAST_VALUES = 256
@@ -43,28 +42,56 @@ _WEIGHTS = {"Conv": (1, 0), "Gemm": (1, 0), "MatMul": (1, 1), "Slice": (0, 0)}
 """Which of an operator's inputs its weights are, and which axis of them its filters lie on; of a table of which a part
 is taken, its rows."""
 _OPSET = 18
+_ENCODER = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS}
+_FILES = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION, HEAD, *_ENCODER}
+"""All that the folder of a model may hold."""
 
 
 @dataclass(frozen=True)
-class Exportable:
+class Exportable(ABC):
     """A fitted model, ready to be written.
+
+    Attributes:
+        labels: the emotions that it tells apart.
+        about: what else the runtime needs: ``rate_hz``, ``window_s``, ``hop_s``, ``front_end``, ``speeds``, ``window``.
+        parameters: how many numbers were fitted.
+    """
+
+    labels: tuple[str, ...]
+    about: dict[str, Any]
+    parameters: int
+
+    @abstractmethod
+    def write_files(self, folder: Path) -> tuple[str, ...]:
+        """Write all that the model is made of to ``folder``, and return the files' names.
+
+        Raises:
+            MissingExtraError: as ``check_exportable``.
+        """
+
+
+@dataclass(frozen=True)
+class TracedGraph(Exportable):
+    """A network whose graph is what torch traces of it, and tells logits.
 
     Attributes:
         graph: ``(batch, samples)`` at ``about["rate_hz"]`` to ``OUTPUTS``: logits ``(batch, classes)``, embedding
             ``(batch, E)``, frame logits ``(batch, frames, classes)``.
         weights: whose state is kept beside the graph.
-        labels: the emotions that it tells apart.
-        about: what else the runtime needs: ``rate_hz``, ``window_s``, ``hop_s``, ``front_end``, ``speeds``, ``window``.
         example_samples: length that the graph is traced with.
-        int8: whether products with weights are reckoned in integers of 8 bits, twice as fast on a processor.
     """
 
     graph: nn.Module
     weights: nn.Module
-    labels: tuple[str, ...]
-    about: dict[str, Any] = field(default_factory=dict)
     example_samples: int = 20_000
-    int8: bool = False
+
+    def write_files(self, folder: Path) -> tuple[str, ...]:
+        """Write the graph and the weights, which the graph has too."""
+        write_graph(folder / GRAPH, self.graph, self.example_samples)
+        state = {name: tensor.contiguous() for name, tensor in self.weights.state_dict().items()}
+        with whole_file(folder / WEIGHTS) as temporary:
+            save_file(state, temporary)
+        return GRAPH, WEIGHTS
 
 
 def check_exportable() -> None:
@@ -85,12 +112,11 @@ def check_folder(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    own = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION}
     if not folder.is_dir():
         raise RunError(f"{folder} exists and is no folder; choose another --out")
     if (folder / "run.json").exists():
         raise RunError(f"{folder} holds a run of `thymos evaluate` or `study`, not a model; choose another --out")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in own and not is_unfinished(path))
+    others = sorted(path.name for path in folder.iterdir() if path.name not in _FILES and not is_unfinished(path))
     if others:
         raise RunError(f"{folder} holds {others[0]}, which is no part of a model; choose another --out")
 
@@ -100,35 +126,24 @@ def write_bundle(
     model: Exportable,
     about: dict[str, Any],
     distribution: tuple[EmbeddingDistribution, OutOfDistributionAbout] | None = None,
-    graph_only: bool = False,
 ) -> None:
-    """Write ``model`` to ``folder``: graph, weights, and ``about`` (name, corpora, licence …) in ``model.json``.
-
-    With ``graph_only`` the weights, which the graph has too, are left out.
+    """Write ``model`` to ``folder``: its files, and ``about`` (name, corpora, licence …) in ``model.json``.
 
     Raises:
         MissingExtraError: the libraries that write the graph are not installed.
         BundleError: what was written cannot be used, so ``about`` lacks something.
     """
     (folder / ABOUT).unlink(missing_ok=True)  # an earlier model's, which would not fit these files
-    write_graph(folder / GRAPH, model.graph, model.example_samples, model.int8)
-    digests = {GRAPH: digest(folder / GRAPH)}
-    if graph_only:
-        (folder / WEIGHTS).unlink(missing_ok=True)
-    else:
-        state = {name: tensor.contiguous() for name, tensor in model.weights.state_dict().items()}
-        with whole_file(folder / WEIGHTS) as temporary:
-            save_file(state, temporary)
-        digests[WEIGHTS] = digest(folder / WEIGHTS)
-    if distribution is None:
-        (folder / DISTRIBUTION).unlink(missing_ok=True)
-    else:
+    names = {*model.write_files(folder)}
+    if distribution is not None:
         with whole_file(folder / DISTRIBUTION) as temporary, temporary.open("wb") as file:
             np.save(file, distribution[0].table, allow_pickle=False)
-        digests[DISTRIBUTION] = digest(folder / DISTRIBUTION)
+        names.add(DISTRIBUTION)
         about = about | {"familiarity": distribution[1].model_dump(mode="json")}
-    parameters = sum(parameter.numel() for parameter in model.weights.parameters())
-    told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": parameters}
+    for name in _FILES - names:
+        (folder / name).unlink(missing_ok=True)
+    digests = {name: digest(folder / name) for name in sorted(names)}
+    told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": model.parameters}
     write_json(folder / ABOUT, told | {"sha256": digests})
     try:
         read_bundle(folder)
@@ -141,7 +156,7 @@ def rewrite_bundle(
     source: Path,
     folder: Path,
     changes: dict[str, Any],
-    graph_only: bool,
+    leave_out: Iterable[str],
     scores_for: Callable[[dict[str, Any]], list[dict[str, Any]]],
 ) -> None:
     """Write the bundle in ``source`` to ``folder``, which may be the same, its description changed.
@@ -150,7 +165,7 @@ def rewrite_bundle(
         source: checked first.
         folder: new, empty, or an earlier bundle's.
         changes: of fields of ``model.json``.
-        graph_only: leave the weights out.
+        leave_out: files that the runtime does without.
         scores_for: given the description, returns the scores to tell instead of its own; none: its own stay.
 
     Raises:
@@ -159,17 +174,22 @@ def rewrite_bundle(
     """
     read_bundle(source)
     check_folder(folder)
+    left_out = {*leave_out}
     about: dict[str, Any] = json.loads((source / ABOUT).read_text(encoding="utf-8"))
     about |= changes
     if scores := scores_for(about):
         about["scores"] = scores
-    digests = {name: value for name, value in about["sha256"].items() if not (graph_only and name == WEIGHTS)}
+    if left_out & _ENCODER and any(about["sha256"].get(n) != digest(shipped_encoder() / n) for n in _ENCODER):
+        raise BundleError(f"{source} does not hear by the encoder that comes with Thymos, so it needs its own")
+    # The digests of an encoder that is left out stay: they say which one it is.
+    digests = {name: value for name, value in about["sha256"].items() if name in _ENCODER or name not in left_out}
     if folder.resolve() != source.resolve():
         (folder / ABOUT).unlink(missing_ok=True)
-        for name in digests:
+        kept = {name for name in digests if name not in left_out and (source / name).exists()}
+        for name in kept:
             with whole_file(folder / name) as temporary:
                 shutil.copyfile(source / name, temporary)
-        for name in {GRAPH, WEIGHTS, DISTRIBUTION} - digests.keys():
+        for name in _FILES - kept:
             (folder / name).unlink(missing_ok=True)
     write_json(folder / ABOUT, about | {"sha256": digests})
     read_bundle(folder)
@@ -180,7 +200,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_graph(path: Path, graph: nn.Module, example_samples: int, int8: bool = False) -> None:
+def write_graph(path: Path, graph: nn.Module, example_samples: int) -> None:
     """Write ``graph``, which is left as it is, to ``path`` as ONNX, for any batch and any number of samples.
 
     Raises:
@@ -209,25 +229,7 @@ def write_graph(path: Path, graph: nn.Module, example_samples: int, int8: bool =
                 "frame_logits": {0: "batch", 1: "frames"},
             },
         )
-        if int8:
-            _quantise(temporary)
         compact_weights(temporary)
-
-
-def _quantise(path: Path) -> None:
-    """Let the graph at ``path`` reckon its products with weights in integers of 8 bits.
-
-    What comes in is scaled as it comes, weights filter by filter. Weights take 7 of the 8 bits: on processors without
-    VNNI the sums of two products would else be cut off, and answers would differ from machine to machine.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)  # it advises to prepare the graph, which gains nothing here
-    try:
-        quantize_dynamic(path, path, ["MatMul"], per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
-    finally:
-        logging.getLogger().setLevel(level)
 
 
 @contextmanager

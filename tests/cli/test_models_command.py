@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from thymos.cli import app
-from thymos.runtime.bundle import shipped_folder
+from thymos.runtime.bundle import DEFAULT_MODEL
 
 CLIPS, TESTED = 603, 149
 SHARES = {"accuracy": 0.859, "uar": 0.86, "macro_f1": 0.858}
@@ -69,7 +69,15 @@ def test_scores_are_said_to_be_of_the_recordings_that_were_tested(make_bundle, r
     assert f"0.859 on {TESTED} recordings of aesdd" in thymos("models", tmp_path / "out").stdout
 
 
+def test_models_that_come_along_are_named_by_their_names(monkeypatch):
+    monkeypatch.delenv("THYMOS_MODEL", raising=False)
+    every, one = thymos("models"), thymos("models", DEFAULT_MODEL)
+    assert one.exit_code == 0 and one.stdout in every.stdout
+    unknown = thymos("models", "nobody")
+    assert unknown.exit_code == 1 and DEFAULT_MODEL in unknown.stderr
+
+
 def test_the_model_that_comes_along_says_what_it_was_tested_on():
-    said = thymos("models", shipped_folder()).stdout
+    said = thymos("models", DEFAULT_MODEL).stdout
     (line,) = (line for line in said.splitlines() if "accuracy, file:protocols" in line)
     assert "0.940 on 149 recordings of aesdd" in line, "140 of EmoBox's 149 were right"

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import safetensors.torch
 import torch
@@ -90,6 +92,23 @@ def test_evaluate_starts_from_it(halves: tuple[Path, Path], encoder: Path, tmp_p
     digest = json.loads((encoder / "encoder.json").read_text())["sha256"]["encoder.safetensors"]
     assert found["deciding"] == {"encoder": digest}
     assert (tmp_path / "run/report.html").is_file()
+
+
+def test_export_gives_it_the_graph_that_the_runtime_takes(encoder: Path, tmp_path: Path) -> None:
+    done = thymos("export", encoder, "--out", tmp_path / "exported")
+    assert done.returncode == 0, done.stderr
+    before, after = (read_encoder(folder) for folder in (encoder, tmp_path / "exported"))
+    assert after.about["describes"] == [2, 3] and after.about["int8"]
+    assert after.about["made_from"] == {"sha256": before.about["sha256"]["encoder.safetensors"]}
+    assert after.about["corpora"] == before.about["corpora"]
+    np.testing.assert_array_equal(after.clips_seen, before.clips_seen)
+    session = onnxruntime.InferenceSession(tmp_path / "exported/encoder.onnx")
+    described, embedding = session.run(["description", "embedding"], {"waveform": np.zeros((1, 8000), np.float32)})
+    assert described.shape == (1, 4 * 64) and embedding.shape == (1, 256)
+    again = thymos("export", encoder, "--out", tmp_path / "exported")
+    assert again.returncode == 2 and "choose another --out" in again.stderr
+    named = thymos("export", encoder, "--name", "mine", "--out", tmp_path / "named")
+    assert named.returncode == 2 and "is an encoder, which is exported as it is" in named.stderr
 
 
 def test_evaluate_refuses_what_it_has_heard(halves: tuple[Path, Path], encoder: Path, tmp_path: Path) -> None:

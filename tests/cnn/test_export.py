@@ -21,7 +21,8 @@ from thymos.errors import RecipeError
 from thymos.evaluation.train import train
 from thymos.export import write_graph
 from thymos.recipes import load_recipe, shipped_recipes
-from thymos.runtime.bundle import OUTPUTS, read_bundle
+from thymos.runtime.bundle import read_bundle
+from thymos.runtime.hearing import OUTPUTS
 
 LABELS = ("anger", "fear", "sadness")
 SMALL_SOUND = ["sound.rate_hz=8000", "sound.window_s=1", "features.n_fft=512", "features.hop=256"]
@@ -140,10 +141,11 @@ def test_what_train_writes_is_a_bundle(mini: Path, tmp_path: Path) -> None:
     model = train(f"aesdd:{mini}", "model3", tmp_path / "model", changes=changes, threads=1, device="cpu")
     bundle = read_bundle(model.folder)
     assert (bundle.about.rate_hz, bundle.about.window_s, bundle.about.hop_s) == (8000, 1.0, 0.5)
-    logits, embedding, frame_logits = bundle.session.run(list(OUTPUTS), {"waveform": speech_like(2)})
-    assert logits.shape == (2, len(bundle.about.labels))
-    assert embedding.shape == (2, 8)
-    assert frame_logits.shape == (2, 1, len(bundle.about.labels))
+    heard = bundle.hear(speech_like(1)[0], frames=True)
+    assert heard.logits.shape == (len(bundle.about.labels),)
+    assert heard.embedding.shape == (8,)
+    assert heard.frame_logits is not None and heard.frame_logits.shape == (1, len(bundle.about.labels))
+    assert {path.name for path in model.folder.iterdir()} == {"model.json", "model.onnx", "weights.safetensors"}
 
 
 def test_the_graph_leaves_the_network_as_it_was() -> None:

@@ -76,7 +76,7 @@ def test_its_head_is_fitted_to_all_recordings(model: TrainedModel, corpus: Corpu
     bundle = read_bundle(model.folder)
     for row in (0, 20):
         samples = read_waveform(corpus.root / corpus.clips[row].path).samples
-        logits, embedding = bundle.run(samples, "logits", "embedding")
+        logits, embedding, *_ = bundle.hear(samples)
         said = expected.logits(features.read([row], 1)[0, 0])
         np.testing.assert_allclose(softmax(logits), softmax(said), atol=1e-3)
         np.testing.assert_allclose(embedding, features.embeddings([row])[0], atol=1e-3)

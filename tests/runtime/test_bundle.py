@@ -5,13 +5,19 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from thymos import export
+from thymos.encoder import weights
 from thymos.errors import BundleError
 from thymos.export import rewrite_bundle
 from thymos.runtime import bundle as bundles
-from thymos.runtime.bundle import ABOUT, DISTRIBUTION, FORMAT, GRAPH, WEIGHTS, find_bundle, read_bundle
+from thymos.runtime.bundle import ABOUT, DISTRIBUTION, FORMAT, find_bundle, read_bundle
+from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD
+from thymos.runtime.model_files import open_session
+
+ENCODER = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS}
 
 
 @pytest.fixture
@@ -44,10 +50,10 @@ def test_fields_are_those_of_the_design(bundle):
         "trained_on licence scores sha256"
     )
     assert set(design.split()) <= set(about)
-    assert set(about["sha256"]) == {GRAPH, WEIGHTS, DISTRIBUTION} == {p.name for p in bundle.iterdir()} - {ABOUT}
+    assert set(about["sha256"]) == {HEAD, DISTRIBUTION, *ENCODER} == {p.name for p in bundle.iterdir()} - {ABOUT}
 
 
-@pytest.mark.parametrize("name", [GRAPH, DISTRIBUTION])
+@pytest.mark.parametrize("name", [HEAD, ENCODER_GRAPH, ENCODER_WEIGHTS, DISTRIBUTION])
 def test_changed_and_cut_off_files_are_refused(copy, name):
     content = (copy / name).read_bytes()
     changed = bytearray(content)
@@ -63,8 +69,8 @@ def test_changed_and_cut_off_files_are_refused(copy, name):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": FORMAT + 1}, "newer than the 2 that this version reads"),
-        ({"format": 1}, "old format 1"),
+        ({"format": FORMAT + 1}, "newer than the 3 that this version reads"),
+        ({"format": 2}, "is of the old format 2: train or export it anew"),
         ({"format": "two"}, "does not say its format"),
         ({"labels": None}, "labels"),
         ({"labels": ["anger", "anger", "fear", "sadness", "disgust"]}, "named twice"),
@@ -72,6 +78,9 @@ def test_changed_and_cut_off_files_are_refused(copy, name):
         ({"temperature": 0}, "temperature"),
         ({"hop_s": 50}, "hop_s is longer"),
         ({"sha256": {}}, "without a graph"),
+        ({"sha256": {HEAD: "0"}}, "a head needs an encoder"),
+        ({"sha256": {HEAD: "0", GRAPH: "0"}}, "either a graph that tells logits, or an encoder with a head"),
+        ({"layers": [1, 2, 3]}, "decides by 256 numbers"),
         ({"conformal": {"coverage": 2, "rows": 3}}, "conformal.coverage"),
     ],
 )
@@ -100,12 +109,12 @@ def resign(folder: Path, name: str) -> None:
 
 
 def test_a_graph_that_is_none_is_refused(copy):
-    (copy / GRAPH).write_bytes(b"no graph")
-    resign(copy, GRAPH)
+    (copy / ENCODER_GRAPH).write_bytes(b"no graph")
+    resign(copy, ENCODER_GRAPH)
     assert "is no graph that this onnxruntime can run" in refusal(copy)
     vad = next((Path(bundles.__file__).parents[1] / "weights" / "vad").glob("*.onnx"))
-    shutil.copy(vad, copy / GRAPH)
-    resign(copy, GRAPH)
+    shutil.copy(vad, copy / ENCODER_GRAPH)
+    resign(copy, ENCODER_GRAPH)
     assert "does not take a waveform" in refusal(copy)
 
 
@@ -123,23 +132,27 @@ def test_a_pickle_is_refused(copy):
 
 
 def test_search_goes_from_the_explicit_path_over_the_environment_to_the_shipped(bundle, copy, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundles, "shipped_folder", lambda: bundle)
+    monkeypatch.setattr(bundles, "shipped_models", lambda: {"toy": bundle, "other": copy})
     monkeypatch.delenv("THYMOS_MODEL", raising=False)
     assert find_bundle() == bundle
     monkeypatch.setenv("THYMOS_MODEL", str(copy))
     assert find_bundle() == copy
     assert find_bundle(bundle) == bundle
+    monkeypatch.setenv("THYMOS_MODEL", "toy")
+    assert find_bundle() == bundle and find_bundle("other") == copy
+    with pytest.raises(BundleError, match=r"nobody is no folder, and no model that comes along \(toy, other\)"):
+        find_bundle("nobody")
     monkeypatch.setenv("THYMOS_MODEL", str(tmp_path / "absent"))
     with pytest.raises(BundleError, match="named by THYMOS_MODEL"):
         find_bundle()
     monkeypatch.delenv("THYMOS_MODEL")
-    monkeypatch.setattr(bundles, "shipped_folder", lambda: tmp_path / "absent")
+    monkeypatch.setattr(bundles, "shipped_models", dict)
     with pytest.raises(BundleError, match="no model comes with this installation"):
         find_bundle()
 
 
 def test_writing_anew_gives_the_same_answers(bundle, tmp_path, recognizer, spoken):
-    rewrite_bundle(bundle, tmp_path / "again", {"name": "other", "licence": "free"}, False, lambda about: [])
+    rewrite_bundle(bundle, tmp_path / "again", {"name": "other", "licence": "free"}, [], lambda about: [])
     from thymos.runtime.recognizer import load
 
     again = load(tmp_path / "again")
@@ -154,7 +167,98 @@ def test_a_half_written_bundle_has_no_description(make_bundle, copy, monkeypatch
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, "write_graph", killed)
+    monkeypatch.setattr(weights, "write_encoder_graph", killed)
     with pytest.raises(KeyboardInterrupt):
         make_bundle(copy)
     assert "holds no model.json" in refusal(copy)
+
+
+def rewritten(folder: Path, **changes: str) -> None:
+    """Change where the encoder's graph looks for its first tensor, honestly signed."""
+    model = onnx.load(folder / ENCODER_GRAPH, load_external_data=False)
+    tensor = next(each for each in model.graph.initializer if each.external_data)
+    for entry in tensor.external_data:
+        entry.value = changes.get(entry.key, entry.value)
+    (folder / ENCODER_GRAPH).write_bytes(model.SerializeToString())
+    resign(folder, ENCODER_GRAPH)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"location": "../secret.bin"}, "not found"),
+        ({"location": "/etc/hostname"}, "not found"),
+        ({"location": DISTRIBUTION}, "not found"),
+        ({"offset": str(1 << 40)}, "out of bounds"),
+        ({"offset": "-8"}, "out of bounds"),
+        ({"length": "4"}, "mismatch"),
+    ],
+)
+def test_a_graph_that_looks_elsewhere_for_its_weights_is_refused(copy, changes, words, monkeypatch):
+    (copy.parent / "secret.bin").write_bytes(bytes(1 << 20))
+    monkeypatch.chdir(copy)  # where onnxruntime would look by itself
+    rewritten(copy, **changes)
+    said = refusal(copy)
+    assert "is no graph that this onnxruntime can run" in said and words in said
+
+
+def test_a_graph_of_logits_has_no_weights_outside(tmp_path, monkeypatch):
+    """Without the table of files that it may read, onnxruntime would open what the graph names."""
+    np.arange(4, dtype=np.float32).tofile(tmp_path / "outside.bin")
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="outside.bin")
+    values = [onnx.helper.make_tensor_value_info(name, 1, [4]) for name in "xy"]
+    node = onnx.helper.make_node("Add", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "outside", values[:1], values[1:], [tensor])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match="not found"):
+        open_session(model.SerializeToString(), tmp_path / "model.onnx")
+
+
+def test_weights_that_were_cut_off_and_signed_anew_are_refused(copy):
+    content = (copy / ENCODER_WEIGHTS).read_bytes()
+    (copy / ENCODER_WEIGHTS).write_bytes(content[: len(content) // 2])
+    resign(copy, ENCODER_WEIGHTS)
+    assert "out of bounds" in refusal(copy)
+
+
+def test_an_encoder_that_is_left_out_is_the_shipped_one_or_refused(bundle, recognizer, spoken, tmp_path, monkeypatch):
+    small = tmp_path / "small"
+    with pytest.raises(BundleError, match="does not hear by the encoder that comes with Thymos"):
+        rewrite_bundle(bundle, small, {}, ENCODER, lambda about: [])
+    assert not small.exists()
+    for module in (bundles, export):
+        monkeypatch.setattr(module, "shipped_encoder", lambda: bundle)
+    rewrite_bundle(bundle, small, {}, ENCODER, lambda about: [])
+    assert {path.name for path in small.iterdir()} == {ABOUT, HEAD, DISTRIBUTION}
+    from thymos.runtime.recognizer import load
+
+    assert load(small).predict(spoken[0]) == recognizer.predict(spoken[0])
+    assert read_bundle(small).size_bytes == recognizer.bundle.size_bytes
+    assert read_bundle(small).digest == recognizer.bundle.digest
+    monkeypatch.setattr(bundles, "shipped_encoder", lambda: tmp_path / "another")
+    assert "holds no encoder, and the one that comes with this version is another" in refusal(small)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"weights": np.zeros((256, 5), "f4")}, "a table of weights and a row of bias"),
+        ({"weights": np.zeros((255, 5), "f4"), "bias": np.zeros(5, "f4")}, "decides by 255 numbers"),
+        ({"weights": np.zeros((256, 4), "f4"), "bias": np.zeros(4, "f4")}, "tells 4 emotions apart"),
+        ({"weights": np.full((256, 5), np.inf, "f4"), "bias": np.zeros(5, "f4")}, "finite 32-bit numbers"),
+        ({"weights": np.zeros((256, 5)), "bias": np.zeros(5)}, "finite 32-bit numbers"),
+        ({"weights": np.array([{"a": 1}], object), "bias": np.zeros(5, "f4")}, "holds no arrays"),
+    ],
+)
+def test_a_head_that_does_not_fit_is_refused(copy, arrays, words):
+    np.savez(copy / HEAD, **arrays)
+    resign(copy, HEAD)
+    assert words in refusal(copy)
+
+
+def test_a_head_that_is_no_archive_is_refused(copy):
+    (copy / HEAD).write_bytes(b"no archive")
+    resign(copy, HEAD)
+    assert "holds no arrays" in refusal(copy)

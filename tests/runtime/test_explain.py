@@ -15,7 +15,7 @@ from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.errors import AudioError, ThymosError
 from thymos.evaluation.train import train
-from thymos.runtime.bundle import find_bundle, shipped_folder
+from thymos.runtime.bundle import DEFAULT_MODEL
 from thymos.runtime.explain import (
     BANDS,
     EXPLAINED_S,
@@ -84,9 +84,7 @@ def test_what_is_marked_carries_the_decision(trained, mini):
 
 @pytest.mark.real
 def test_what_is_marked_carries_the_decision_of_the_shipped_model(aesdd):
-    if not (shipped_folder() / "model.json").is_file():
-        pytest.skip(f"needs the shipped model, which is not at {shipped_folder()}")
-    recognizer = load(find_bundle(shipped_folder()))
+    recognizer = load(DEFAULT_MODEL)
     # The VAD hears no speech in some: there is nothing to explain in these.
     files = [
         next(file for file in sorted(folder.glob("*.flac"))[40:] if recognizer.predict(file).emotion is not None)

@@ -66,7 +66,7 @@ def make_bundle(folder: Path, **about: object) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(content)
     described = {
-        "format": 2, "name": "halves", "version": "1", "labels": LABELS, "rate_hz": RATE_HZ, "window_s": WINDOW_S,
+        "format": 3, "name": "halves", "version": "1", "labels": LABELS, "rate_hz": RATE_HZ, "window_s": WINDOW_S,
         "hop_s": HOP_S, "window": "fixed", "front_end": {}, "parameters": 40, "trained_on": [], "licence": "for tests",
         "sha256": {"model.onnx": hashlib.sha256(content).hexdigest()},
     }  # fmt: skip

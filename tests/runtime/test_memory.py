@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from thymos.audio import read_waveform, resample
-from thymos.runtime.bundle import shipped_folder
+from thymos.runtime.bundle import DEFAULT_MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def minute(mini: Path, tmp_path_factory) -> Path:
     return path
 
 
-def peak_mb(model: Path, samples: Path, seconds: float) -> float:
+def peak_mb(model: Path | str, samples: Path, seconds: float) -> float:
     """Return the most memory that a process had which heard so many seconds, and where in them."""
     minute, minutes = np.load(samples), round(seconds / 60)
     file = samples.with_name("long.wav")
@@ -57,11 +57,11 @@ def test_half_an_hour_takes_no_more_than_five_minutes(bundle, minute):
 
 
 def test_the_model_that_comes_along_takes_no_more_for_five_minutes_than_for_one(minute):
-    short, long = (peak_mb(shipped_folder(), minute, seconds) for seconds in (60, 300))
+    short, long = (peak_mb(DEFAULT_MODEL, minute, seconds) for seconds in (60, 300))
     assert long < MOST_MB and long < MOST_GROWTH * short, (short, long)
 
 
 @pytest.mark.skipif(not os.environ.get(GATE), reason=f"takes about half an hour: only where {GATE} is set")
 def test_ten_hours_take_no_more_than_ten_minutes(minute):
-    short, long = (peak_mb(shipped_folder(), minute, seconds) for seconds in (600, 36_000))
+    short, long = (peak_mb(DEFAULT_MODEL, minute, seconds) for seconds in (600, 36_000))
     assert long < MOST_MB and long < MOST_GROWTH * short, (short, long)

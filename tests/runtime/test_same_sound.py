@@ -13,7 +13,7 @@ from scipy.signal import resample_poly
 
 from thymos.audio import Samples, read_waveform, resample
 from thymos.errors import AudioError
-from thymos.runtime.bundle import find_bundle, shipped_folder
+from thymos.runtime.bundle import DEFAULT_MODEL
 from thymos.runtime.prediction import Prediction
 from thymos.runtime.recognizer import WHOLE_S, Recognizer, load
 
@@ -42,7 +42,7 @@ def heard(path: Path, recognizer: Recognizer) -> Prediction:
 
 @pytest.fixture(scope="module")
 def shipped() -> Recognizer:
-    return load(find_bundle(shipped_folder()))
+    return load(DEFAULT_MODEL)
 
 
 @pytest.fixture(scope="module")

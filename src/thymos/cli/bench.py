@@ -6,16 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from thymos.cli.console import QuietOption, console, notes
+from thymos.cli.console import ModelOption, QuietOption, console, notes
 
 
 def bench(
     sound: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recording of speech to measure with (default: synthetic).")
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a model (default: THYMOS_MODEL, else the one that comes along).")
-    ] = None,
+    model: ModelOption = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="Repeat each part for so long.")] = 3.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: QuietOption = False,

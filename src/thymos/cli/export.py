@@ -11,7 +11,9 @@ from thymos.errors import BundleError, RunError
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `thymos train` made.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A folder that `thymos train` or `thymos pretrain` made.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the bundle; may be the model's own.")],
     name: Annotated[str | None, typer.Option(help="Name of the model (default: as it is).")] = None,
     model_version: Annotated[
@@ -21,6 +23,10 @@ def export(
     graph_only: Annotated[
         bool, typer.Option("--graph-only", help="Leave out weights.safetensors: the graph has the same numbers.")
     ] = False,
+    without_encoder: Annotated[
+        bool,
+        typer.Option("--without-encoder", help="Leave out the encoder, where it is the one that comes with Thymos."),
+    ] = False,
     scores: Annotated[
         list[Path] | None,
         typer.Option(help="A run folder of `thymos evaluate` whose scores the bundle shall show. May be repeated."),
@@ -28,17 +34,39 @@ def export(
 ) -> None:
     """Write the bundle of a trained model anew: its files as they are, and model.json with what is said here."""
     from thymos.export import rewrite_bundle
+    from thymos.runtime.bundle import WEIGHTS
+    from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS
+
+    if not (model / "model.json").is_file() and (model / ENCODER_ABOUT).is_file():
+        if name or model_version or licence or scores or graph_only or without_encoder:
+            raise BundleError(f"{model} is an encoder, which is exported as it is: give --out alone")
+        _export_encoder(model, out)
+        return
 
     if not (model / "model.json").is_file() and (model / "results.json").is_file():
         raise BundleError(
             f"{model} is a run of `thymos evaluate`, which keeps no weights: `thymos train` makes a model by its recipe"
         )
-    if graph_only and out.resolve() == model.resolve():
-        raise BundleError("--graph-only would take the model's weights away: choose another --out")
+    if (graph_only or without_encoder) and out.resolve() == model.resolve():
+        raise BundleError("--graph-only and --without-encoder would take files of the model away: choose another --out")
+    leave_out = [WEIGHTS] if graph_only else []
+    leave_out += [ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS] if without_encoder else []
     given: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
     changes = {key: value for key, value in given.items() if value is not None}
-    rewrite_bundle(model, out, changes, graph_only, lambda about: [_scores_of(run, about) for run in scores or ()])
+    rewrite_bundle(model, out, changes, leave_out, lambda about: [_scores_of(run, about) for run in scores or ()])
     console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+
+
+def _export_encoder(encoder: Path, out: Path) -> None:
+    """Write the encoder that ``thymos pretrain`` made as the runtime takes it: with its graph, in 8 bits."""
+    from thymos.encoder.export import export_encoder
+    from thymos.encoder.recipe import EncoderRecipe
+    from thymos.encoder.start import start_of
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists; choose another --out for the encoder")
+    export_encoder(start_of(EncoderRecipe(name="encoder", start_from=str(encoder))), out, int8=True)
+    console.print(f"Encoder: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
 
 
 def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thymos.cli.console import notes
+from thymos.cli.console import ModelOption, notes
 from thymos.errors import ThymosError
 from thymos.live import HOP_S, TIME_CONSTANT_S, PcmFormat
 
@@ -38,9 +37,7 @@ def listen(
     format: Annotated[PcmFormat | None, typer.Option(help="Of raw PCM (default: s16le).")] = None,
     channels: Annotated[int, typer.Option(min=1, max=MOST_CHANNELS, help="Of raw PCM; their mean is heard.")] = 1,
     device: Annotated[str | None, typer.Option(help="Microphone: its number, or a part of its name.")] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a model (default: THYMOS_MODEL, else the one that comes along).")
-    ] = None,
+    model: ModelOption = None,
     window: Annotated[
         float | None, typer.Option(min=0.5, max=30, help="Seconds heard for an answer (default: the model's).")
     ] = None,

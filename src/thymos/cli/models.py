@@ -1,7 +1,6 @@
 """``thymos models``: which models are at hand, and what they are."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,28 +15,24 @@ if TYPE_CHECKING:
 
 
 def models(
-    folders: Annotated[
-        list[Path] | None,
+    given: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[FOLDER…]", help="Models to check (default: THYMOS_MODEL and the one that comes along)."
+            metavar="[MODEL…]", help="Folders or names to check (default: THYMOS_MODEL and those that come along)."
         ),
     ] = None,
 ) -> None:
     """Check models, and say what they tell apart, what they were trained on, and what may be done with them."""
-    from thymos.runtime.bundle import ABOUT, ENVIRONMENT, read_bundle, shipped_folder
+    from thymos.runtime.bundle import ENVIRONMENT, find_bundle, read_bundle, shipped_models
 
-    places = list(folders or ())
-    if not places:
-        named = os.environ.get(ENVIRONMENT)
-        places = [Path(named).expanduser()] if named else []
-        if (shipped_folder() / ABOUT).is_file():
-            places.append(shipped_folder())
+    named = os.environ.get(ENVIRONMENT)
+    places = given or [*([named] if named else []), *shipped_models()]
     if not places:
         raise BundleError("no model comes with this installation, and THYMOS_MODEL names none")
     failures = 0
     for place in places:
         try:
-            console.print(_description(read_bundle(place)))
+            console.print(_description(read_bundle(find_bundle(place))))
         except BundleError as error:
             failures += 1
             notes.print(f"[yellow]not usable:[/yellow] {escape(str(error))}", soft_wrap=True)

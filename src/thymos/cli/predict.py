@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import QuietOption, notes, progress
+from thymos.cli.console import ModelOption, QuietOption, notes, progress
 from thymos.errors import AudioError, MissingExtraError, ThymosError
 from thymos.runtime.formats import (
     PER_FILE,
@@ -40,9 +40,7 @@ def predict(
         list[str],
         typer.Argument(metavar="PATH…", help="Files, folders (searched through), globs, or - for standard input."),
     ],
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a model (default: THYMOS_MODEL, else the one that comes along).")
-    ] = None,
+    model: ModelOption = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Say also from when to when.")] = False,
     format: Annotated[Format, typer.Option(help="How results are written.")] = "table",
     out: Annotated[

@@ -12,7 +12,7 @@ from thymos.cnn.front_end import front_end
 from thymos.cnn.networks import Network
 from thymos.cnn.recipe import CnnRecipe, SoundSettings
 from thymos.errors import RecipeError
-from thymos.export import Exportable
+from thymos.export import TracedGraph
 
 
 def check_graph(recipe: CnnRecipe) -> None:
@@ -33,7 +33,7 @@ def check_graph(recipe: CnnRecipe) -> None:
         )
 
 
-def exportable(recipe: CnnRecipe, network: Network, labels: tuple[str, ...]) -> Exportable:
+def exportable(recipe: CnnRecipe, network: Network, labels: tuple[str, ...]) -> TracedGraph:
     """Return ``network``, fitted by ``recipe``, as it is exported; see ``check_graph``."""
     sound = recipe.sound
     hop_s = sound.hop_s if sound.segments == "sliding" else sound.window_s / 2
@@ -47,7 +47,8 @@ def exportable(recipe: CnnRecipe, network: Network, labels: tuple[str, ...]) -> 
             "features": recipe.features.model_dump(mode="json"),
         },
     }
-    return Exportable(WindowGraph(recipe, network), network, labels, about, example_samples=sound.window)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return TracedGraph(labels, about, parameters, WindowGraph(recipe, network), network, sound.window)
 
 
 class WindowGraph(nn.Module):

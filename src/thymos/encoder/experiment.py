@@ -132,9 +132,9 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         check_exportable()
 
     def export(self, fitted: Fitted[DescribedCorpus]) -> Exportable:
-        """Return front end, encoder and head as one graph."""
+        """Return encoder and head."""
         assert isinstance(fitted, FittedHead)
-        return exportable(start_of(self.recipe).describer, fitted.discriminant, fitted.labels, self.recipe.int8)
+        return exportable(start_of(self.recipe), fitted.discriminant, fitted.labels, self.recipe.int8)
 
 
 class FittedTo(NamedTuple):

@@ -1,63 +1,52 @@
-"""A fitted head and its encoder as one graph, from waveform to emotions.
+"""A fitted head and its encoder as files: the encoder's graph and weights, and the head's arrays beside them."""
 
-The front end inside the graph is the module that descriptions for the fit were made with, so use cannot drift apart
-from training.
-"""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
-from thymos.encoder.describe import Describer
 from thymos.encoder.discriminant import Discriminant
 from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW
-from thymos.export import Exportable
+from thymos.encoder.start import Start
+from thymos.encoder.weights import WHISPER, write_encoder_files
+from thymos.export import Exportable, check_exportable
+from thymos.files import whole_file
+from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, HEAD
+from thymos.runtime.model_files import ModelFiles
 
 WINDOW_S, HOP_S = 5.0, 2.5
 """How long recordings are heard: in windows as long as the cuts that layers are fine-tuned on, half overlapping."""
 
 
-class RecognitionGraph(nn.Module):
-    """``(batch, samples)`` at 16 kHz to logits, embedding and frame logits.
+@dataclass(frozen=True)
+class HeadOnEncoder(Exportable):
+    """An encoder and a linear decision on its descriptions.
 
-    Frame logits are what the head says of a description whose means are one frame's states, its standard deviations
-    kept. The head being linear, a recording's logits are the mean of its frame logits: so they tell how much each frame
-    spoke for each emotion. There is one each 20 ms.
+    Attributes:
+        start: the encoder.
+        weights: of the head: float32, shape ``(D, classes)``.
+        bias: shape ``(classes,)``.
+        int8: whether products with the encoder's weights are reckoned in integers of 8 bits.
     """
 
-    def __init__(self, describer: Describer, discriminant: Discriminant):
-        super().__init__()
-        self.describer = describer
-        self.of_means: Tensor
-        weights = discriminant.weights / discriminant.spread[:, None]
-        self.head = nn.Linear(*weights.shape)
-        self.head.weight.data = torch.from_numpy(weights.T.astype(np.float32))
-        self.head.bias.data = torch.from_numpy((discriminant.bias - discriminant.mean @ weights).astype(np.float32))
-        by_layer = weights.reshape(len(describer.which), 2, -1, weights.shape[1])
-        of_means = torch.from_numpy(by_layer[:, 0].reshape(-1, weights.shape[1]).astype(np.float32))
-        self.register_buffer("of_means", of_means, persistent=False)
+    start: Start
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    int8: bool
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits ``(batch, classes)``, embedding ``(batch, E)``, frame logits ``(batch, frames, classes)``."""
-        lengths = torch.ones_like(waveform, dtype=torch.int64).sum(1)
-        # Tracing follows no branch by length, so what is too short for a window is padded without one.
-        padded = torch.cat([waveform, waveform.new_zeros(()).expand(waveform.shape[0], WINDOW)], dim=1)
-        samples = padded[:, : torch.maximum(lengths[0], torch.tensor(WINDOW))]
-        states = self.describer.states(samples, lengths)
-        described = self.describer.of_states(states)
-        descriptors = described[:, : self.describer.descriptors]
-        logits = self.head(descriptors)
-        chosen = torch.cat([states.layers[number - 1] for number in self.describer.which], dim=2)
-        spoken = chosen @ self.of_means
-        frame_logits = spoken + (logits - spoken.mean(1))[:, None]
-        has_embedding = self.describer.head is not None
-        return logits, described[:, self.describer.descriptors :] if has_embedding else descriptors, frame_logits
+    def write_files(self, folder: Path) -> tuple[str, ...]:
+        """Write the encoder, and the head."""
+        export_encoder(self.start, folder, self.int8)
+        with whole_file(folder / HEAD) as temporary, temporary.open("wb") as file:
+            np.savez(file, weights=self.weights, bias=self.bias)
+        return ENCODER_WEIGHTS, ENCODER_GRAPH, ENCODER_ABOUT, HEAD
 
 
-def exportable(
-    describer: Describer, discriminant: Discriminant, labels: tuple[str, ...], int8: bool = False
-) -> Exportable:
+def exportable(start: Start, discriminant: Discriminant, labels: tuple[str, ...], int8: bool = False) -> HeadOnEncoder:
     """Return a head with its encoder, as they are exported."""
+    describer = start.describer
     front_end = {"log_mel": "Whisper", "level_db": LEVEL_DB, "mels": N_MELS, "window": WINDOW, "hop": HOP}
     about = {
         "rate_hz": RATE_HZ,
@@ -66,5 +55,41 @@ def exportable(
         "front_end": front_end,
         "layers": list(describer.which),
     }
-    graph = RecognitionGraph(describer, discriminant)
-    return Exportable(graph, graph, labels, about, int8=int8)
+    weights = discriminant.weights / discriminant.spread[:, None]
+    bias = discriminant.bias - discriminant.mean @ weights
+    parameters = sum(parameter.numel() for parameter in describer.parameters()) + weights.size + bias.size
+    return HeadOnEncoder(labels, about, parameters, start, weights.astype(np.float32), bias.astype(np.float32), int8)
+
+
+def export_encoder(start: Start, folder: Path, int8: bool) -> None:
+    """Write the encoder that ``start`` is to ``folder``, with its graph; one that has been exported so is copied.
+
+    Raises:
+        MissingExtraError: the library that writes graphs is not installed.
+        BundleError: what would be copied has been changed.
+    """
+    describer, fine_tuned = start.describer, start.fine_tuned
+    about: dict[str, Any] = {
+        "labels": [],
+        "layers": describer.layers.settings.model_dump(mode="json"),
+        "pooling": None,
+        "starts_from": WHISPER,
+        "licence": WHISPER["licence"],
+        "corpora": {},
+    }
+    if fine_tuned is None:
+        state = {f"layers.{name}": value for name, value in describer.layers.state_dict().items()}
+        seen = np.empty(0, np.int64)
+    else:
+        about, state, seen = fine_tuned.about, fine_tuned.network.state_dict(), fine_tuned.clips_seen
+    if start.folder is not None and (about.get("describes"), about.get("int8")) == (list(describer.which), int8):
+        files = ModelFiles(start.folder, about["sha256"], ENCODER_ABOUT)
+        contents = {name: files.content(name) for name in (ENCODER_WEIGHTS, ENCODER_GRAPH)}
+        contents[ENCODER_ABOUT] = (start.folder / ENCODER_ABOUT).read_bytes()
+        for name, content in contents.items():
+            with whole_file(folder / name) as temporary:
+                temporary.write_bytes(content)
+        return
+    check_exportable()
+    made_from = {"made_from": {"sha256": start.digest}}
+    write_encoder_files(folder, state, seen, {**about, **made_from}, describer.which, int8)

@@ -13,7 +13,7 @@ from thymos.config import Settings
 from thymos.encoder.log_mel import LogMels, WhisperLogMel, at_level
 from thymos.encoder.whisper_layers import States, WhisperLayers
 
-_LEAST_VARIANCE = 1e-4
+LEAST_VARIANCE = 1e-4
 """Keeps the gradient of a standard deviation finite where all states are alike."""
 
 
@@ -45,7 +45,7 @@ class AttentivePooling(nn.Module):
         weights = scores.softmax(dim=1)
         mean = (weights * mixed).sum(1)
         variance = (weights * (mixed - mean[:, None]).square()).sum(1)
-        return torch.cat([mean, variance.clamp(min=_LEAST_VARIANCE).sqrt()], dim=1)
+        return torch.cat([mean, variance.clamp(min=LEAST_VARIANCE).sqrt()], dim=1)
 
 
 class EmotionHead(nn.Module):

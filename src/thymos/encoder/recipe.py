@@ -46,8 +46,8 @@ class EncoderRecipe(Settings):
     half: Literal["never", "versions", "always"] = "versions"
     """What is described in bfloat16, faster and at three digits: the versions that are only fitted to, or all."""
     int8: bool = True
-    """Whether an exported graph reckons its products in integers of 8 bits: about half the size, and twice as fast on a
-    processor. ``benchmarks/int8.py`` measures what that costs."""
+    """Whether an exported encoder reckons its products in integers of 8 bits: about half the size, and twice as fast on
+    a processor. ``benchmarks/int8.py`` measures what that costs."""
     calibrated: bool = False
     """Whether the recipe is fitted once more on each inner split of the training part, for a temperature and for
     prediction sets; else probabilities stay as they are."""

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from thymos.encoder.sounds import digest_of
 from thymos.encoder.weights import WEIGHTS, WHISPER, FineTuned, read_encoder
 from thymos.encoder.whisper_layers import read_whisper_layers
 from thymos.errors import RecipeError
+from thymos.runtime.bundle import shipped_encoder
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,13 @@ class Start:
         describer: in evaluation mode.
         digest: SHA-256 of its weights' file.
         fine_tuned: its network and what it has heard; None: Whisper as it was published, which has heard no corpus.
+        folder: where the encoder lies; None: Whisper as it was published.
     """
 
     describer: Describer
     digest: str
     fine_tuned: FineTuned | None
+    folder: Path | None = None
 
     def provenance(self) -> dict[str, Any]:
         """Return what a bundle tells of it: its digest, Whisper with its licence, and the corpora that it has heard."""
@@ -49,10 +51,7 @@ def start_of(recipe: EncoderRecipe) -> Start:
     Raises:
         RecipeError: there is no such encoder, it cannot be used, or it has fewer layers than are asked for.
     """
-    if recipe.start_from == SHIPPED:
-        path = Path(str(resources.files("thymos") / "weights" / "encoder"))
-    else:
-        path = Path(recipe.start_from).expanduser()
+    path = shipped_encoder() if recipe.start_from == SHIPPED else Path(recipe.start_from).expanduser()
     return _read(path, recipe.layers)
 
 
@@ -64,7 +63,7 @@ def _read(path: Path, layers: tuple[int, ...]) -> Start:
         if max(layers) > depth:
             raise RecipeError(f"layers: the encoder in {path} has {depth}, not {max(layers)}")
         digest = str(fine_tuned.about["sha256"][WEIGHTS])
-        return Start(Describer(fine_tuned.network.layers, layers, fine_tuned.network).eval(), digest, fine_tuned)
+        return Start(Describer(fine_tuned.network.layers, layers, fine_tuned.network).eval(), digest, fine_tuned, path)
     # States of published layers are taken as they are, and nothing after the layers was ever fitted: no embedding.
     whisper = read_whisper_layers(path, max(layers))
     return Start(Describer(whisper, layers).eval(), hashlib.sha256(path.read_bytes()).hexdigest(), None)

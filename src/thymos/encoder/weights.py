@@ -1,31 +1,35 @@
-"""A fine-tuned network on disk: ``encoder.safetensors`` and ``encoder.json``. Nothing in it is executed or unpickled.
+"""An encoder on disk: ``encoder.safetensors``, ``encoder.json`` and, to be used without torch, ``encoder.onnx``.
 
-The weights come with the digests of every clip that they were fitted to, so that nobody tests on one of them.
+Weights are stored once: the graph says where in ``encoder.safetensors`` each tensor lies, and torch reads the same
+file. They come with the digests of every clip that they were fitted to, so that nobody tests on one of them. Nothing is
+executed or unpickled.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.numpy import load, save_file
+from torch import Tensor
 
 from thymos.encoder.fine_tuning import FineTuningRecipe, Lesson
+from thymos.encoder.graph import write_encoder_graph
 from thymos.encoder.network import EmotionNetwork, PoolingSettings
+from thymos.encoder.packed import pack, unpack
 from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 from thymos.errors import RecipeError
 from thymos.files import whole_file, write_json
+from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS
 
-FORMAT = 2
-WEIGHTS, ABOUT = "encoder.safetensors", "encoder.json"
+FORMAT = 3
+WEIGHTS, ABOUT = ENCODER_WEIGHTS, ENCODER_ABOUT
 WHISPER = {
     "name": "openai/whisper-base",
     "licence": "MIT (OpenAI)",
@@ -33,8 +37,6 @@ WHISPER = {
 }
 LICENCE = "research and non-commercial use only: corpora that it was trained on forbid others"
 _SEEN = "clips_seen"
-_HALVED = "layers."
-"""What is kept in 16 bits, as Whisper's own weights are; the little after it stays in 32."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +69,11 @@ def write_encoder(
     seed: int,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``network`` to ``folder``; ``encoder.json`` comes last, so a folder that has it is whole."""
-    (folder / ABOUT).unlink(missing_ok=True)  # an earlier encoder's, which would not fit these weights
-    state = {
-        name: tensor.detach().cpu().to(torch.float16 if name.startswith(_HALVED) else tensor.dtype).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
+    """Write ``network`` to ``folder``, in 16 bits, for others to start from: no graph."""
     clips = lesson.sounds.clips
-    state[_SEEN] = torch.tensor(sorted({clip.digest for clip in clips}), dtype=torch.int64)
-    with whole_file(folder / WEIGHTS) as temporary:
-        save_file(state, temporary)
+    seen = np.array(sorted({clip.digest for clip in clips}), np.int64)
     counts = Counter(clip.corpus for clip in clips)
-    content = {
-        "format": FORMAT,
+    about = {
         "labels": list(lesson.labels),
         "layers": network.layers.settings.model_dump(mode="json"),
         "pooling": recipe.pooling.model_dump(mode="json"),
@@ -90,13 +84,47 @@ def write_encoder(
         "seed": seed,
         "recipe": recipe.model_dump(mode="json"),
         **(more or {}),
-        "sha256": {WEIGHTS: hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()},
     }
-    write_json(folder / ABOUT, content)
+    write_encoder_files(folder, network.state_dict(), seen, about)
+
+
+def write_encoder_files(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    seen: NDArray[np.int64],
+    about: Mapping[str, Any],
+    describes: Sequence[int] | None = None,
+    int8: bool = False,
+) -> None:
+    """Write an encoder to ``folder``; ``encoder.json`` comes last, so a folder that has it is whole.
+
+    Args:
+        folder: may hold an earlier encoder.
+        state: of an ``EmotionNetwork``, or of its layers alone.
+        seen: digests of the clips that it was fitted to, sorted.
+        about: what ``encoder.json`` tells besides.
+        describes: layers whose states the graph describes recordings by; None: no graph.
+        int8: whether products are reckoned in integers of 8 bits.
+
+    Raises:
+        MissingExtraError: a graph is asked for, and the library that writes it is not installed.
+    """
+    for name in (ABOUT, ENCODER_GRAPH):  # an earlier encoder's, which would not fit these weights
+        (folder / name).unlink(missing_ok=True)
+    with whole_file(folder / WEIGHTS) as temporary:
+        save_file(pack(state, int8) | {_SEEN: seen}, temporary)
+    names = [WEIGHTS]
+    if describes is not None:
+        settings = LayerSettings.model_validate(about["layers"])
+        write_encoder_graph(folder / ENCODER_GRAPH, folder / WEIGHTS, settings, describes)
+        names.append(ENCODER_GRAPH)
+        about = {**about, "describes": list(describes), "int8": int8}
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    write_json(folder / ABOUT, {**about, "format": FORMAT, "sha256": digests})
 
 
 def read_encoder(folder: Path) -> FineTuned:
-    """Read what ``write_encoder`` wrote.
+    """Read what ``write_encoder`` or ``write_encoder_files`` wrote.
 
     Raises:
         RecipeError: not there, damaged, changed, or of another format.
@@ -110,15 +138,16 @@ def read_encoder(folder: Path) -> FineTuned:
         raise RecipeError(f"{folder / ABOUT} is damaged") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise RecipeError(f"{folder / ABOUT} is not of format {FORMAT}, which is all that this version reads")
-    if about.get("sha256") != {WEIGHTS: hashlib.sha256(weights).hexdigest()}:
+    digests = about.get("sha256")
+    if not isinstance(digests, dict) or digests.get(WEIGHTS) != hashlib.sha256(weights).hexdigest():
         raise RecipeError(f"{folder / WEIGHTS} is not the file that {ABOUT} describes: its SHA-256 differs")
     try:
-        state = load(weights)
-        seen = state.pop(_SEEN).numpy()
+        packed = load(weights)
+        seen = packed.pop(_SEEN)
         labels = tuple(map(str, about["labels"]))
         layers = WhisperLayers(LayerSettings.model_validate(about["layers"]))
         network = EmotionNetwork(layers, PoolingSettings.model_validate(about["pooling"]), len(labels))
-        network.load_state_dict(state)
-    except (SafetensorError, KeyError, ValidationError, TypeError, RuntimeError) as error:
+        network.load_state_dict(unpack(packed))
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RecipeError(f"{folder} is no encoder that this version can use: {' '.join(str(error).split())}") from None
     return FineTuned(network.eval(), labels, seen, about)

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from thymos.audio.blocks import open_blocks
 from thymos.errors import AudioError, ThymosError
 from thymos.machine import available_cores, this_machine
-from thymos.runtime.bundle import GRAPH
 from thymos.runtime.recognizer import Recognizer, load
 
 FORMAT = 1
@@ -43,7 +42,7 @@ print(json.dumps(peak_memory_mb()))
 
 def measure(
     sound: Path | None,
-    model: Path | None,
+    model: str | None,
     hop_s: float,
     seconds: float,
     began: Callable[[str], None] = lambda part: None,
@@ -52,7 +51,7 @@ def measure(
 
     Args:
         sound: a recording of speech; None: synthetic speech in a FLAC file.
-        model: folder of a bundle; None: the one that ``load`` would take.
+        model: folder of a bundle, or a shipped name; None: the one that ``load`` would take.
         hop_s: seconds from one answer of the stream to the next.
         seconds: to repeat each part for.
         began: called with the name of the part that is measured next.
@@ -91,7 +90,7 @@ def measure(
         "model": {
             "name": one.name,
             "parameters": one.bundle.about.parameters,
-            "graph_mb": (one.bundle.folder / GRAPH).stat().st_size / 1e6,
+            "graph_mb": one.bundle.size_bytes / 1e6,
         },
         "sound": {"file": sound and str(sound), "duration_s": heard.duration_s, "speech_s": heard.speech_s},
         "start": {"import_s": float(np.median(imports_s)), "answer_s": float(np.median(answers_s))},

@@ -1,32 +1,36 @@
 """A bundle: a model as files. Everything in it is checked before it is used, and nothing in it is executed."""
 
 import hashlib
-import io
 import json
 import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from thymos.audio import Samples
-from thymos.audio.conditioning import exactly
 from thymos.errors import BundleError
+from thymos.runtime.hearing import (
+    ENCODER_GRAPH,
+    ENCODER_WEIGHTS,
+    GRAPH,
+    HEAD,
+    Heard,
+    Hearing,
+    read_encoder_with_head,
+    read_logit_graph,
+)
+from thymos.runtime.model_files import ModelFiles, bounded_content
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
-if TYPE_CHECKING:
-    import onnxruntime
-
-FORMAT = 2
-ABOUT, GRAPH, WEIGHTS, DISTRIBUTION = "model.json", "model.onnx", "weights.safetensors", "familiarity.npy"
-INPUT, OUTPUTS = "waveform", ("logits", "embedding", "frame_logits")
+FORMAT = 3
+ABOUT, WEIGHTS, DISTRIBUTION = "model.json", "weights.safetensors", "familiarity.npy"
 ENVIRONMENT = "THYMOS_MODEL"
-_MOST_BYTES = 1 << 30
-"""Of one file: no model here comes near, and a link to a device must not fill the memory."""
+DEFAULT_MODEL = "thymos-aesdd"
+"""The shipped model that is used where none is named."""
 
 
 class _Data(BaseModel):
@@ -77,6 +81,8 @@ class About(_Data):
     """A recording's logits are the mean of those at these speeds, tempo and pitch alike."""
     front_end: dict[str, Any]
     """Settings of the front end inside the graph."""
+    layers: tuple[PositiveInt, ...] | None = None
+    """Of the encoder, whose states the head decides by; None of a graph that tells logits."""
     parameters: PositiveInt
     temperature: PositiveFloat = 1.0
     """Logits are divided by it."""
@@ -96,6 +102,10 @@ class About(_Data):
             raise ValueError("windows must overlap or touch: hop_s is longer than window_s")
         if self.window == "fixed" and self.speeds != (1.0,):
             raise ValueError("other speeds are other lengths, and the window is of a fixed one")
+        if (HEAD in self.sha256) == (GRAPH in self.sha256):
+            raise ValueError("a model is either a graph that tells logits, or an encoder with a head")
+        if HEAD in self.sha256 and not (self.layers and {ENCODER_GRAPH, ENCODER_WEIGHTS} <= self.sha256.keys()):
+            raise ValueError("a head needs an encoder and the layers that it decides by")
         return self
 
 
@@ -106,59 +116,77 @@ class Bundle:
     Attributes:
         folder: where it lies.
         about: what ``model.json`` says.
-        session: of the graph: ``waveform`` to ``logits``, ``embedding`` and ``frame_logits``; may be run by several
-            threads at once.
+        hearing: the model itself.
         distribution: of its training recordings' embeddings; None where the bundle does not know.
     """
 
     folder: Path
     about: About
-    session: "onnxruntime.InferenceSession"
+    hearing: Hearing
     distribution: EmbeddingDistribution | None
 
-    def run(self, samples: Samples, *outputs: str) -> list[NDArray[np.float32]]:
-        """Return what the graph says of ``samples``, without their batch axis.
-
-        Args:
-            samples: mono at the model's rate, full scale ±1: float32, shape ``(samples,)``; at most one window where
-                the graph takes windows of a fixed length.
-            outputs: of ``OUTPUTS``: ``logits``, shape ``(labels,)``; ``embedding``, ``(E,)``; ``frame_logits``,
-                ``(frames, labels)``, over the window's whole length where that is fixed.
-        """
-        return [values[0] for values in self.session.run(list(outputs), {INPUT: _as_input(samples, self.about)})]
+    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+        """Return what the model makes of ``samples``; see ``Hearing``."""
+        return self.hearing.hear(samples, frames)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the graph: what the model's answers hinge on."""
-        return self.about.sha256[GRAPH]
+        """SHA-256 of the files that logits hinge on; that of several is of their own, one after another."""
+        digests = self.about.sha256
+        if GRAPH in digests:
+            return digests[GRAPH]
+        joined = "".join(digests[name] for name in (ENCODER_GRAPH, ENCODER_WEIGHTS, HEAD))
+        return hashlib.sha256(joined.encode()).hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the files are that it runs from, the encoder's wherever they lie."""
+        names = [name for name in (GRAPH, HEAD, ENCODER_GRAPH, ENCODER_WEIGHTS) if name in self.about.sha256]
+        places = [self.folder / name for name in names]
+        return sum((path if path.exists() else shipped_encoder() / path.name).stat().st_size for path in places)
 
 
-def shipped_folder() -> Path:
-    """Return where the bundle that comes with Thymos lies, if it is there."""
-    return Path(str(resources.files("thymos") / "weights" / "model"))
+def shipped_encoder() -> Path:
+    """Return where the encoder that comes with Thymos lies."""
+    return Path(str(resources.files("thymos") / "weights" / "encoder"))
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the folders of the models that come with Thymos, by name; the one that is used by default comes first."""
+    places = Path(str(resources.files("thymos") / "weights")).glob(f"*/{ABOUT}")
+    return {
+        place.parent.name: place.parent for place in sorted(places, key=lambda p: (p.parent.name != DEFAULT_MODEL, p))
+    }
 
 
 def find_bundle(model: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of the bundle to use: ``model``, else what ``THYMOS_MODEL`` names, else the shipped one.
 
+    A folder or a shipped model's name is named; a folder of that name which holds a model comes first.
+
     Raises:
         BundleError: there is no bundle there; the next place is tried only where none is named.
     """
-    if model is not None:
-        named, by = Path(model).expanduser(), ""
-    elif os.environ.get(ENVIRONMENT):
-        named, by = Path(os.environ[ENVIRONMENT]).expanduser(), f" (named by {ENVIRONMENT})"
-    else:
-        named, by = shipped_folder(), ""
-        if not (named / ABOUT).is_file():
+    shipped = shipped_models()
+    given, by = model, ""
+    if given is None and os.environ.get(ENVIRONMENT):
+        given, by = os.environ[ENVIRONMENT], f" (named by {ENVIRONMENT})"
+    if given is None:
+        if not shipped:
             raise BundleError(
                 "no model comes with this installation: name the folder of one, or set THYMOS_MODEL to it;"
                 " `thymos train CORPUS --recipe thymos --out FOLDER` makes one"
             )
-    if not (named / ABOUT).is_file():
-        what = "is no folder" if not named.is_dir() else f"holds no {ABOUT}, so it is no model, or a half-written one"
-        raise BundleError(f"{named}{by} {what}")
-    return named
+        return next(iter(shipped.values()))
+    folder = Path(given).expanduser()
+    if (folder / ABOUT).is_file():
+        return folder
+    if os.fspath(given) in shipped:
+        return shipped[os.fspath(given)]
+    if folder.is_dir():
+        raise BundleError(f"{folder}{by} holds no {ABOUT}, so it is no model, or a half-written one")
+    names = f", and no model that comes along ({', '.join(shipped)})" if shipped else ""
+    raise BundleError(f"{folder}{by} is no folder{names}")
 
 
 def read_about(folder: Path) -> About:
@@ -169,7 +197,7 @@ def read_about(folder: Path) -> About:
     """
     path = folder / ABOUT
     try:
-        content = json.loads(_read(path))
+        content = json.loads(bounded_content(path))
     except ValueError:
         raise BundleError(f"{path} is damaged: it is no JSON") from None
     found = content.get("format") if isinstance(content, dict) else None
@@ -181,7 +209,7 @@ def read_about(folder: Path) -> About:
         )
     if found < FORMAT:
         raise BundleError(f"{folder} is of the old format {found}: train or export it anew")
-    if GRAPH not in (content.get("sha256") or {}):
+    if not {GRAPH, HEAD} & {*(content.get("sha256") or {})}:
         raise BundleError(f"{folder} is a model without a graph, which cannot be used: train it anew")
     try:
         return About.model_validate(content)
@@ -198,97 +226,37 @@ def read_bundle(folder: Path) -> Bundle:
         BundleError: as ``read_about``, or a file is missing, changed or cut off, or does not fit the description.
     """
     about = read_about(folder)
-    graph = _checked(folder, GRAPH, about)
+    files = ModelFiles(folder, about.sha256, ABOUT)
+    if about.layers is not None and HEAD in about.sha256:
+        hearing: Hearing = read_encoder_with_head(files, len(about.layers), shipped_encoder())
+    else:
+        fixed = about.window == "fixed"
+        hearing = read_logit_graph(files, round(about.window_s * about.rate_hz) if fixed else None)
     distribution = None
     if about.out_of_distribution is not None:
-        table = _array(folder, DISTRIBUTION, about)
+        table = files.table(DISTRIBUTION)
         distribution = EmbeddingDistribution(table, about.out_of_distribution.threshold)
-    session = open_session(graph, folder / GRAPH)
-    _check_graph(session, folder, about, distribution)
-    return Bundle(folder, about, session, distribution)
+    bundle = Bundle(folder, about, hearing, distribution)
+    _check_answer(bundle)
+    return bundle
 
 
-def open_session(graph: bytes, path: Path) -> "onnxruntime.InferenceSession":
-    """Return a session of ``graph`` that uses one thread: files and windows are what is shared out among cores.
-
-    With more, sums would be taken in another order, and the last digits of an answer hang on the machine.
-
-    Raises:
-        BundleError: the graph cannot be run; ``path`` is named.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Memory that inputs of one length needed is of little use to the next, and a long file must stay flat.
-    options.enable_mem_pattern = False
+def _check_answer(bundle: Bundle) -> None:
+    """Check shapes by hearing a moment of silence."""
+    samples = np.zeros(bundle.about.rate_hz // 10, np.float32)
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no class in common
-        raise BundleError(f"{path} is no graph that this onnxruntime can run: {str(error).splitlines()[0]}") from None
-
-
-def _check_graph(
-    session: "onnxruntime.InferenceSession", folder: Path, about: About, distribution: EmbeddingDistribution | None
-) -> None:
-    """Check names and shapes by description, then by hearing a moment of silence."""
-    inputs = [(value.name, value.type, len(value.shape)) for value in session.get_inputs()]
-    outputs = tuple(value.name for value in session.get_outputs())
-    if inputs != [(INPUT, "tensor(float)", 2)] or not set(OUTPUTS) <= set(outputs):
-        raise BundleError(f"{folder / GRAPH} does not take a waveform and return {', '.join(OUTPUTS)}")
-    silence = _as_input(np.zeros(about.rate_hz // 10, np.float32), about)
-    try:
-        logits, embedding, frame_logits = session.run(list(OUTPUTS), {INPUT: silence})
-    except Exception as error:  # its errors have no class in common
+        heard = bundle.hear(samples, frames=True)
+    except Exception as error:  # onnxruntime's errors have no class in common
         reason = str(error).splitlines()[0]
-        raise BundleError(f"{folder / GRAPH} does not take {silence.shape[1]} samples: {reason}") from None
-    classes = len(about.labels)
-    if logits.shape != (1, classes) or frame_logits.shape[::2] != (1, classes):
-        raise BundleError(f"{folder / GRAPH} tells {logits.shape[-1]} emotions apart, and {ABOUT} names {classes}")
-    if distribution is not None and distribution.length != embedding.shape[1]:
+        raise BundleError(f"the model in {bundle.folder} does not take {len(samples)} samples: {reason}") from None
+    classes = len(bundle.about.labels)
+    assert heard.frame_logits is not None
+    if heard.logits.shape != (classes,) or heard.frame_logits.shape[1:] != (classes,):
         raise BundleError(
-            f"{folder / DISTRIBUTION} is of embeddings of {distribution.length} numbers, the graph's of "
-            f"{embedding.shape[1]}"
+            f"the model in {bundle.folder} tells {heard.logits.shape[-1]} emotions apart, and {ABOUT} names {classes}"
         )
-
-
-def _as_input(samples: Samples, about: About) -> NDArray[np.float32]:
-    """Return ``samples``, shape ``(samples,)``, as the graph takes them: shape ``(1, samples)``, or a whole window."""
-    if about.window == "fixed":
-        window = round(about.window_s * about.rate_hz)
-        if len(samples) > window:
-            raise ValueError(f"{len(samples)} samples are more than a window of {window}")
-        samples = exactly(samples, window)
-    return samples[None]
-
-
-def _array(folder: Path, name: str, about: About) -> NDArray[np.float32]:
-    try:
-        array = np.load(io.BytesIO(_checked(folder, name, about)), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise BundleError(f"{folder / name} is no array: {error}") from None
-    if array.dtype != np.float32 or array.ndim != 2 or len(array) < 2 or not np.isfinite(array).all():
-        raise BundleError(f"{folder / name} is not a table of finite 32-bit numbers")
-    return np.asarray(array, np.float32)
-
-
-def _checked(folder: Path, name: str, about: About) -> bytes:
-    content = _read(folder / name)
-    expected = about.sha256.get(name)
-    if expected is None:
-        raise BundleError(f"{folder / ABOUT} gives no SHA-256 of {name}")
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise BundleError(f"{folder / name} is not the file that {ABOUT} describes (its SHA-256 differs): get it anew")
-    return content
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > _MOST_BYTES:
-        raise BundleError(f"{path} is larger than any model: {_MOST_BYTES >> 20} MiB are read at most")
-    return content
+    if bundle.distribution is not None and bundle.distribution.length != len(heard.embedding):
+        raise BundleError(
+            f"{bundle.folder / DISTRIBUTION} is of embeddings of {bundle.distribution.length} numbers, the model's of "
+            f"{len(heard.embedding)}"
+        )

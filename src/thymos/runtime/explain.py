@@ -220,12 +220,14 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
 
 
 def frame_evidence(bundle: Bundle, part: ExplainedPart) -> Evidence:
-    """Return what each frame of ``part`` speaks for, as the graph's frame logits have it.
+    """Return what each frame of ``part`` speaks for, as the model's frame logits have it.
 
     Frames of the zeros that fill up a window of a fixed length are left out.
     """
     about = bundle.about
-    logits = bundle.run(part.samples, "frame_logits")[0] / about.temperature
+    heard = bundle.hear(part.samples, frames=True).frame_logits
+    assert heard is not None
+    logits = heard / about.temperature
     shares = np.exp(np.asarray(logits - logits.max(axis=1, keepdims=True), np.float64))
     shares /= shares.sum(axis=1, keepdims=True)
     own_s = len(part.samples) / part.rate_hz

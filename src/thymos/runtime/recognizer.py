@@ -235,18 +235,16 @@ class Recognizer:
         return Window(cut.start_s, cut.end_s, cut.speech_s, probabilities, out_of_distribution), answer.embedding
 
     def _answer(self, samples: NDArray[np.float32]) -> Answer:
-        """Run the graph on samples at the model's rate, shape ``(samples,)``.
+        """Hear samples at the model's rate, shape ``(samples,)``.
 
         One recording or window at a time, so that no answer hinges on its neighbours in a batch.
         """
         about = self.bundle.about
         waveform = Waveform(samples, about.rate_hz)
-        runs = [
-            self.bundle.run(played(waveform, speed, about.rate_hz), "logits", "embedding") for speed in about.speeds
-        ]
-        scaled = np.mean([logits for logits, _ in runs], axis=0, dtype=np.float64) / about.temperature
+        runs = [self.bundle.hear(played(waveform, speed, about.rate_hz)) for speed in about.speeds]
+        scaled = np.mean([heard.logits for heard in runs], axis=0, dtype=np.float64) / about.temperature
         shares = np.exp(scaled - scaled.max())
-        return Answer(shares / shares.sum(), runs[0][1])
+        return Answer(shares / shares.sum(), runs[0].embedding)
 
     def _is_out_of_distribution(self, embedding: NDArray[np.float32]) -> bool:
         distribution = self.bundle.distribution
@@ -267,10 +265,10 @@ class Recognizer:
 
 
 def load(model: str | os.PathLike[str] | None = None, threads: int | None = None) -> Recognizer:
-    """Return a recogniser: of the bundle in the folder ``model``, of ``THYMOS_MODEL``, or of the shipped one.
+    """Return a recogniser: of ``model``, of ``THYMOS_MODEL``, or of the one that is shipped.
 
     Args:
-        model: folder of a bundle.
+        model: folder of a bundle, or the name of a shipped model.
         threads: files, or windows of one file, to work on at once; by default as many as there are cores. Answers are
             the same for any number, since each is computed by one thread.
 

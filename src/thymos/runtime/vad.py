@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples
 from thymos.audio.conditioning import Resampler
-from thymos.runtime.bundle import open_session
+from thymos.runtime.model_files import open_session
 
 if TYPE_CHECKING:
     import onnxruntime

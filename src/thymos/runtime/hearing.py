@@ -1,0 +1,156 @@
+"""The two kinds of model that a bundle can hold: a graph that tells logits, and an encoder's graph with a head."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.audio import Samples
+from thymos.audio.conditioning import exactly
+from thymos.errors import BundleError
+from thymos.runtime.model_files import ModelFiles, open_session
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+GRAPH, HEAD = "model.onnx", "head.npz"
+ENCODER_GRAPH, ENCODER_WEIGHTS, ENCODER_ABOUT = "encoder.onnx", "encoder.safetensors", "encoder.json"
+INPUT, OUTPUTS = "waveform", ("logits", "embedding", "frame_logits")
+ENCODER_OUTPUTS = ("description", "embedding", "frame_states")
+
+
+class Heard(NamedTuple):
+    """What a model makes of some samples."""
+
+    logits: NDArray[np.float32]
+    """Shape ``(classes,)``."""
+    embedding: NDArray[np.float32]
+    """Shape ``(E,)``."""
+    description: NDArray[np.float32] | None
+    """What a head decides by, shape ``(D,)``; None of a graph that tells logits."""
+    frame_logits: NDArray[np.float32] | None
+    """How much each frame speaks for each emotion, shape ``(frames, classes)``, where it was asked for: their mean is
+    the logits."""
+
+
+class Hearing(Protocol):
+    """A model that is ready; any number of threads may use it at once."""
+
+    session: "onnxruntime.InferenceSession"
+
+    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+        """Return what it makes of ``samples``, mono at the model's rate, full scale ±1: float32, shape ``(samples,)``.
+
+        Args:
+            samples: at most one window where the model takes windows of a fixed length.
+            frames: tell frame logits too.
+        """
+
+
+class LogitGraph:
+    """A graph that tells logits itself: ``waveform`` to ``OUTPUTS``.
+
+    Attributes:
+        session: may be run by several threads at once.
+        window: samples that it takes, to which what is shorter is zero-padded; None: any number.
+    """
+
+    def __init__(self, session: "onnxruntime.InferenceSession", window: int | None):
+        self.session, self.window = session, window
+
+    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+        """As ``Hearing``; frames are of the whole window."""
+        if self.window is not None:
+            if len(samples) > self.window:
+                raise ValueError(f"{len(samples)} samples are more than a window of {self.window}")
+            samples = exactly(samples, self.window)
+        wanted = OUTPUTS if frames else OUTPUTS[:2]
+        logits, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
+        return Heard(logits, embedding, None, rest[0] if frames else None)
+
+
+class EncoderWithHead:
+    """An encoder's graph, ``waveform`` to ``ENCODER_OUTPUTS``, and a linear decision on its descriptions.
+
+    A description is, layer by layer, the mean over time of every state, then its standard deviation. Frame logits are
+    what the head says of a description whose means are one frame's states, its standard deviations kept.
+
+    Attributes:
+        session: may be run by several threads at once.
+        weights: shape ``(D, classes)``.
+        bias: shape ``(classes,)``.
+        layers: how many layers the description is of.
+    """
+
+    def __init__(
+        self,
+        session: "onnxruntime.InferenceSession",
+        weights: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        layers: int,
+    ):
+        self.session, self.weights, self.bias, self.layers = session, weights, bias, layers
+
+    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+        """As ``Hearing``."""
+        wanted = ENCODER_OUTPUTS if frames else ENCODER_OUTPUTS[:2]
+        description, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
+        logits = description @ self.weights + self.bias
+        if not frames:
+            return Heard(logits, embedding, description, None)
+        classes = self.weights.shape[1]
+        of_means = self.weights.reshape(self.layers, 2, -1, classes)[:, 0].reshape(-1, classes)
+        spoken = rest[0] @ of_means
+        return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)))
+
+
+def read_logit_graph(files: ModelFiles, window: int | None) -> LogitGraph:
+    """Read a graph that tells logits.
+
+    Raises:
+        BundleError: it is missing, changed, cut off, or no such graph.
+    """
+    session = open_session(files.content(GRAPH), files.folder / GRAPH)
+    _check_names(session, files.folder / GRAPH, OUTPUTS)
+    return LogitGraph(session, window)
+
+
+def read_encoder_with_head(files: ModelFiles, layers: int, shipped_encoder: Path) -> EncoderWithHead:
+    """Read a head and its encoder, which is the shipped one where the folder of the head holds none.
+
+    Raises:
+        BundleError: a file is missing, changed or cut off, or they do not fit each other.
+    """
+    head = files.arrays(HEAD)
+    if head.keys() != {"weights", "bias"} or head["weights"].ndim != 2 or head["bias"].ndim != 1:
+        raise BundleError(f"{files.folder / HEAD} does not hold a table of weights and a row of bias")
+    encoder = files
+    if not (files.folder / ENCODER_GRAPH).exists() and not (files.folder / ENCODER_WEIGHTS).exists():
+        encoder = ModelFiles(shipped_encoder, files.digests, str(files.folder / files.told_by))
+    try:
+        graph, weights = encoder.content(ENCODER_GRAPH), encoder.content(ENCODER_WEIGHTS)
+    except BundleError:
+        if encoder is files:
+            raise
+        raise BundleError(
+            f"{files.folder} holds no encoder, and the one that comes with this version is another than it needs: "
+            f"export it with its encoder"
+        ) from None
+    path = encoder.folder / ENCODER_GRAPH
+    session = open_session(graph, path, {ENCODER_WEIGHTS: weights})
+    _check_names(session, path, ENCODER_OUTPUTS)
+    width = session.get_outputs()[0].shape[-1]
+    if head["weights"].shape != (width, len(head["bias"])) or width % (2 * layers):
+        raise BundleError(
+            f"{files.folder / HEAD} decides by {len(head['weights'])} numbers, and the encoder tells {width} of "
+            f"{layers} layers"
+        )
+    return EncoderWithHead(session, head["weights"], head["bias"], layers)
+
+
+def _check_names(session: "onnxruntime.InferenceSession", path: Path, outputs: Sequence[str]) -> None:
+    inputs = [(value.name, value.type, len(value.shape)) for value in session.get_inputs()]
+    if inputs != [(INPUT, "tensor(float)", 2)] or not {*outputs} <= {value.name for value in session.get_outputs()}:
+        raise BundleError(f"{path} does not take a waveform and return {', '.join(outputs)}")
