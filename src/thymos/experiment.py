@@ -81,10 +81,12 @@ class InnerSplit:
     """A training part divided once more, for what a test part must not choose."""
 
     train: "TrainingPart"
+    """What is left to fit to; of a rare emotion, this may be nothing, and ``train.labels`` then lacks it."""
     rows: Rows
-    """Recordings that are held out of ``train``."""
+    """Recordings that are held out of ``train``, but for those of an emotion that it lacks: they would choose nothing.
+    """
     targets: NDArray[np.int64]
-    """Class of each of them, shape ``(rows,)``."""
+    """Class of each of them among the labels of the part that is divided, shape ``(rows,)``."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class TrainingPart:
     """What a fit may look at. Whose class it is not told are not in it."""
 
     labels: tuple[str, ...]
-    """The emotions to tell apart; a target is a place in it."""
+    """The emotions to tell apart, each of which the part has; a target is a place in it."""
     rows: Rows
     """Recordings to fit to."""
     targets: NDArray[np.int64]
@@ -181,7 +183,7 @@ class Experiment(ABC, Generic[Features]):
     transductive: bool = False
     """Whether predictions for one recording hinge on other recordings that are tested; reports say so."""
     learns: bool = True
-    """Whether anything is fitted to the corpus, so that every emotion must be there to learn."""
+    """Whether anything is fitted to the corpus, so that only what is in a training part can be told apart."""
     inner_splits: int = 0
     """How many inner splits of its training part a fit needs."""
     calibrated: bool = False

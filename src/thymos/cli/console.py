@@ -35,6 +35,10 @@ LabelMapOption = Annotated[
         help="What labels count as, such as angry=anger,boredom= (nothing: left out; *=: all others left out).",
     ),
 ]
+ChosenOption = Annotated[
+    str | None,
+    typer.Option("--labels", metavar="WORD,WORD…", help="Tell only these labels of the model apart."),
+]
 CacheOption = Annotated[
     Path | None,
     typer.Option("--cache-dir", help="Where measurements and features are kept (default: ~/.cache/thymos)."),
@@ -102,6 +106,11 @@ def progress(quiet: bool) -> Iterator[Progress]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=notes) as bars:
             yield bars
+
+
+def chosen_labels(words: str | None) -> list[str] | None:
+    """Return what ``predict --labels`` names, with commas between the words; None where it is not given."""
+    return None if words is None else [word for part in words.split(",") if (word := part.strip())]
 
 
 def label_map_of(file: Path | None, rules: str) -> "LabelMap":

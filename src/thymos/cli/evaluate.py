@@ -69,7 +69,7 @@ def evaluate(
     from thymos.engine.process import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.recipes import load_experiment
-    from thymos.reports.run_report import summary_table, write_report
+    from thymos.reports.run_report import fold_notes, summary_table, write_report
 
     experiment = load_experiment(recipe, with_precision(changes, precision))
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
@@ -93,6 +93,8 @@ def evaluate(
             command=shlex.join(["thymos", *sys.argv[1:]]),
             watcher=_watcher(bars),
         )
+    for note in fold_notes(run.results["folds"]):
+        notes.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     absent = run.results["protocol"]["absent"]
     if absent:
         notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {escape(', '.join(absent))}")
@@ -107,7 +109,7 @@ def with_precision(changes: list[str] | None, precision: str | None) -> list[str
 
 
 def name_unusable(corpus: "Corpus", strict: bool) -> None:
-    """Name labels of ``corpus`` and files that cannot be used; stop with exit code 1 if those are ``strict``ly wrong."""
+    """Name labels of ``corpus`` and files that cannot be used; of those, stop with exit code 1 if ``strict``."""
     name_labels(corpus)
     for left_out in corpus.unusable:
         notes.print(f"[yellow]left out:[/yellow] {escape(left_out.clip)} {escape(left_out.reason)}", soft_wrap=True)
