@@ -93,7 +93,7 @@ def test_as_text_and_as_a_table(timeline, row):
     assert said[0].split() == ["0.00", "–", "0.32", "s", "none", "heard"]
     assert said[1].split() == ["0.32", "–", "2.00", "s", "anger", "0.70"]
     assert said[5].split() == ["4.00", "–", "6.40", "s", "sadness", "0.71"]
-    lines = table_lines(row)
+    lines = table_lines(row, LABELS)
     assert lines[0].split() == ["sadness", "0.50", "5.4s", "call.wav", "(or", "anger)"]
     assert [line.split() for line in lines[1:]] == [line.split() for line in said]
     frame = timeline.to_frame()

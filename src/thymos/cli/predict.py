@@ -83,9 +83,8 @@ def predict(
     recognizer = load(model, threads).among(chosen_labels(labels))
     journal = None
     if out is not None:
-        journal = Journal(
-            out, {"model": recognizer.bundle.about.sha256, "timeline": timeline, "labels": recognizer.labels}
-        )
+        decides = {"model": recognizer.bundle.about.sha256, "labels": recognizer.labels, "timeline": timeline}
+        journal = Journal(out, decides)
     failures = 0
     rows: list[ResultRow] = []
     show = _printer(format, recognizer, timeline) if out is None else rows.append
@@ -198,9 +197,8 @@ def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callab
         elif "error" in row:
             return  # it has been named already
         elif format == "table":
-            text = "\n".join(
-                [*([table_head(recognizer.labels)] if first else []), *table_lines(row, recognizer.labels)]
-            )
+            head = [table_head(recognizer.labels)] if first else []
+            text = "\n".join([*head, *table_lines(row, recognizer.labels)])
         else:
             text = _one(row, format).removesuffix("\n")
         first = False

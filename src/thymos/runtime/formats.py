@@ -17,7 +17,7 @@ ResultRow = dict[str, Any]
 
 
 def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:
-    """Return ``row`` as text aligned for ``labels``: emotion, probability, speech, file; then its timeline, indented."""
+    """Return ``row`` as aligned text: emotion of ``labels``, probability, speech, file; then its timeline, indented."""
     width = _width(labels)
     if "error" in row:
         return [f"{'—':<{width}} {'':>5} {'':>8}  {row['file']}  {row['error']}"]
@@ -92,11 +92,12 @@ def textgrid(row: ResultRow) -> str:
         f"        intervals: size = {len(stretches)}",
     ]
     for number, at in enumerate(stretches, 1):
+        text = (at["emotion"] or "").replace('"', '""')
         lines += [
             f"        intervals [{number}]:",
             f"            xmin = {at['start_s']}",
             f"            xmax = {at['end_s']}",
-            f'            text = "{(at["emotion"] or "").replace('"', '""')}"',
+            f'            text = "{text}"',
         ]
     return "\n".join(lines) + "\n"
 

@@ -293,7 +293,7 @@ class Recognizer:
         runs = [
             self.bundle.run(played(waveform, speed, about.rate_hz), "logits", "embedding") for speed in about.speeds
         ]
-        scaled = np.mean([logits for logits, _ in runs], axis=0, dtype=np.float64)[self._chosen] / about.temperature
+        scaled = np.mean([logits[self._chosen] for logits, _ in runs], axis=0, dtype=np.float64) / about.temperature
         shares = np.exp(scaled - scaled.max())
         return Answer(shares / shares.sum(), runs[0][1])
 
