@@ -18,14 +18,14 @@ from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import INNER_FOLDS, Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
-from thymos.errors import ProtocolError, ThymosError
+from thymos.errors import LeakageError, ProtocolError, ThymosError
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
 from thymos.labels import in_order
 from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import FoldResult, predictions_frame
 
 LEAST_HELD_OUT = 20
-"""With fewer recordings to calibrate on, a temperature is chance, and a 95th percentile the largest of a handful."""
+"""With fewer recordings to calibrate on, a temperature is rough, and a 95th percentile the largest of a handful."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +180,8 @@ def _inner_folds(corpus: Corpus, experiment: Experiment[Any], split: Split, fold
         return
     try:
         inner = split.protocol.inner(corpus, fold, most, seed)
+    except LeakageError:
+        raise
     except ProtocolError:
         if experiment.inner_splits:
             raise
@@ -292,11 +294,10 @@ def fit_calibrated(
     """Fit ``experiment`` to ``part``; where it is to be calibrated, once more on each of its inner splits.
 
     Returns:
-        The model, and what goes with its probabilities: its own calibration, or that of the inner splits; None where
-        these hold fewer than ``LEAST_HELD_OUT`` recordings.
+        The model, and what goes with its probabilities: its own calibration, or that of the inner splits, if any.
     """
     fitted = experiment.fit(features, part, work)
-    if not experiment.calibrated or sum(len(split.rows) for split in part.inner) < LEAST_HELD_OUT:
+    if not experiment.calibrated or not part.inner:
         return fitted, fitted.calibration
     held_out = []
     for number, split in enumerate(part.inner, start=1):
@@ -320,6 +321,8 @@ def calibration_of(probabilities: NDArray[np.float64], truth: NDArray[np.int64])
 def calibration_of_logits(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:
     """Return what ``calibration_of`` does, by the logits, shape ``(rows, labels)``, that probabilities were made of."""
     temperature = fit_temperature(logits, truth)
+    if len(truth) < LEAST_HELD_OUT:
+        temperature = max(1.0, temperature)  # a handful that are all right must not make it surer of everything
     return Calibration(temperature, fit_conformal(apply_temperature(logits, temperature), truth))
 
 

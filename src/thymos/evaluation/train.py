@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
-from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import LeaveOneSpeakerOut, Protocol, RecordingFolds, Split
 from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.fitting import LEAST_HELD_OUT, among_all, calibration_of, training_part, usable_folds
-from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, corpus_for
+from thymos.experiment import Epoch, Experiment, Fitted, TrainingPart, Work, corpus_for
 from thymos.export import check_folder, write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
@@ -34,6 +33,8 @@ DIRECTIONS = 32
 """Principal directions of embeddings that get a variance of their own."""
 MOST_SPLITS = 6
 """Each is a fit of its own; where there are more speakers, several are held out together."""
+MOST_FOLDS = 5
+"""Where recordings are held out; fewer where no emotion has as many."""
 LEAST_SPEAKERS = 3
 """With fewer, leaving one out would leave hardly any variety to train on."""
 LEAST_TRAINED = 4
@@ -124,7 +125,9 @@ def train(
     if experiment.calibrated:
         try:
             split = _calibration_split(corpus, experiment, seed)
-            notes += _same_voices(split)
+            notes += _limits(split, corpus)
+        except LeakageError:
+            raise
         except ProtocolError as error:
             notes += (f"not calibrated: {error}; probabilities are as the head has them, and sets hold every emotion",)
     watcher.on_features(experiment.steps(corpus))
@@ -152,13 +155,21 @@ def _rare_emotions(corpus: Corpus) -> tuple[str, ...]:
     return (f"one recording only of {', '.join(rare)}: it was fitted to, and cannot be held out to judge by",)
 
 
-def _same_voices(split: Split) -> tuple[str, ...]:
-    if split.name == LeaveOneSpeakerOut.name:
-        return ()
-    return (
-        f"calibrated on other recordings of the same voices, since {LEAST_SPEAKERS} speakers and more, and all of them "
-        "known, are needed to hold voices out: probabilities of new voices promise too much",
-    )
+def _limits(split: Split, corpus: Corpus) -> tuple[str, ...]:
+    """Return what calibration on ``split`` cannot promise."""
+    notes = []
+    if split.name != LeaveOneSpeakerOut.name:
+        notes.append(
+            f"calibrated on other recordings of the same voices, since {LEAST_SPEAKERS} speakers and more, and all of "
+            "them known, are needed to hold voices out: probabilities of new voices promise too much"
+        )
+    held_out = learnt_and_tested(corpus, split)
+    if held_out < LEAST_HELD_OUT:
+        notes.append(
+            f"calibrated on {held_out} recordings, and {LEAST_HELD_OUT} are needed: probabilities are rough, and "
+            "nothing is flagged as out of distribution"
+        )
+    return tuple(notes)
 
 
 def _about(corpus: Corpus, experiment: Experiment[Any], seed: int) -> dict[str, Any]:
@@ -191,8 +202,11 @@ def _calibrated(
     seed: int,
     work: Work,
     watcher: TrainWatcher,
-) -> tuple[dict[str, Any], tuple[EmbeddingDistribution, OutOfDistributionAbout]]:
-    """Fit once more on each split, and return what its model says of what it was not fitted to."""
+) -> tuple[dict[str, Any], tuple[EmbeddingDistribution, OutOfDistributionAbout] | None]:
+    """Fit once more on each split, and return what its model says of what it was not fitted to.
+
+    The distribution of embeddings is None where fewer than ``LEAST_HELD_OUT`` were held out.
+    """
     targets, labels = corpus.targets, corpus.emotions
     known: list[NDArray[np.float32]] = []
     others: list[NDArray[np.float32]] = []
@@ -210,8 +224,6 @@ def _calibrated(
         learnt += [labels[targets[row]] in part.labels for row in held_out]
         watcher.on_fit()
     probabilities, truth = np.concatenate(said), targets[rows]
-    every: Rows = tuple(range(len(targets)))
-    gaussian = fit_distribution(known, others, final.embed(features, every))
     # An emotion that is held out whole tells nothing of a temperature; in the scores, it counts as wrong.
     about = calibration_of(probabilities[learnt], truth[learnt]).as_json()
     about["scores"] = [
@@ -224,6 +236,9 @@ def _calibrated(
             **scores(confusion(truth, probabilities.argmax(1), len(labels))),
         }
     ]
+    if sum(learnt) < LEAST_HELD_OUT:
+        return about, None
+    gaussian = fit_distribution(known, others, final.embed(features, tuple(range(len(targets)))))
     return about, (
         gaussian,
         OutOfDistributionAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows)),
@@ -284,24 +299,28 @@ def held_out_parts(corpus: Corpus, seed: int) -> Split:
     recordings are.
 
     Raises:
-        ProtocolError: the corpus is too small to be divided, or to be calibrated on.
+        ProtocolError: the corpus is too small to be divided.
     """
     speakers = {clip.speaker for clip in corpus.clips}
     by_speaker = len(speakers) >= LEAST_SPEAKERS and "" not in speakers
-    protocol: Protocol = LeaveOneSpeakerOut() if by_speaker else RecordingFolds()
+    most = max(Counter(clip.emotion for clip in corpus.clips).values())
+    folds = max(2, min(MOST_FOLDS, most))
+    protocol: Protocol = LeaveOneSpeakerOut() if by_speaker else RecordingFolds(folds)
     split = protocol.split(corpus, seed)
     if len(split.folds) > MOST_SPLITS:
         split = replace(split, folds=tuple(protocol.draw_inner(corpus, seed)))  # several speakers a fold
     large = [fold for fold in split.folds if len(fold.train) >= LEAST_TRAINED]
     split = replace(split, folds=usable_folds(corpus, large))
-    held_out = sum(_learnt_and_tested(corpus, fold) for fold in split.folds)
-    if held_out < LEAST_HELD_OUT:
-        raise ProtocolError(f"{held_out} held-out recordings are too few to calibrate on; {LEAST_HELD_OUT} are needed")
+    if not split.folds:
+        raise ProtocolError("too few recordings to hold some out")
     return split
 
 
-def _learnt_and_tested(corpus: Corpus, fold: Fold) -> int:
-    """Return how many recordings ``fold`` tests of emotions that it trains on."""
+def learnt_and_tested(corpus: Corpus, split: Split) -> int:
+    """Return how many recordings ``split`` tests of emotions that the fold trains on."""
     emotion = {clip.path: clip.emotion for clip in corpus.clips}
-    trained = {emotion[path] for path in fold.train}
-    return sum(emotion[path] in trained for path in fold.test)
+    count = 0
+    for fold in split.folds:
+        trained = {emotion[path] for path in fold.train}
+        count += sum(emotion[path] in trained for path in fold.test)
+    return count
