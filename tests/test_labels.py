@@ -1,5 +1,6 @@
 """Words for emotions, how labels are compared, and their order."""
 
+import csv
 import unicodedata
 
 import pytest
@@ -53,7 +54,9 @@ def test_what_is_chosen_is_found_in_any_case_and_language() -> None:
 
 
 def test_words_with_spaces_can_be_told_apart() -> None:
-    assert spaced(["anger", "neutral calm", "Ärger"]) == 'anger "neutral calm" Ärger'
+    words = ["anger", "neutral calm", 'a "kind" of', "Ärger"]
+    assert spaced(words) == 'anger "neutral calm" "a ""kind"" of" Ärger'
+    assert next(csv.reader([spaced(words)], delimiter=" ")) == words
 
 
 def test_names_are_sorted_as_people_count() -> None:

@@ -187,8 +187,9 @@ def chosen_among(wanted: Sequence[str], labels: Sequence[str]) -> tuple[list[int
 
 
 def spaced(words: Iterable[str]) -> str:
-    """Return ``words`` with spaces between them; one that has a space itself stands in double quotes."""
-    return " ".join(f'"{word}"' if " " in word else word for word in words)
+    """Return ``words`` with spaces between them, as in CSV with spaces for commas: one that has a space is quoted."""
+    quoted = (word.replace('"', '""') for word in words)
+    return " ".join(f'"{word}"' if " " in word or '"' in word else word for word in quoted)
 
 
 def natural_key(word: str) -> tuple[tuple[bool, int, str], ...]:

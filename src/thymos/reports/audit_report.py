@@ -137,9 +137,10 @@ def counts_figure(audit: Audit) -> Figure:
         colour = INK if count else MUTED
         axes.text(column + 0.5, row + 0.5, str(count), ha="center", va="center", fontsize=8, color=colour)
     axes.invert_yaxis()
-    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    long = max(map(len, audit.emotions)) > LONGEST_LEVEL_WORD
-    axes.set_xticks(np.arange(columns) + 0.5, audit.emotions, parse_math=False, **(slanted if long else {}))
+    axes.set_xticks(np.arange(columns) + 0.5, audit.emotions, parse_math=False)
+    if max(map(len, audit.emotions)) > LONGEST_LEVEL_WORD:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(np.arange(rows) + 0.5, [speaker_name(speaker) for speaker in audit.speakers])
     # A speaker's name comes from a file: a dollar sign in it is no formula.
     for label in axes.get_yticklabels():

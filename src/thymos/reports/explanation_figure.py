@@ -107,7 +107,7 @@ def _draw_evidence(axes: Axes, explanation: Explanation) -> None:
 
 
 def _named_labels(explanation: Explanation) -> list[int]:
-    """Return the places of the labels that the legend has room for: the one explained, and what frames speak for most."""
+    """Return the places of the labels that the legend has room for: the one explained, then what is heard most."""
     own = explanation.labels.index(explanation.emotion)
     said = explanation.evidence.probabilities.mean(axis=0)
     order = sorted(range(len(explanation.labels)), key=lambda place: (place != own, -said[place]))
