@@ -187,7 +187,7 @@ def chosen_among(wanted: Sequence[str], labels: Sequence[str]) -> tuple[list[int
 
 
 def spaced(words: Iterable[str]) -> str:
-    """Return ``words`` with spaces between them, as in CSV with spaces for commas: one that has a space is quoted."""
+    """Return ``words`` with spaces between them, as CSV that has spaces for commas: one with a space is quoted."""
     quoted = (word.replace('"', '""') for word in words)
     return " ".join(f'"{word}"' if " " in word or '"' in word else word for word in quoted)
 
