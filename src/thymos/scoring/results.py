@@ -282,7 +282,7 @@ def make_results(
     folds = [_fold_row(own, frame, labels) for own, frame in fold_results]
     content = {
         "format": 1,
-        "corpus": describe_corpus(corpus) | {"labels": [asdict(use) for use in corpus.labels]},
+        "corpus": describe_corpus(corpus) | ({"labels": list(map(asdict, corpus.labels))} if corpus.labels else {}),
         "recipe": dict(recipe),
         "transductive": transductive,
         "protocol": {
