@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import thymos
 from thymos.corpora import protocol_named
+from thymos.reports.run_report import write_report
 
 Vectors = NDArray[np.float64]
 BANDS = 16
@@ -227,3 +228,30 @@ def test_a_model_of_segments_is_calibrated_on_its_recordings(corpus):
     for split, inner in zip(part.inner, experiment.parts[1:], strict=True):
         assert inner.rows == split.train.rows
         assert not set(inner.rows) & set(split.rows)
+
+
+def test_an_emotion_that_a_fold_cannot_learn_counts_as_wrong_and_is_named(
+    corpus: thymos.Corpus, tmp_path: Path
+) -> None:
+    """One speaker alone has recordings of $so so$: where she is tested, nobody knows it."""
+    words = {"anger": "Bored", "fear": "$so so$"}
+    renamed = corpus.relabelled(lambda word: words.get(word, word))
+    first = renamed.speakers[0]
+    clips = tuple(clip for clip in renamed.clips if clip.emotion != "$so so$" or clip.speaker == first)
+    rare = [clip.path for clip in clips if clip.emotion == "$so so$"]
+    run = thymos.evaluate(
+        replace(renamed, clips=clips), BandEnergies(), "speaker", out=tmp_path, cache_dir=tmp_path / "c", threads=1
+    )
+    labels = ["disgust", "happiness", "sadness", "$so so$", "Bored"]
+    assert run.results["labels"] == labels
+    assert [fold.get("untrained") for fold in run.results["folds"]] == [{"$so so$": len(rare)}, *[None] * 5]
+    of_rare = run.predictions[run.predictions["clip"].isin(rare)]
+    assert len(of_rare) == len(rare) > 0 and (of_rare["p_$so so$"] == 0).all()
+    assert of_rare[[f"p_{word}" for word in labels]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    heard_of_others = run.predictions[run.predictions["speaker"] != first]
+    assert (heard_of_others["p_$so so$"] > 0).all(), "where she is in the training part, it is learnt"
+    assert sum(run.results["confusion"]["recording"][3]) == len(rare)
+    (row,) = (row for row in run.results["per_emotion"] if row["emotion"] == "$so so$")
+    assert row["recording"]["recall"] == 0
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert f"speaker {first}: no recording of $so so$ to train on, so its {len(rare)} tested count as wrong." in page

@@ -114,16 +114,17 @@ _HOMES = {
 """Module of each name. What trains and judges needs ``pip install 'thymos[train]'``; what hears does not."""
 
 
-def predict(source: Any, model: Any = None) -> "Prediction":
+def predict(source: Any, model: Any = None, labels: Any = None) -> "Prediction":
     """Return what is heard in one recording: for many, ``load`` once and call the recogniser's own ``predict``.
 
     Raises:
         AudioError: the recording cannot be read.
         BundleError: there is no model, or it cannot be used.
+        ThymosError: ``labels`` are given, and the model cannot choose among them.
     """
     from thymos.runtime.recognizer import load
 
-    return load(model).predict(source)
+    return load(model).predict(source, labels=labels)
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ MyExperiment(), protocol="speaker")`` does the rest: folds, leakage guard, predi
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from thymos.cache import default_cache_dir
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import CorpusError, RecipeError
+from thymos.labels import house_spelling, label_key
 from thymos.scoring.calibration import Conformal
 
 Features = TypeVar("Features")
@@ -80,10 +81,12 @@ class InnerSplit:
     """A training part divided once more, for what a test part must not choose."""
 
     train: "TrainingPart"
+    """What is left to fit to; of a rare emotion, this may be nothing, and ``train.labels`` then lacks it."""
     rows: Rows
-    """Recordings that are held out of ``train``."""
+    """Recordings that are held out of ``train``, but for those of an emotion that it lacks: they would choose nothing.
+    """
     targets: NDArray[np.int64]
-    """Class of each of them, shape ``(rows,)``."""
+    """Class of each of them among the labels of the part that is divided, shape ``(rows,)``."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class TrainingPart:
     """What a fit may look at. Whose class it is not told are not in it."""
 
     labels: tuple[str, ...]
-    """The emotions to tell apart; a target is a place in it."""
+    """The emotions to tell apart, each of which the part has; a target is a place in it."""
     rows: Rows
     """Recordings to fit to."""
     targets: NDArray[np.int64]
@@ -176,11 +179,11 @@ class Experiment(ABC, Generic[Features]):
     max_silence_s: float | None = None
     """Recordings with more seconds of silence than this are left out; None: none are."""
     merge: Mapping[str, str] = {}
-    """Emotions that count as another, such as calm as neutral."""
+    """Labels, of any words, that count as another, such as calm as neutral."""
     transductive: bool = False
     """Whether predictions for one recording hinge on other recordings that are tested; reports say so."""
     learns: bool = True
-    """Whether anything is fitted to the corpus, so that every emotion must be there to learn."""
+    """Whether anything is fitted to the corpus, so that only what is in a training part can be told apart."""
     inner_splits: int = 0
     """How many inner splits of its training part a fit needs."""
     calibrated: bool = False
@@ -274,8 +277,8 @@ def corpus_for(experiment: Experiment[Any], corpus: Corpus) -> Corpus:
 
     usable = corpus.excluding(too_silent)
     if experiment.merge:
-        merged = (replace(clip, emotion=experiment.merge.get(clip.emotion, clip.emotion)) for clip in usable.clips)
-        usable = replace(usable, clips=tuple(merged))
+        merge = {label_key(word): house_spelling(counts_as) for word, counts_as in experiment.merge.items()}
+        usable = usable.relabelled(lambda word: merge.get(label_key(word), word))
     if len(usable.emotions) < 2:
         raise CorpusError(f"{corpus.root} has recordings of {len(usable.emotions)} emotion; two are needed")
     return usable

@@ -132,14 +132,23 @@ def test_of_equal_candidates_the_smallest_is_taken(corpus, files):
     assert chosen.c == 50
 
 
-def test_a_training_part_that_lacks_an_emotion_is_refused(corpus, files):
+def test_a_training_part_that_lacks_an_emotion_tells_the_others_apart(corpus, files):
+    """Of sadness it has one recording, so one of its inner splits lacks that, too."""
     protocol = protocol_named("recording", 3).split(corpus)
     first = protocol.folds[0]
-    angerless = replace(first, train=tuple(path for path in first.train if not path.startswith("anger")))
-    with pytest.raises(ProtocolError, match="has no recording of anger to train on"):
-        fold_tasks(
-            corpus, FunctionalsExperiment(RECIPE), replace(protocol, folds=(angerless,)), tuple(files), 0, Work()
-        )
+    sad = [path for path in first.train if path.startswith("sadness")]
+    left = tuple(path for path in first.train if not path.startswith("anger") and path not in sad[1:])
+    folds = (replace(first, train=left),)
+    experiment = FunctionalsExperiment(RECIPE)
+    (task,) = fold_tasks(corpus, experiment, replace(protocol, folds=folds), tuple(files), 0, Work())
+    assert task.part.labels == tuple(word for word in corpus.emotions if word != "anger")
+    without = [split.train.labels for split in task.part.inner if "sadness" not in split.train.labels]
+    assert without == [tuple(word for word in task.part.labels if word != "sadness")]
+    margins = experiment.choose(read_functionals(files), task.part).margins
+    assert margins.shape == (sum(len(split.rows) for split in task.part.inner), len(task.part.labels))
+    only = replace(first, train=tuple(path for path in first.train if path.startswith("anger")))
+    with pytest.raises(ProtocolError, match="fold 1 has no recording but of anger to train on; two emotions"):
+        fold_tasks(corpus, experiment, replace(protocol, folds=(only,)), tuple(files), 0, Work())
 
 
 @pytest.mark.skipif(INSTALLED, reason="openSMILE is installed")

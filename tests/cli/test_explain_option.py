@@ -117,3 +117,20 @@ def test_the_figure_says_what_it_shows(tmp_path):
     assert outlined[:, 0].max() == pytest.approx(explanation.times_s[marked[-1] + 1])
     write_explanation(explanation, "call.wav", tmp_path / "deep" / "a.png")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
+
+
+def test_the_legend_has_room_for_the_labels_that_matter():
+    """Of twenty, the one explained and those that frames speak for most; no dollar sign is a formula."""
+    labels = ("explained", *(rf"$\no{{such}}$ {number}" for number in range(19)))
+    shares = np.array([0.01, *np.arange(1, 20)])
+    evidence = Evidence(np.linspace(0.1, 1.9, 10), np.tile(shares / shares.sum(), (10, 1)))
+    sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    explanation = explain_part(
+        lambda samples: shares / shares.sum(), ExplainedPart(sound, 16_000), evidence, labels, "explained", "toy"
+    )
+    figure = explanation_figure(explanation, "call.wav")
+    figure.draw_without_rendering()
+    named = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert named == ["explained", *labels[13:]]
+    legend, title = figure.axes[1].get_legend().get_window_extent(), figure.axes[0].texts[1].get_window_extent()
+    assert legend.y1 <= title.y0 + 1

@@ -271,6 +271,14 @@ def test_names_are_printed_literally_however_narrow_the_console() -> None:
     counts_figure(found)
 
 
+def test_long_labels_stand_aslant_below_their_columns() -> None:
+    labels = (r"$\no{such}$ formula", "rather frustrated", "bored")
+    found = audit(corpus(*(clip(f"{i}{word}", word) for word in labels for i in range(6))))
+    figure = counts_figure(found)
+    figure.draw_without_rendering()
+    assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {45}
+
+
 def test_printable_escapes_what_is_no_text() -> None:
     assert printable("ά [b] x") == "ά [b] x"
     assert printable("a\nb\udcff") == "a\\nb\\udcff"

@@ -102,6 +102,8 @@ def test_emotions_merge(tone_corpus: Corpus, toy_recipe: Recipe) -> None:
     merged = corpus_for(EncoderExperiment(toy_recipe(merge={"fear": "anger"})), tone_corpus)
     assert merged.emotions == ("anger", "sadness")
     assert len(merged.clips) == len(tone_corpus.clips)
+    words = corpus_for(EncoderExperiment(toy_recipe(merge={"FEAR": "Bored", "anger": "bored"})), tone_corpus)
+    assert words.emotions == ("sadness", "Bored"), "any words, in any case; one spelling of each"
 
 
 def test_a_head_may_be_fitted_to_another_corpus(

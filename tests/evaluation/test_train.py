@@ -18,10 +18,11 @@ from thymos.encoder.discriminant import Discriminant, fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.weights import WEIGHTS, read_encoder
-from thymos.errors import CorpusError, LeakageError, ProtocolError, RecipeError, RunError
+from thymos.errors import CorpusError, LeakageError, RecipeError, RunError
 from thymos.evaluation.train import TrainedModel, TrainWatcher, held_out_parts, train
 from thymos.experiment import Experiment, Work
 from thymos.runtime.bundle import read_bundle
+from thymos.runtime.recognizer import load
 from thymos.scoring.calibration import fit_conformal, fit_temperature
 
 Recipe = Callable[..., EncoderRecipe]
@@ -168,13 +169,49 @@ def test_several_corpora_are_one(corpus: Corpus, make_tones: Callable[..., Corpu
         joined([corpus, corpus])
 
 
-def test_a_corpus_too_small_to_calibrate_on_is_refused(
+def test_a_small_corpus_is_calibrated_on_what_it_has(corpus: Corpus, fit: Fit, recipe: Recipe) -> None:
+    model = fit(recipe(calibrated=True), replace(corpus, clips=corpus.clips[::3]))
+    (note,) = model.notes
+    assert note.startswith("calibrated on 12 recordings, and 20 are needed: probabilities are rough")
+    assert model.about["notes"] == [note]
+    bundle = read_bundle(model.folder)
+    assert bundle.distribution is None, "a 95th percentile of a dozen is none"
+    assert bundle.about.temperature >= 1
+    assert bundle.about.conformal is not None and bundle.about.conformal.rows == 12
+
+
+def test_any_words_and_emotions_of_one_recording_make_a_model(
     corpus: Corpus, fit: Fit, recipe: Recipe, tmp_path: Path
 ) -> None:
-    small = replace(corpus, clips=corpus.clips[::3])
-    with pytest.raises(ProtocolError, match="too few to calibrate on"):
-        fit(recipe(calibrated=True), small, tmp_path / "model", tmp_path / "cache")
-    assert list(tmp_path.iterdir()) == []
+    """The one recording is fitted to; where it is held out, nothing knows its emotion, and it counts as wrong."""
+    words = {"anger": "Bored", "fear": "so so", "sadness": "sadness"}
+    renamed = corpus.relabelled(words.__getitem__)
+    rare = next(clip.path for clip in renamed.clips if clip.emotion == "so so")
+    kept = tuple(clip for clip in renamed.clips if clip.emotion != "so so" or clip.path == rare)
+    model = fit(recipe(calibrated=True), replace(renamed, clips=kept))
+    bundle = read_bundle(model.folder)
+    assert bundle.about.labels == ("sadness", "Bored", "so so")
+    assert model.notes[0].startswith("one recording only of so so: it was fitted to")
+    (score,) = model.about["scores"]
+    assert (score["recordings"], model.about["conformal"]["rows"]) == (25, 24)
+    heard = load(model.folder).predict(corpus.root / rare)
+    assert heard.probabilities is None or list(heard.probabilities) == ["sadness", "Bored", "so so"]
+
+
+def test_two_recordings_of_two_emotions_make_a_model_that_promises_nothing(
+    corpus: Corpus, fit: Fit, recipe: Recipe
+) -> None:
+    two = replace(corpus, clips=(corpus.clips[0], corpus.clips[-1]))
+    model = fit(recipe(calibrated=True), two)
+    assert model.notes[-1].startswith("not calibrated: ")
+    assert not {"temperature", "conformal", "scores"} & model.about.keys()
+    assert load(model.folder).labels == ("anger", "sadness")
+
+
+def test_where_nobody_knows_who_speaks_that_is_noted(corpus: Corpus, fit: Fit, recipe: Recipe) -> None:
+    nameless = replace(corpus, clips=tuple(replace(clip, speaker="") for clip in corpus.clips))
+    (note,) = fit(recipe(calibrated=True), nameless).notes
+    assert note.startswith("calibrated on other recordings of the same voices, since 3 speakers")
 
 
 def test_where_nobody_knows_who_speaks_recordings_are_held_out(corpus: Corpus) -> None:

@@ -3,13 +3,14 @@
 import json
 import re
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 from thymos.errors import RunError
-from thymos.reports.figures import RAMPS, folds_figure, ink_on, save_figure
+from thymos.reports.figures import RAMPS, confusion_figure, folds_figure, ink_on, save_figure
 from thymos.reports.page import clock, data_uri, percent
 from thymos.reports.run_report import run_page, shares, summary_table, write_report
 from thymos.scoring.results import Results, read_results
@@ -214,6 +215,17 @@ def test_hostile_names_are_escaped(page_of, results):
 def test_names_are_no_formulas(tmp_path):
     figure = folds_figure([r"speaker $\no{such}$"], {"recording": [0.5]}, 0.2)
     assert save_figure(figure, tmp_path / "folds")[0].is_file()
+    confused = confusion_figure({"per recording": np.eye(2)}, [r"$\no{such}$", "anger"], RAMPS["truth"].light)
+    assert save_figure(confused, tmp_path / "confusion")[0].is_file()
+
+
+def test_many_long_labels_do_not_cover_each_other():
+    labels = [f"{number}: rather frustrated and a little bored" for number in range(24)]
+    figure = confusion_figure({"per recording": np.eye(24)}, labels, RAMPS["truth"].light)
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(boxes))
+    assert figure.axes[0].get_window_extent().height > figure.bbox.height / 3
 
 
 def test_one_fold_has_no_spread(page_of, results):

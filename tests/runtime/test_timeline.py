@@ -9,7 +9,7 @@ import pysrt
 import pytest
 from praatio import textgrid as praat
 
-from thymos.runtime.formats import csv_lines, srt, table_lines, textgrid
+from thymos.runtime.formats import csv_lines, srt, table_head, table_lines, textgrid
 from thymos.runtime.prediction import Prediction, Timeline, Window
 from thymos.runtime.timeline import make_timeline
 from thymos.runtime.vad import FRAME_S
@@ -93,7 +93,7 @@ def test_as_text_and_as_a_table(timeline, row):
     assert said[0].split() == ["0.00", "–", "0.32", "s", "none", "heard"]
     assert said[1].split() == ["0.32", "–", "2.00", "s", "anger", "0.70"]
     assert said[5].split() == ["4.00", "–", "6.40", "s", "sadness", "0.71"]
-    lines = table_lines(row)
+    lines = table_lines(row, LABELS)
     assert lines[0].split() == ["sadness", "0.50", "5.4s", "call.wav", "(or", "anger)"]
     assert [line.split() for line in lines[1:]] == [line.split() for line in said]
     frame = timeline.to_frame()
@@ -150,3 +150,25 @@ def test_subtitles_tell_hours(row):
     late = row | {"timeline": [{"start_s": 3_725.5, "end_s": 36_000.0, "emotion": "fear", "probability": 1.0}]}
     (read,) = pysrt.from_string(srt(late), error_handling=pysrt.ERROR_RAISE)
     assert str(read.start) == "01:02:05,500" and str(read.end) == "10:00:00,000"
+
+
+def test_labels_of_any_words_come_out_as_they_are(row, tmp_path):
+    words = {"anger": 'one of a "kind"', "fear": "neutral calm", "sadness": "Ärger"}
+    labels = tuple(words.values())
+    other = row | {
+        "emotion": words[row["emotion"]],
+        "prediction_set": [words[word] for word in row["prediction_set"]],
+        "probabilities": {words[word]: value for word, value in row["probabilities"].items()},
+        "timeline": [at | {"emotion": words.get(at["emotion"])} for at in row["timeline"]],
+    }
+    path = tmp_path / "call.TextGrid"
+    path.write_text(textgrid(other), encoding="utf-8")
+    assert 'text = "one of a ""kind"""' in path.read_text(encoding="utf-8")
+    heard = [entry.label for entry in praat.openTextgrid(str(path), True).getTier("emotion").entries]
+    assert heard[3:] == ["", "neutral calm", "Ärger"]
+    assert next(at.text for at in pysrt.from_string(srt(other))) == 'one of a "kind" 0.70'
+    (whole,) = csv.DictReader(csv_lines([other], labels, False, True).splitlines())
+    assert (whole['p_one of a "kind"'], whole["p_neutral calm"]) == ("0.3", "0.2")
+    assert whole["prediction_set"] == 'Ärger "one of a ""kind"""'
+    head, line = table_head(labels), table_lines(other, labels)[0]
+    assert head.index("speech") + len("speech") == line.index("5.4s") + len("5.4s"), "columns are as wide as labels"

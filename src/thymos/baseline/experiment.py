@@ -92,8 +92,13 @@ class FunctionalsExperiment(Experiment[Files]):
             for split in part.inner:
                 train = vectors[list(split.train.rows)]
                 machines = fit_svms(scaler, list(parts), train, split.train.targets, part.seed)
+                columns = [part.labels.index(label) for label in split.train.labels]
                 for own, machine in zip(parts.values(), machines, strict=True):
-                    own.append(machine.margins(vectors[list(split.rows)]))
+                    said = machine.margins(vectors[list(split.rows)])
+                    # What a part has no recording of is as unlikely as what is least likely there.
+                    margins = np.full((len(said), len(part.labels)), said.min())
+                    margins[:, columns] = said
+                    own.append(margins)
             for c, own in parts.items():
                 margins = np.concatenate(own)
                 uar = scores(confusion(truth, margins.argmax(1), len(part.labels)))["uar"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thymos.cli.console import CacheOption, CorpusArgument, QuietOption
+from thymos.cli.console import CacheOption, CorpusArgument, LabelMapOption, LabelsOption, QuietOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,8 @@ def audit(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Write audit.html, clips.csv and figures here."),
     ] = None,
+    labels: LabelsOption = None,
+    label_map: LabelMapOption = "",
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -34,10 +36,11 @@ def audit(
 
     Exits with 1 if any file cannot be used; each is named with its reason.
     """
-    from thymos.cli.console import console, open_corpus_with_progress
+    from thymos.cli.console import console, label_map_of, name_unmatched, open_corpus_with_progress
     from thymos.reports.audit_report import audit as run_audit
 
-    found = run_audit(open_corpus_with_progress(corpus, cache_dir, quiet), out)
+    found = run_audit(open_corpus_with_progress(corpus, cache_dir, quiet, label_map_of(labels, label_map)), out)
+    name_unmatched(found.corpus)
     print_audit(found, console, most=None if out is None else ROWS_BESIDE_REPORT)
     if out is not None:
         console.print(f"Report: {out / 'audit.html'}", markup=False, highlight=False, soft_wrap=True)

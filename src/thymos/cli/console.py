@@ -24,6 +24,21 @@ ChangesOption = Annotated[
 ]
 PrecisionOption = Annotated[Literal["bf16", "fp32"] | None, typer.Option(help="Short for --set training.precision=…")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Decides folds, initial weights, order and dropout.")]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="MAP.yaml", help="A file of lines such as angry: anger; boredom: leaves out."),
+]
+LabelMapOption = Annotated[
+    str,
+    typer.Option(
+        metavar="RULES",
+        help="What labels count as, such as angry=anger,boredom= (nothing: left out; *=: all others left out).",
+    ),
+]
+ChosenOption = Annotated[
+    str | None,
+    typer.Option("--labels", metavar="WORD,WORD…", help="Tell only these labels of the model apart."),
+]
 CacheOption = Annotated[
     Path | None,
     typer.Option("--cache-dir", help="Where measurements and features are kept (default: ~/.cache/thymos)."),
@@ -50,6 +65,8 @@ DeviceOption = Annotated[
 
 if TYPE_CHECKING:
     from thymos.corpora import Corpus
+    from thymos.corpora.label_map import LabelMap
+    from thymos.corpora.table import LabelUse
 
 console = Console()
 notes = Console(stderr=True)
@@ -95,8 +112,26 @@ def progress(quiet: bool) -> Iterator[Progress]:
             yield bars
 
 
-def open_corpus_with_progress(spec: str, cache_dir: Path | None, quiet: bool) -> "Corpus":
-    """Open the corpus at ``spec``, showing how far it is.
+def chosen_labels(words: str | None) -> list[str] | None:
+    """Return what ``predict --labels`` names, with commas between the words; None where it is not given."""
+    return None if words is None else [word for part in words.split(",") if (word := part.strip())]
+
+
+def label_map_of(file: Path | None, rules: str) -> "LabelMap":
+    """Return the map that ``--labels`` and ``--label-map`` give together; rules on the command line count first.
+
+    Raises:
+        CorpusError: one of them is not as it should be.
+    """
+    from thymos.corpora.label_map import LabelMap, parse_label_map, read_label_map
+
+    return LabelMap((read_label_map(file) if file else {}) | parse_label_map(rules))
+
+
+def open_corpus_with_progress(
+    spec: str, cache_dir: Path | None, quiet: bool, labels: "LabelMap | None" = None
+) -> "Corpus":
+    """Open the corpus at ``spec``, showing how far it is; ``labels`` as for ``open_corpus``.
 
     Raises:
         CorpusError: it cannot be opened.
@@ -107,7 +142,36 @@ def open_corpus_with_progress(spec: str, cache_dir: Path | None, quiet: bool) ->
         task = bars.add_task("Reading the corpus", total=None)
         return open_corpus(
             spec,
+            labels=labels,
             cache_dir=cache_dir,
             started=lambda total: bars.update(task, total=total),
             advance=lambda: bars.advance(task),
         )
+
+
+def name_labels(corpus: "Corpus") -> None:
+    """Say which labels of ``corpus`` count as something else, stay as they are or are left out, with their counts."""
+    said = {
+        "known words": [f"{use.label} is {use.emotion} ({use.clips})" for use in _uses(corpus, "known word")],
+        "by the label map": [f"{use.label} is {use.emotion} ({use.clips})" for use in _uses(corpus, "label map")],
+        "not known, so as they are": [f"{use.label} ({use.clips})" for use in _uses(corpus, "as it is")],
+        "left out": [f"{use.label} ({use.clips})" for use in _uses(corpus, "left out")],
+    }
+    for how, labels in said.items():
+        if labels:
+            notes.print(f"labels, {how}: {', '.join(labels)}", markup=False, highlight=False, soft_wrap=True)
+    name_unmatched(corpus)
+
+
+def name_unmatched(corpus: "Corpus") -> None:
+    """Say what the label map names and ``corpus`` does not have: most often, a word that is spelled otherwise."""
+    from thymos.config import nearest
+
+    labels = [use.label for use in corpus.labels]
+    for word in corpus.unmatched:
+        said = f"no clip has the label {word!r}, which the label map names{nearest(word, labels)}"
+        notes.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _uses(corpus: "Corpus", how: str) -> "list[LabelUse]":
+    return [use for use in corpus.labels if use.how == how]

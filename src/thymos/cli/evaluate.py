@@ -13,6 +13,8 @@ from thymos.cli.console import (
     ChangesOption,
     CorpusArgument,
     DeviceOption,
+    LabelMapOption,
+    LabelsOption,
     PrecisionOption,
     QuietOption,
     RecipeOption,
@@ -21,6 +23,8 @@ from thymos.cli.console import (
     ThreadsOption,
     WorkersOption,
     console,
+    label_map_of,
+    name_labels,
     notes,
     open_corpus_with_progress,
     progress,
@@ -49,6 +53,8 @@ def evaluate(
         bool,
         typer.Option("--shuffle-labels", help="A control: deal the labels out at random; must score at chance."),
     ] = False,
+    labels: LabelsOption = None,
+    label_map: LabelMapOption = "",
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
@@ -63,11 +69,11 @@ def evaluate(
     from thymos.engine.process import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.recipes import load_experiment
-    from thymos.reports.run_report import summary_table, write_report
+    from thymos.reports.run_report import fold_notes, summary_table, write_report
 
     experiment = load_experiment(recipe, with_precision(changes, precision))
-    found = chosen_device(device)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet)
+    found, mapped = chosen_device(device), label_map_of(labels, label_map)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
         run = run_evaluation(
@@ -87,6 +93,8 @@ def evaluate(
             command=shlex.join(["thymos", *sys.argv[1:]]),
             watcher=_watcher(bars),
         )
+    for note in fold_notes(run.results["folds"]):
+        notes.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     absent = run.results["protocol"]["absent"]
     if absent:
         notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {escape(', '.join(absent))}")
@@ -101,7 +109,8 @@ def with_precision(changes: list[str] | None, precision: str | None) -> list[str
 
 
 def name_unusable(corpus: "Corpus", strict: bool) -> None:
-    """Name the files of ``corpus`` that cannot be used, and stop with exit code 1 if that is ``strict``ly wrong."""
+    """Name labels of ``corpus`` and files that cannot be used; of those, stop with exit code 1 if ``strict``."""
+    name_labels(corpus)
     for left_out in corpus.unusable:
         notes.print(f"[yellow]left out:[/yellow] {escape(left_out.clip)} {escape(left_out.reason)}", soft_wrap=True)
     if strict and corpus.unusable:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thymos.cli.console import ModelOption, notes
+from thymos.cli.console import ChosenOption, ModelOption, chosen_labels, notes
 from thymos.errors import ThymosError
 from thymos.live import HOP_S, TIME_CONSTANT_S, PcmFormat
 
@@ -45,6 +45,7 @@ def listen(
     smoothing: Annotated[
         float, typer.Option(min=0.01, max=3600, help="Time constant of the exponential smoothing, in seconds.")
     ] = TIME_CONSTANT_S,
+    labels: ChosenOption = None,
     osc: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Send answers there as OSC messages, too.")
     ] = None,
@@ -60,7 +61,7 @@ def listen(
 
     piped = source is not None or rate is not None or format is not None
     _check_source(source, rate, piped, device)
-    recognizer = load(model)
+    recognizer = load(model).among(chosen_labels(labels))
     smoother = Smoother(recognizer.labels, smoothing)
     with ExitStack() as opened:
         show: list[Callable[[LiveAnswer], None]] = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import ModelOption, QuietOption, notes, progress
+from thymos.cli.console import ChosenOption, ModelOption, QuietOption, chosen_labels, notes, progress
 from thymos.errors import AudioError, MissingExtraError, ThymosError
 from thymos.runtime.formats import (
     PER_FILE,
@@ -47,6 +47,7 @@ def predict(
         Path | None,
         typer.Option(help="Write to this file (textgrid, srt: folder), whole or not at all, instead of printing."),
     ] = None,
+    labels: ChosenOption = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Draw which regions of time and frequency carried the decision.")
     ] = False,
@@ -77,10 +78,11 @@ def predict(
         if any(recording.path is None and recording.problem is None for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
         draw = _figures(explain_out or Path())
-    recognizer = load(model, threads)
+    recognizer = load(model, threads).among(chosen_labels(labels))
     journal = None
     if out is not None:
-        journal = Journal(out, {"model": recognizer.bundle.about.sha256, "timeline": timeline})
+        decides = {"model": recognizer.bundle.about.sha256, "labels": recognizer.labels, "timeline": timeline}
+        journal = Journal(out, decides)
     failures = 0
     rows: list[ResultRow] = []
     show = _printer(format, recognizer, timeline) if out is None else rows.append
@@ -193,7 +195,8 @@ def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callab
         elif "error" in row:
             return  # it has been named already
         elif format == "table":
-            text = "\n".join([*([table_head()] if first else []), *table_lines(row)])
+            head = [table_head(recognizer.labels)] if first else []
+            text = "\n".join([*head, *table_lines(row, recognizer.labels)])
         else:
             text = _one(row, format).removesuffix("\n")
         first = False
@@ -214,7 +217,9 @@ def _write_file(out: Path, rows: list[ResultRow], format: Format, recognizer: "R
     elif format == "csv":
         text = csv_lines(rows, recognizer.labels, timeline, True)
     else:
-        text = "".join(line + "\n" for line in [table_head(), *(line for row in rows for line in table_lines(row))])
+        labels = recognizer.labels
+        lines = [table_head(labels), *(line for row in rows for line in table_lines(row, labels))]
+        text = "".join(line + "\n" for line in lines)
     write_text(out, text)
 
 

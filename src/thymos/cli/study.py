@@ -18,9 +18,12 @@ from rich.table import Table
 from thymos.cli.console import (
     CacheOption,
     DeviceOption,
+    LabelMapOption,
+    LabelsOption,
     QuietOption,
     WorkersOption,
     console,
+    label_map_of,
     notes,
     open_corpus_with_progress,
 )
@@ -46,6 +49,8 @@ def study(
             help="Only this row and what it is compared to. May be repeated. Needs an --out of its own.",
         ),
     ] = None,
+    labels: LabelsOption = None,
+    label_map: LabelMapOption = "",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
@@ -64,8 +69,8 @@ def study(
     plan = load_study(config, quick)
     if rows:
         plan = plan.only(rows)
-    found = chosen_device(device)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet)
+    found, mapped = chosen_device(device), label_map_of(labels, label_map)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped)
     name_unusable(opened, strict=False)
     view = StudyView(len(plan.rows))
     with view.shown(quiet):

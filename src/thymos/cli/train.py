@@ -10,6 +10,8 @@ from thymos.cli.console import (
     CacheOption,
     ChangesOption,
     DeviceOption,
+    LabelMapOption,
+    LabelsOption,
     PrecisionOption,
     QuietOption,
     RecipeOption,
@@ -17,6 +19,8 @@ from thymos.cli.console import (
     StrictOption,
     ThreadsOption,
     console,
+    label_map_of,
+    notes,
     open_corpus_with_progress,
     progress,
 )
@@ -35,6 +39,8 @@ def train(
     seed: SeedOption = 0,
     changes: ChangesOption = None,
     precision: PrecisionOption = None,
+    labels: LabelsOption = None,
+    label_map: LabelMapOption = "",
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
@@ -54,8 +60,8 @@ def train(
     experiment = load_experiment(recipe, with_precision(changes, precision))
     experiment.check_exportable()
     check_folder(out)
-    found = chosen_device(device)
-    opened = joined([open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora])
+    found, mapped = chosen_device(device), label_map_of(labels, label_map)
+    opened = joined([open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in corpora])
     name_unusable(opened, strict)
     with progress(quiet) as bars:
         model = run_training(
@@ -68,6 +74,8 @@ def train(
             device=found,
             watcher=_watcher(bars),
         )
+    for note in model.notes:
+        notes.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
     said = f"; accuracy on these, at the end: {model.curve[-1].accuracy:.3f}" if model.curve else ""
     console.print(f"Trained on {model.recordings} recordings{said}")
     console.print(f"Model: [bold]{escape(str(model.folder))}[/bold]", soft_wrap=True)

@@ -35,6 +35,7 @@ def findings(audit: Audit) -> list[Finding]:
     every = [
         _unusable(audit),
         _near_empty(audit),
+        _labels(audit),
         _duplicates(audit),
         _silent(audit),
         _long(audit),
@@ -82,6 +83,20 @@ def _near_empty(audit: Audit) -> Finding:
         (Column("emotion"), Column("clips", number=True)),
         tuple((emotion, str(audit.count(emotion=emotion))) for emotion in audit.near_empty),
         serious=True,
+    )
+
+
+def _labels(audit: Audit) -> Finding:
+    return Finding(
+        "labels",
+        "Labels",
+        "Labels that are no word of the house's own, and what each counts as. --label-map changes that.",
+        (Column("label"), Column("counts as"), Column("clips", number=True), Column("by")),
+        tuple(
+            (use.label, use.emotion or "–", str(use.clips), use.how)
+            for use in audit.corpus.labels
+            if use.how != "own word"
+        ),
     )
 
 

@@ -85,19 +85,6 @@ def check_leakage(corpus: Corpus, folds: Iterable[Fold], must_not_cross: Sequenc
                         )
 
 
-def check_all_emotions(corpus: Corpus, fold: Fold) -> None:
-    """Check that the training part of ``fold`` has every emotion of ``corpus``.
-
-    Raises:
-        ProtocolError: it lacks some; the message names them.
-    """
-    trained = set(fold.train)
-    there = {clip.emotion for clip in corpus.clips if clip.path in trained}
-    lacking = [emotion for emotion in corpus.emotions if emotion not in there]
-    if lacking:
-        raise ProtocolError(f"{fold.name} has no recording of {', '.join(lacking)} to train on")
-
-
 class ListedFile(NamedTuple):
     """A line of somebody else's lists."""
 

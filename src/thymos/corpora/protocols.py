@@ -4,6 +4,7 @@ A protocol of your own is one class: a name, what must not cross, and ``draw``. 
 that no protocol can hand out a fold that leaks. Folds are lists of clips, made before any sound is cut.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -308,7 +309,11 @@ def _grouped_folds(corpus: Corpus, together: Sequence[str], n_folds: int, repeat
     result = []
     for repeat in range(repeats):
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed + repeat)
-        for index, (train, test) in enumerate(splitter.split(paths, emotions, groups)):
+        with warnings.catch_warnings():
+            # It warns of an emotion with fewer recordings than folds, which whoever fits says better.
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+            parts = list(splitter.split(paths, emotions, groups))
+        for index, (train, test) in enumerate(parts):
             name = f"fold {index + 1}" if repeats == 1 else f"repeat {repeat + 1} fold {index + 1}"
             result.append(Fold(repeat, index, name, tuple(paths[i] for i in train), tuple(paths[i] for i in test)))
     return tuple(result)

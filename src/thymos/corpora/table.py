@@ -1,17 +1,19 @@
 """The corpus table: what every corpus becomes, whichever folder or file it came from."""
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Waveform, read_waveform
 from thymos.errors import AudioError, CorpusError
-from thymos.labels import in_order, natural_key
+from thymos.labels import EMOTIONS, in_order, label_key, natural_key, one_spelling, to_emotion
 
 SYNTHETIC_MARK = "SYNTHETIC"
 
@@ -76,6 +78,31 @@ class Exclusion:
     """True if the sound is fine and a rule left it out."""
 
 
+LEFT_OUT = ""
+"""What a label counts as that is left out."""
+
+
+@dataclass(frozen=True)
+class LabelUse:
+    """What became of one label of a corpus."""
+
+    label: str
+    """As the corpus has it, in its commonest spelling."""
+    emotion: str
+    """What it counts as; ``LEFT_OUT`` if its clips are left out."""
+    clips: int
+    """How many usable clips have it."""
+
+    @property
+    def how(self) -> Literal["as it is", "own word", "known word", "label map", "left out"]:
+        """By what it counts as that: ``own word`` is one of the house's, and needs no remark."""
+        if self.emotion == LEFT_OUT:
+            return "left out"
+        if label_key(self.label) == label_key(self.emotion):
+            return "own word" if self.emotion in EMOTIONS else "as it is"
+        return "known word" if to_emotion(self.label) == self.emotion else "label map"
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a reader of one kind of corpus finds on disk."""
@@ -94,6 +121,10 @@ class Corpus:
     root: Path
     clips: tuple[Clip, ...]
     excluded: tuple[Exclusion, ...] = ()
+    labels: tuple[LabelUse, ...] = ()
+    """What became of each label that was found; empty where nobody looked."""
+    unmatched: tuple[str, ...] = ()
+    """What a label map names and no clip has, each with the nearest label."""
 
     def __repr__(self) -> str:
         hours = sum(clip.sound.duration_s for clip in self.clips) / 3600
@@ -102,7 +133,7 @@ class Corpus:
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """The emotions that occur, in the vocabulary's order: the classes of an experiment."""
+        """The emotions that occur, the house's words first, then others by the alphabet."""
         return in_order({clip.emotion for clip in self.clips})
 
     @property
@@ -151,12 +182,35 @@ class Corpus:
         """Files that could not be used at all, as opposed to readable ones that a rule left out."""
         return tuple(exclusion for exclusion in self.excluded if not exclusion.readable)
 
+    def relabelled(self, word_for: Callable[[str], str]) -> "Corpus":
+        """Return the corpus with ``word_for`` of every clip's emotion in its place, each word in one spelling."""
+        words = [word_for(clip.emotion) for clip in self.clips]
+        spelled = one_spelling(words)
+        clips = (replace(clip, emotion=spelled[label_key(word)]) for clip, word in zip(self.clips, words, strict=True))
+        return replace(self, clips=tuple(clips))
+
     def excluding(self, reason_for: Callable[[Clip], str | None]) -> "Corpus":
         """Return the corpus without the clips for which ``reason_for`` gives a reason; the reasons are kept."""
         reasons = {clip.path: reason_for(clip) for clip in self.clips}
         added = [Exclusion(path, reason, readable=True) for path, reason in reasons.items() if reason]
         kept = tuple(clip for clip in self.clips if reasons[clip.path] is None)
         return replace(self, clips=kept, excluded=(*self.excluded, *added))
+
+
+def summed_uses(uses: Iterable[LabelUse]) -> tuple[LabelUse, ...]:
+    """Return one use for each label and what it counts as: in the order of that, what is left out last."""
+    labels: Counter[str] = Counter()
+    emotions: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    for use in uses:
+        labels[use.label] += use.clips
+        emotions[use.emotion] += use.clips
+        counts[label_key(use.label), label_key(use.emotion)] += use.clips
+    label_of, emotion_of = one_spelling(labels.elements()), one_spelling(emotions.elements())
+    order = in_order({*emotion_of.values()} - {LEFT_OUT})
+    places = {emotion: place for place, emotion in enumerate((*order, LEFT_OUT))}
+    summed = [LabelUse(label_of[label], emotion_of[emotion], clips) for (label, emotion), clips in counts.items()]
+    return tuple(sorted(summed, key=lambda use: (places[use.emotion], label_key(use.label))))
 
 
 def joined(corpora: Sequence[Corpus]) -> Corpus:
@@ -181,7 +235,11 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     twice = [clip.path for clip, after in pairwise(clips) if clip.path == after.path]
     if twice:
         raise CorpusError(f"two of the corpora hold {clip_names(twice)}")
-    return Corpus("joined", root, tuple(clips), tuple(excluded))
+    labels = summed_uses(use for corpus in corpora for use in corpus.labels)
+    # A map that is given for several corpora need not fit each of them.
+    unmatched = tuple(name for name in corpora[0].unmatched if all(name in each.unmatched for each in corpora))
+    corpus = Corpus("joined", root, tuple(clips), tuple(excluded), labels, unmatched)
+    return corpus.relabelled(lambda word: word)
 
 
 def clip_names(clips: list[str], most: int = 5) -> str:

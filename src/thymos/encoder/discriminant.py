@@ -74,9 +74,14 @@ def fit_discriminant(
         own = counted[of_class] / counted[of_class].sum()
         standard = [(version[of_class] - mean) / spread for version in descriptions]
         means.append(sum(share * (own @ rows) for share, rows in zip(shares, standard, strict=True)))
-        for share, rows in zip(shares, standard, strict=True):
-            spread_out = (rows - means[-1]) * np.sqrt(share * own / len(classes))[:, None]
-            covariance += spread_out.T @ spread_out
+        # All versions in one product: of few recordings, adding up the covariance is what takes long.
+        spread_out = np.concatenate(
+            [
+                (rows - means[-1]) * np.sqrt(share * own / len(classes))[:, None]
+                for share, rows in zip(shares, standard, strict=True)
+            ]
+        )
+        covariance += spread_out.T @ spread_out
     centres = np.stack(means)
     level = shrinkage * np.trace(covariance) / len(mean) + LEAST_SPREAD
     directions = np.linalg.solve((1 - shrinkage) * covariance + level * np.eye(len(mean)), centres.T)

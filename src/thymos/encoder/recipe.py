@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from pydantic_core import PydanticCustomError
 
 from thymos.config import Settings
-from thymos.labels import EMOTIONS
+from thymos.labels import label_key
 
 SHIPPED = "shipped"
 
@@ -40,7 +40,7 @@ class EncoderRecipe(Settings):
     """Descriptions less their mean over each speaker's recordings, or over all: no label is looked at, but the other
     recordings that are tested are, so this is transductive."""
     merge: dict[str, str] = Field(default_factory=dict)
-    """Emotions that count as another, such as calm as neutral."""
+    """Labels, of any words, that count as another, such as calm as neutral."""
     weigh: Literal["recordings", "speakers"] = "recordings"
     """What counts alike where a head is fitted: every recording; or every corpus, and in it every speaker."""
     half: Literal["never", "versions", "always"] = "versions"
@@ -56,9 +56,7 @@ class EncoderRecipe(Settings):
 
     @model_validator(mode="after")
     def _goes_together(self) -> "EncoderRecipe":
-        if unknown := {*self.merge, *self.merge.values()} - set(EMOTIONS):
-            raise PydanticCustomError("merge", "merge: there is no emotion {word}", {"word": min(unknown)})
-        if chained := sorted(set(self.merge) & set(self.merge.values())):
+        if chained := sorted({*map(label_key, self.merge)} & {*map(label_key, self.merge.values())}):
             raise PydanticCustomError("merge", "merge: {word} counts as another emotion itself", {"word": chained[0]})
         if self.fitted_to is not None and (self.calibrated or self.centring != "none"):
             raise PydanticCustomError("fitted_to", "fitted_to goes with no centring, and is not calibrated")

@@ -4,7 +4,8 @@ Every loop goes through here: evaluations, the cells of studies, robustness, and
 """
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from thymos.corpora.folds import Fold, check_all_emotions
+from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import INNER_FOLDS, Split
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
-from thymos.errors import ThymosError
+from thymos.errors import LeakageError, ProtocolError, ThymosError
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
+from thymos.labels import in_order
 from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature, log_probabilities
 from thymos.scoring.predictions import FoldResult, predictions_frame
+
+LEAST_HELD_OUT = 20
+"""With fewer recordings to calibrate on, a temperature is rough, and a 95th percentile the largest of a handful."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,8 @@ class FoldTask:
     features: Any
     fold: Fold
     part: TrainingPart
+    labels: tuple[str, ...]
+    """All emotions of the corpus: of one that ``part`` lacks, a recording may be tested, and counts as wrong."""
     test: Rows
     test_clips: tuple[str, ...]
     test_speakers: tuple[str, ...]
@@ -62,29 +69,26 @@ def fold_tasks(
         watched: whether test parts are scored after each epoch: only where they are inner validation parts.
 
     Raises:
-        ProtocolError: the training part of a fold, or of an inner split of it, lacks an emotion of the corpus, or it
-            cannot be divided further.
+        ProtocolError: a training part has one emotion only, or cannot be divided further though it has to be.
     """
     targets = corpus.targets
-    most = INNER_FOLDS if experiment.calibrated else experiment.inner_splits
 
     def rows(paths: Sequence[str]) -> Rows:
         return tuple(sorted(corpus.rows(paths).tolist()))
 
     def part(fold: Fold, own_seed: int) -> TrainingPart:
-        train = rows(fold.train)
-        if experiment.learns:
-            check_all_emotions(corpus, fold)
-        return TrainingPart(corpus.emotions, train, targets[list(train)], own_seed)
+        return training_part(corpus, targets, rows(fold.train), own_seed, fold.name, experiment.learns)
 
-    def held_out(fold: Fold, own_seed: int) -> InnerSplit:
-        scored = rows(fold.test)
-        return InnerSplit(part(fold, own_seed), scored, targets[list(scored)])
+    def held_out(whole: TrainingPart, train: TrainingPart, fold: Fold) -> InnerSplit:
+        scored = [row for row in rows(fold.test) if corpus.emotions[targets[row]] in train.labels]
+        own = [whole.labels.index(corpus.emotions[targets[row]]) for row in scored]
+        return InnerSplit(train, tuple(scored), np.array(own, np.int64))
 
     tasks = []
     for fold in split.folds:
         own_seed = int(np.random.SeedSequence([seed, fold.repeat, fold.index]).generate_state(1)[0])
-        inner = split.protocol.inner(corpus, fold, most, seed) if most else ()
+        train = part(fold, own_seed)
+        seen = held_out(train, train, fold) if watched else None
         test = rows(fold.test)
         tested = [corpus.clips[i] for i in test]
         tasks.append(
@@ -93,10 +97,14 @@ def fold_tasks(
                 features=features,
                 fold=fold,
                 part=replace(
-                    part(fold, own_seed),
-                    inner=tuple(held_out(each, own_seed) for each in inner),
-                    watched=held_out(fold, own_seed) if watched else None,
+                    train,
+                    inner=tuple(
+                        held_out(train, part(each, own_seed), each)
+                        for each in _inner_folds(corpus, experiment, split, fold, seed)
+                    ),
+                    watched=seen if seen and seen.rows else None,
                 ),
+                labels=corpus.emotions,
                 test=test,
                 test_clips=tuple(clip.path for clip in tested),
                 test_speakers=tuple(clip.speaker for clip in tested),
@@ -108,6 +116,80 @@ def fold_tasks(
             )
         )
     return tasks
+
+
+def training_part(
+    corpus: Corpus, targets: NDArray[np.int64], rows: Rows, seed: int, where: str, learns: bool = True
+) -> TrainingPart:
+    """Return ``rows`` of ``corpus`` as a part to fit to: its labels are the emotions that it has.
+
+    Args:
+        corpus: whose recordings they are.
+        targets: of all of them, as ``corpus.targets``.
+        rows: which are fitted to.
+        seed: of the fit.
+        where: the fold, for the message.
+        learns: False where nothing is fitted to the corpus: all its emotions can then be told apart.
+
+    Raises:
+        ProtocolError: they are of one emotion.
+    """
+    own = targets[list(rows)]
+    if not learns:
+        return TrainingPart(corpus.emotions, rows, own, seed)
+    classes, places = np.unique(own, return_inverse=True)
+    labels = tuple(corpus.emotions[label] for label in classes)
+    if len(labels) < 2:
+        raise ProtocolError(f"{where} has no recording but of {labels[0]} to train on; two emotions are needed")
+    return TrainingPart(labels, rows, places.astype(np.int64), seed)
+
+
+def usable_folds(corpus: Corpus, folds: Sequence[Fold]) -> tuple[Fold, ...]:
+    """Return the ``folds`` that have two emotions to train on, and recordings of one of these to test."""
+    emotion = {clip.path: clip.emotion for clip in corpus.clips}
+    trained = [{emotion[path] for path in fold.train} for fold in folds]
+    return tuple(
+        fold
+        for fold, heard in zip(folds, trained, strict=True)
+        if len(heard) > 1 and any(emotion[path] in heard for path in fold.test)
+    )
+
+
+def among_all(probabilities: NDArray[np.float64], own: Sequence[str], every: Sequence[str]) -> NDArray[np.float64]:
+    """Return what is said of the labels ``own`` as said of ``every`` label: 0 of those that are not among them.
+
+    Args:
+        probabilities: shape ``(rows, own)``.
+        own: labels that a model tells apart.
+        every: labels of the result, shape ``(rows, every)``.
+    """
+    result = np.zeros((len(probabilities), len(every)))
+    result[:, [every.index(label) for label in own]] = probabilities
+    return result
+
+
+def _inner_folds(corpus: Corpus, experiment: Experiment[Any], split: Split, fold: Fold, seed: int) -> Iterator[Fold]:
+    """Yield the inner folds of ``fold`` that can be fitted to: none where only calibration needs them and there are too
+    few recordings for it.
+
+    Raises:
+        ProtocolError: the fit itself needs them, and the training part cannot be divided.
+    """
+    most = INNER_FOLDS if experiment.calibrated else experiment.inner_splits
+    if not most:
+        return
+    try:
+        inner = split.protocol.inner(corpus, fold, most, seed)
+    except LeakageError:
+        raise
+    except ProtocolError:
+        if experiment.inner_splits:
+            raise
+        return
+    usable = usable_folds(corpus, inner)
+    if experiment.inner_splits and not usable:
+        raise ProtocolError(f"{fold.name} has too few recordings to train on: no inner split has two emotions")
+    yield from usable
 
 
 def epochs_reported(experiment: Experiment[Any]) -> int:
@@ -144,6 +226,9 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
     }
     if calibration:
         facts["calibration"] = calibration.as_json()
+    unheard = Counter(emotion for emotion in task.test_emotions if emotion not in task.part.labels)
+    if unheard:
+        facts["untrained"] = {emotion: unheard[emotion] for emotion in in_order(unheard)}
     return facts, frame
 
 
@@ -193,8 +278,8 @@ def predictions_of(task: FoldTask, scores: Scores) -> pd.DataFrame:
         (task.fold.repeat, task.fold.index),
         [task.test_speakers[i] for i in of],
         [task.test_emotions[i] for i in of],
-        task.part.labels,
-        scores.probabilities,
+        task.labels,
+        among_all(scores.probabilities, task.part.labels, task.labels),
     )
 
 
@@ -209,7 +294,7 @@ def fit_calibrated(
     """Fit ``experiment`` to ``part``; where it is to be calibrated, once more on each of its inner splits.
 
     Returns:
-        The model, and what goes with its probabilities: its own calibration, or that of the inner splits.
+        The model, and what goes with its probabilities: its own calibration, or that of the inner splits, if any.
     """
     fitted = experiment.fit(features, part, work)
     if not experiment.calibrated or not part.inner:
@@ -217,8 +302,8 @@ def fit_calibrated(
     held_out = []
     for number, split in enumerate(part.inner, start=1):
         inner = experiment.fit(features, split.train, work)
-        scores = scores_of(experiment, inner, features, split.rows, part.labels, f"inner split {number}")
-        held_out.append(scores.of_recordings(split.rows))
+        scores = scores_of(experiment, inner, features, split.rows, split.train.labels, f"inner split {number}")
+        held_out.append(among_all(scores.of_recordings(split.rows), split.train.labels, part.labels))
     truth = np.concatenate([split.targets for split in part.inner])
     return fitted, calibration_of(np.concatenate(held_out), truth)
 
@@ -236,6 +321,8 @@ def calibration_of(probabilities: NDArray[np.float64], truth: NDArray[np.int64])
 def calibration_of_logits(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> Calibration:
     """Return what ``calibration_of`` does, by the logits, shape ``(rows, labels)``, that probabilities were made of."""
     temperature = fit_temperature(logits, truth)
+    if len(truth) < LEAST_HELD_OUT:
+        temperature = max(1.0, temperature)  # a handful that are all right must not make it surer of everything
     return Calibration(temperature, fit_conformal(apply_temperature(logits, temperature), truth))
 
 

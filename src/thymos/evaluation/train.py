@@ -1,5 +1,6 @@
 """A model from a whole corpus: fitted to all of it, calibrated on what inner splits tell, and written as a bundle."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,8 +17,8 @@ from thymos.corpora.protocols import LeaveOneSpeakerOut, Protocol, RecordingFold
 from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
-from thymos.evaluation.fitting import calibration_of
-from thymos.experiment import Epoch, Experiment, Fitted, Rows, TrainingPart, Work, corpus_for
+from thymos.evaluation.fitting import LEAST_HELD_OUT, among_all, calibration_of, training_part, usable_folds
+from thymos.experiment import Epoch, Experiment, Fitted, TrainingPart, Work, corpus_for
 from thymos.export import check_folder, write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
@@ -30,12 +31,14 @@ ACCEPTANCE = 0.95
 """Share of held-out recordings of the training corpus that shall not be called out-of-distribution."""
 DIRECTIONS = 32
 """Principal directions of embeddings that get a variance of their own."""
-LEAST_HELD_OUT = 20
-"""With fewer, a 95th percentile is no more than the largest of a handful."""
 MOST_SPLITS = 6
 """Each is a fit of its own; where there are more speakers, several are held out together."""
+MOST_FOLDS = 5
+"""Where recordings are held out; fewer where no emotion has as many."""
 LEAST_SPEAKERS = 3
 """With fewer, leaving one out would leave hardly any variety to train on."""
+LEAST_TRAINED = 4
+"""Recordings that a distribution of embeddings needs."""
 NO_LICENCE = "not stated: those of the recordings that it was trained on apply"
 FIRST_VERSION = "1"
 
@@ -62,6 +65,8 @@ class TrainedModel:
     recordings: int
     """How many it was fitted to."""
     curve: tuple[Epoch, ...]
+    notes: tuple[str, ...] = ()
+    """What the corpus was too small for: emotions of one recording, calibration."""
 
 
 def train(
@@ -81,7 +86,8 @@ def train(
     Where the experiment is to be calibrated, it is fitted once more on each of several splits, which hold speakers out
     where there are enough of them: what those fits say of the rest gives temperature, prediction sets, the distance
     from which input is out-of-distribution, and the scores that the bundle tells. Recordings that its encoder has heard
-    are fitted to and never held out: what is said of them would promise too much.
+    are fitted to and never held out: what is said of them would promise too much. Where there are too few recordings to
+    calibrate on, the model is written all the same, and a note says what it lacks.
 
     Args:
         corpus: opened, or what ``open_corpus`` takes; of several, ``joined`` makes one.
@@ -98,7 +104,6 @@ def train(
         CorpusError: the corpus cannot be opened, or has fewer than two emotions.
         RecipeError: there is no such recipe, it cannot be built, or its models cannot be exported.
         LeakageError: it is to be calibrated, and there are too few recordings that its encoder has not heard.
-        ProtocolError: the corpus is too small to be calibrated on.
         MissingExtraError: a library is not installed.
         TrainingError: the loss stopped being a number.
         RunError: ``out`` holds something else, or there is no such device.
@@ -116,7 +121,15 @@ def train(
     corpus = corpus_for(experiment, corpus)
     with suppress(LeakageError):  # nothing is tested here; what is held out is new to the encoder
         experiment.check(corpus)
-    split = _calibration_split(corpus, experiment, seed) if experiment.calibrated else None
+    split, notes = None, _rare_emotions(corpus)
+    if experiment.calibrated:
+        try:
+            split = _calibration_split(corpus, experiment, seed)
+            notes += _limits(split, corpus)
+        except LeakageError:
+            raise
+        except ProtocolError as error:
+            notes += (f"not calibrated: {error}; probabilities are as the head has them, and sets hold every emotion",)
     watcher.on_features(experiment.steps(corpus))
     features = experiment.features(corpus, work)
     watcher.on_fits(1 + (len(split.folds) if split else 0), experiment.epochs)
@@ -124,14 +137,39 @@ def train(
     with one_thread():
         fitted = experiment.fit(features, TrainingPart(corpus.emotions, every, corpus.targets, seed), work)
         watcher.on_fit()
-        about = _about(corpus, experiment, seed)
+        about = _about(corpus, experiment, seed) | ({"notes": list(notes)} if notes else {})
         distribution = None
         if split is not None:
             calibrated, distribution = _calibrated(experiment, fitted, features, corpus, split, seed, work, watcher)
             about |= calibrated
         exported = experiment.export(fitted)
     write_bundle(folder, exported, {"version": FIRST_VERSION, "licence": NO_LICENCE, **about}, distribution)
-    return TrainedModel(folder, about, len(every), fitted.curve)
+    return TrainedModel(folder, about, len(every), fitted.curve, notes)
+
+
+def _rare_emotions(corpus: Corpus) -> tuple[str, ...]:
+    counts = Counter(clip.emotion for clip in corpus.clips)
+    rare = [emotion for emotion in corpus.emotions if counts[emotion] == 1]
+    if not rare:
+        return ()
+    return (f"one recording only of {', '.join(rare)}: it was fitted to, and cannot be held out to judge by",)
+
+
+def _limits(split: Split, corpus: Corpus) -> tuple[str, ...]:
+    """Return what calibration on ``split`` cannot promise."""
+    notes = []
+    if split.name != LeaveOneSpeakerOut.name:
+        notes.append(
+            f"calibrated on other recordings of the same voices, since {LEAST_SPEAKERS} speakers and more, and all of "
+            "them known, are needed to hold voices out: probabilities of new voices promise too much"
+        )
+    held_out = learnt_and_tested(corpus, split)
+    if held_out < LEAST_HELD_OUT:
+        notes.append(
+            f"calibrated on {held_out} recordings, and {LEAST_HELD_OUT} are needed: probabilities are rough, and "
+            "nothing is flagged as out of distribution"
+        )
+    return tuple(notes)
 
 
 def _about(corpus: Corpus, experiment: Experiment[Any], seed: int) -> dict[str, Any]:
@@ -164,26 +202,30 @@ def _calibrated(
     seed: int,
     work: Work,
     watcher: TrainWatcher,
-) -> tuple[dict[str, Any], tuple[EmbeddingDistribution, OutOfDistributionAbout]]:
-    """Fit once more on each split, and return what its model says of what it was not fitted to."""
+) -> tuple[dict[str, Any], tuple[EmbeddingDistribution, OutOfDistributionAbout] | None]:
+    """Fit once more on each split, and return what its model says of what it was not fitted to.
+
+    The distribution of embeddings is None where fewer than ``LEAST_HELD_OUT`` were held out.
+    """
     targets, labels = corpus.targets, corpus.emotions
     known: list[NDArray[np.float32]] = []
     others: list[NDArray[np.float32]] = []
     said: list[NDArray[np.float64]] = []
     rows: list[int] = []
+    learnt: list[bool] = []
     for fold in split.folds:
         train_rows, held_out = (tuple(corpus.rows(paths).tolist()) for paths in (fold.train, fold.test))
-        part = TrainingPart(labels, train_rows, targets[list(train_rows)], seed)
+        part = training_part(corpus, targets, train_rows, seed, fold.name)
         fitted = experiment.fit(features, part, work)
         known.append(fitted.embed(features, train_rows))
         others.append(fitted.embed(features, held_out))
-        said.append(fitted.predict(features, held_out).of_recordings(held_out))
+        said.append(among_all(fitted.predict(features, held_out).of_recordings(held_out), part.labels, labels))
         rows += held_out
+        learnt += [labels[targets[row]] in part.labels for row in held_out]
         watcher.on_fit()
     probabilities, truth = np.concatenate(said), targets[rows]
-    every: Rows = tuple(range(len(targets)))
-    gaussian = fit_distribution(known, others, final.embed(features, every))
-    about = calibration_of(probabilities, truth).as_json()
+    # An emotion that is held out whole tells nothing of a temperature; in the scores, it counts as wrong.
+    about = calibration_of(probabilities[learnt], truth[learnt]).as_json()
     about["scores"] = [
         {
             "corpus": ", ".join(sorted({corpus.clips[row].corpus or corpus.root.name for row in rows})),
@@ -194,6 +236,9 @@ def _calibrated(
             **scores(confusion(truth, probabilities.argmax(1), len(labels))),
         }
     ]
+    if sum(learnt) < LEAST_HELD_OUT:
+        return about, None
+    gaussian = fit_distribution(known, others, final.embed(features, tuple(range(len(targets)))))
     return about, (
         gaussian,
         OutOfDistributionAbout(threshold=gaussian.threshold, acceptance=ACCEPTANCE, rows=len(rows)),
@@ -254,20 +299,28 @@ def held_out_parts(corpus: Corpus, seed: int) -> Split:
     recordings are.
 
     Raises:
-        ProtocolError: the corpus is too small to be divided, or to be calibrated on.
+        ProtocolError: the corpus is too small to be divided.
     """
     speakers = {clip.speaker for clip in corpus.clips}
     by_speaker = len(speakers) >= LEAST_SPEAKERS and "" not in speakers
-    protocol: Protocol = LeaveOneSpeakerOut() if by_speaker else RecordingFolds()
+    most = max(Counter(clip.emotion for clip in corpus.clips).values())
+    folds = max(2, min(MOST_FOLDS, most))
+    protocol: Protocol = LeaveOneSpeakerOut() if by_speaker else RecordingFolds(folds)
     split = protocol.split(corpus, seed)
     if len(split.folds) > MOST_SPLITS:
         split = replace(split, folds=tuple(protocol.draw_inner(corpus, seed)))  # several speakers a fold
-    emotion = {clip.path: clip.emotion for clip in corpus.clips}
-    for fold in split.folds:
-        lacking = set(corpus.emotions) - {emotion[path] for path in fold.train}
-        if lacking:
-            raise ProtocolError(f"calibration leaves no recording of {', '.join(sorted(lacking))} to train on")
-    held_out = sum(len(fold.test) for fold in split.folds)
-    if held_out < LEAST_HELD_OUT:
-        raise ProtocolError(f"{held_out} held-out recordings are too few to calibrate on; {LEAST_HELD_OUT} are needed")
+    large = [fold for fold in split.folds if len(fold.train) >= LEAST_TRAINED]
+    split = replace(split, folds=usable_folds(corpus, large))
+    if not split.folds:
+        raise ProtocolError("too few recordings to hold some out")
     return split
+
+
+def learnt_and_tested(corpus: Corpus, split: Split) -> int:
+    """Return how many recordings ``split`` tests of emotions that the fold trains on."""
+    emotion = {clip.path: clip.emotion for clip in corpus.clips}
+    count = 0
+    for fold in split.folds:
+        trained = {emotion[path] for path in fold.train}
+        count += sum(emotion[path] in trained for path in fold.test)
+    return count

@@ -36,6 +36,10 @@ CLIP_COLUMNS = (
 )
 
 
+LONGEST_LEVEL_WORD = 10
+"""Letters that fit under a column of a figure."""
+
+
 def audit(corpus: Corpus | str | Path, out: str | Path | None = None, *, cache_dir: str | Path | None = None) -> Audit:
     """Return what a corpus holds and what is odd about it: broken files, copies, silence, outliers, gaps.
 
@@ -133,7 +137,10 @@ def counts_figure(audit: Audit) -> Figure:
         colour = INK if count else MUTED
         axes.text(column + 0.5, row + 0.5, str(count), ha="center", va="center", fontsize=8, color=colour)
     axes.invert_yaxis()
-    axes.set_xticks(np.arange(columns) + 0.5, audit.emotions)
+    axes.set_xticks(np.arange(columns) + 0.5, audit.emotions, parse_math=False)
+    if max(map(len, audit.emotions)) > LONGEST_LEVEL_WORD:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(np.arange(rows) + 0.5, [speaker_name(speaker) for speaker in audit.speakers])
     # A speaker's name comes from a file: a dollar sign in it is no formula.
     for label in axes.get_yticklabels():

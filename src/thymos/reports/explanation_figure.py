@@ -82,23 +82,36 @@ def _draw_title(axes: Axes, explanation: Explanation, name: str) -> None:
 
 def _draw_evidence(axes: Axes, explanation: Explanation) -> None:
     evidence = explanation.evidence
+    named = _named_labels(explanation)
     for number, (word, shares) in enumerate(zip(explanation.labels, evidence.probabilities.T, strict=True)):
         own = word == explanation.emotion
         axes.plot(
             evidence.times_s,
             shares,
-            color=_COLOURS[number % len(_COLOURS)],
+            color=_COLOURS[named.index(number) % len(_COLOURS)] if number in named else MUTED,
             linewidth=2.2 if own else 1.0,
             alpha=1.0 if own else 0.75,
             zorder=3 if own else 2,
-            label=word,
+            label=word if number in named else None,
         )
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
     axes.set_ylabel("probability", fontsize=9, color=INK)
     axes.set_title("What single frames speak for", loc="left", fontsize=10, color=INK)
     plain_axes(axes)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=5, frameon=False, fontsize=8, borderaxespad=0.1)
+    legend = axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=5, frameon=False, fontsize=8, borderaxespad=0.1
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _named_labels(explanation: Explanation) -> list[int]:
+    """Return the places of the labels that the legend has room for: the one explained, then what is heard most."""
+    own = explanation.labels.index(explanation.emotion)
+    said = explanation.evidence.probabilities.mean(axis=0)
+    order = sorted(range(len(explanation.labels)), key=lambda place: (place != own, -said[place]))
+    return sorted(order[: len(_COLOURS)])
 
 
 def _draw_spectrogram(axes: Axes, explanation: Explanation) -> None:

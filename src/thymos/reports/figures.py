@@ -136,8 +136,9 @@ def confusion_figure(panels: Mapping[str, npt.NDArray[np.float64]], labels: Sequ
             text = "–" if np.isnan(share) else f"{100 * share:.0f}"
             ink = ink_on(to_hex(colours(float(np.nan_to_num(share)))))
             axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
-        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(labels)), labels)
+        # A label is any word: a dollar sign in it is no formula.
+        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set_yticks(range(len(labels)), labels, parse_math=False)
         axes.set(title=title, xlabel="predicted", ylabel="truth")
         plain_axes(axes, grid="")
         axes.spines[:].set_visible(False)

@@ -57,6 +57,7 @@ def run_page(results: Results, drawn: Mapping[str, Path]) -> str:
         levels=shown_levels(results.levels),
         matrices=_matrices_by_level(results.labels, results.confusion),
         last_fold=_last_fold(results),
+        fold_notes=fold_notes([fold.model_dump() for fold in results.folds]),
         plots=_plots(results),
         figures=drawn,
     )
@@ -80,6 +81,15 @@ def summary_table(results: Mapping[str, Any]) -> Table:
         f"chance {1 / len(results['labels']):.3f}"
     )
     return table
+
+
+def fold_notes(folds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what to say of ``folds`` (those of ``results.json``) that tested an emotion that they could not learn."""
+    return [
+        f"{fold['name']}: no recording of {emotion} to train on, so its {count} tested count as wrong"
+        for fold in folds
+        for emotion, count in (fold.get("untrained") or {}).items()
+    ]
 
 
 def shown_levels(levels: Sequence[Level]) -> list[Level]:

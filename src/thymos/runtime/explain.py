@@ -3,7 +3,7 @@
 It asks the shipped graph alone, over and over, so it holds for whatever a bundle has inside, and needs no torch.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -219,15 +219,15 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
     return ExplainedPart(last.samples, about.rate_hz, start_s, False)
 
 
-def frame_evidence(bundle: Bundle, part: ExplainedPart) -> Evidence:
-    """Return what each frame of ``part`` speaks for, as the model's frame logits have it.
+def frame_evidence(bundle: Bundle, part: ExplainedPart, chosen: Sequence[int]) -> Evidence:
+    """Return what each frame of ``part`` speaks for among the ``chosen`` labels, as the model's frame logits have it.
 
     Frames of the zeros that fill up a window of a fixed length are left out.
     """
     about = bundle.about
     heard = bundle.hear(part.samples, frames=True).frame_logits
     assert heard is not None
-    logits = heard / about.temperature
+    logits = heard[:, list(chosen)] / about.temperature
     shares = np.exp(np.asarray(logits - logits.max(axis=1, keepdims=True), np.float64))
     shares /= shares.sum(axis=1, keepdims=True)
     own_s = len(part.samples) / part.rate_hz

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from thymos.labels import spaced
 from thymos.runtime.prediction import NONE_HEARD
 
 Format = Literal["table", "jsonl", "csv", "textgrid", "srt"]
@@ -15,25 +16,30 @@ ResultRow = dict[str, Any]
 """What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
 
 
-def table_lines(row: ResultRow) -> list[str]:
-    """Return ``row`` as aligned text: emotion, probability, speech, file; then its timeline, indented."""
+def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:
+    """Return ``row`` as aligned text: emotion of ``labels``, probability, speech, file; then its timeline, indented."""
+    width = _width(labels)
     if "error" in row:
-        return [f"{'—':<10} {'':>5} {'':>8}  {row['file']}  {row['error']}"]
+        return [f"{'—':<{width}} {'':>5} {'':>8}  {row['file']}  {row['error']}"]
     emotion = row["emotion"]
     sure = f"{row['probabilities'][emotion]:.2f}" if emotion else ""
     others = row["prediction_set"][1:]
     remarks = ([f"or {', '.join(others)}"] if others else []) + row["flags"]
     said = f"  ({'; '.join(remarks)})" if remarks else ""
-    lines = [f"{emotion or NONE_HEARD:<10} {sure:>5} {row['speech_s']:7.1f}s  {row['file']}{said}"]
+    lines = [f"{emotion or NONE_HEARD:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {row['file']}{said}"]
     for at in row.get("timeline", []):
         part = "" if at["probability"] is None else f" {at['probability']:.2f}"
         lines.append(f"    {at['start_s']:9.2f} – {at['end_s']:9.2f} s  {at['emotion'] or NONE_HEARD}{part}")
     return lines
 
 
-def table_head() -> str:
+def table_head(labels: Sequence[str]) -> str:
     """Return the line above ``table_lines``."""
-    return f"{'emotion':<10} {'p':>5} {'speech':>8}  file"
+    return f"{'emotion':<{_width(labels)}} {'p':>5} {'speech':>8}  file"
+
+
+def _width(labels: Sequence[str]) -> int:
+    return max(map(len, (NONE_HEARD, *labels)))
 
 
 def csv_columns(labels: Sequence[str], timeline: bool) -> list[str]:
@@ -45,7 +51,7 @@ def csv_columns(labels: Sequence[str], timeline: bool) -> list[str]:
 
 
 def csv_lines(rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, head: bool) -> str:
-    """Return ``rows`` as CSV; what is not known is empty, and lists are words with spaces between them."""
+    """Return ``rows`` as CSV; what is not known is empty, and lists are words with spaces between them (``spaced``)."""
     text = io.StringIO()
     writer = csv.DictWriter(text, csv_columns(labels, timeline), restval="", extrasaction="ignore", lineterminator="\n")
     if head:
@@ -57,7 +63,7 @@ def csv_lines(rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, 
             writer.writerows({"file": row["file"], **stretch} for stretch in row["timeline"])
         else:
             probabilities = {f"p_{word}": value for word, value in (row["probabilities"] or {}).items()}
-            words = {key: " ".join(row[key]) for key in ("prediction_set", "flags")}
+            words = {key: spaced(row[key]) for key in ("prediction_set", "flags")}
             writer.writerow(row | probabilities | words)
     return text.getvalue()
 
@@ -86,11 +92,12 @@ def textgrid(row: ResultRow) -> str:
         f"        intervals: size = {len(stretches)}",
     ]
     for number, at in enumerate(stretches, 1):
+        text = (at["emotion"] or "").replace('"', '""')
         lines += [
             f"        intervals [{number}]:",
             f"            xmin = {at['start_s']}",
             f"            xmax = {at['end_s']}",
-            f'            text = "{at["emotion"] or ""}"',
+            f'            text = "{text}"',
         ]
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from thymos.errors import MissingExtraError, ThymosError
+from thymos.labels import spaced
 
 if TYPE_CHECKING:
     import pandas
@@ -152,7 +153,7 @@ class Prediction:
         content = self.to_dict()
         content.pop("timeline", None)
         probabilities = content.pop("probabilities") or {}
-        row = content | {"prediction_set": " ".join(self.prediction_set), "flags": " ".join(self.flags)}
+        row = content | {"prediction_set": spaced(self.prediction_set), "flags": " ".join(self.flags)}
         return _frame([row | {f"p_{word}": value for word, value in probabilities.items()}], None)
 
 

@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from thymos.audio.blocks import Array, open_blocks
 from thymos.audio.conditioning import played
 from thymos.audio.decode import Source, Waveform
 from thymos.errors import AudioError, ThymosError
+from thymos.labels import chosen_among
 from thymos.machine import available_cores
 from thymos.runtime.bundle import Bundle, find_bundle, read_bundle
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
@@ -41,11 +43,36 @@ class Recognizer:
         """Take a checked bundle, and the number of files, or windows of one file, to work on at once; see ``load``."""
         self.bundle, self.threads = bundle, threads or available_cores()
         self._pool = ThreadPoolExecutor(self.threads, "thymos-windows")
+        self._chosen = list(range(len(bundle.about.labels)))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The emotions that it tells apart."""
-        return self.bundle.about.labels
+        return tuple(self.bundle.about.labels[place] for place in self._chosen)
+
+    def among(self, labels: Sequence[str] | None) -> "Recognizer":
+        """Return a recogniser that tells only ``labels`` apart; itself if None.
+
+        Their probabilities are the softmax over their logits alone, at the model's temperature. A prediction set is
+        made of these at the model's threshold: since none is smaller than among all, it holds the true emotion at least
+        as often, of recordings of these emotions.
+
+        Args:
+            labels: of this recogniser's, in any order and case; known words of ten languages stand for the house's.
+
+        Raises:
+            ThymosError: one is none of this recogniser's, or there are fewer than two.
+        """
+        if labels is None:
+            return self
+        places, unknown = chosen_among(labels, self.labels)
+        if unknown:
+            raise ThymosError(f"{unknown[0]!r} is none of the labels of {self.name}: {', '.join(self.labels)}")
+        if len(places) < 2:
+            raise ThymosError(f"two labels or more are needed to choose among, not {', '.join(labels) or 'none'}")
+        narrowed = copy(self)  # bundle and threads are shared
+        narrowed._chosen = [self._chosen[place] for place in places]
+        return narrowed
 
     @property
     def name(self) -> str:
@@ -55,26 +82,30 @@ class Recognizer:
     def __repr__(self) -> str:
         about = self.bundle.about
         return (
-            f"<Recognizer {self.name}: {', '.join(about.labels)}; windows of {about.window_s:g} s every "
+            f"<Recognizer {self.name}: {', '.join(self.labels)}; windows of {about.window_s:g} s every "
             f"{about.hop_s:g} s at {about.rate_hz} Hz; {about.parameters:,} parameters; licence: {about.licence}>"
         )
 
-    def predict(self, source: Source | Array, timeline: bool = False) -> Prediction:
+    def predict(
+        self, source: Source | Array, timeline: bool = False, labels: Sequence[str] | None = None
+    ) -> Prediction:
         """Return what is heard in one recording.
 
         Args:
             source: a path, the bytes of a file, an open binary file, or ``(array, rate_hz)``: samples of shape
                 ``(samples,)`` or ``(samples, channels)``, floats at ±1 or integers at full scale.
             timeline: say also where.
+            labels: tell only these apart; see ``among``.
 
         Raises:
             AudioError: it cannot be read, or is outside the bounds.
+            ThymosError: ``labels`` cannot be told apart.
         """
-        return self._predict(source, timeline)[0]
+        return self.among(labels)._predict(source, timeline)[0]
 
-    def timeline(self, source: Source | Array) -> Timeline:
+    def timeline(self, source: Source | Array, labels: Sequence[str] | None = None) -> Timeline:
         """Return which emotion is heard from when to when; see ``predict`` for what is taken and raised."""
-        timeline = self._predict(source, True)[0].timeline
+        timeline = self.among(labels)._predict(source, True)[0].timeline
         assert timeline is not None
         return timeline
 
@@ -91,18 +122,23 @@ class Recognizer:
             raise AudioError("holds no speech, so it has no embedding")
         return embedding
 
-    def explain(self, source: Source | Array, emotion: str | None = None) -> Explanation:
+    def explain(
+        self, source: Source | Array, emotion: str | None = None, labels: Sequence[str] | None = None
+    ) -> Explanation:
         """Return which regions of time and frequency carried the decision for the emotion that is heard.
 
         Args:
             source: as ``predict`` takes it. Of one longer than 6 s, the window that speaks most for the emotion is
                 explained.
             emotion: explain this one instead.
+            labels: tell only these apart; see ``among``.
 
         Raises:
             AudioError: as ``predict``, or nobody speaks.
-            ThymosError: the model does not know ``emotion``.
+            ThymosError: the model does not know ``emotion``, or ``labels`` cannot be told apart.
         """
+        if labels is not None:
+            return self.among(labels).explain(source, emotion)
         if emotion is not None and emotion not in self.labels:
             raise ThymosError(f"{emotion!r} is none of the model's emotions: {', '.join(self.labels)}")
         # It is read twice: once to know what is heard, and where most.
@@ -112,22 +148,28 @@ class Recognizer:
             raise AudioError("holds no speech, so there is no emotion to explain")
         emotion = emotion or prediction.emotion
         part = part_to_explain(source, self.bundle, prediction, emotion)
-        evidence = frame_evidence(self.bundle, part)
+        evidence = frame_evidence(self.bundle, part, self._chosen)
 
         def hear(samples: NDArray[np.float32]) -> NDArray[np.float64]:
             return self._answer(samples).probabilities
 
         return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._pool.map)
 
-    def predict_many(self, sources: Iterable[Source | Array], timeline: bool = False) -> Iterator[Prediction | Failure]:
+    def predict_many(
+        self, sources: Iterable[Source | Array], timeline: bool = False, labels: Sequence[str] | None = None
+    ) -> Iterator[Prediction | Failure]:
         """Yield what is heard in each of ``sources``, in their order, as soon as it is known.
 
         A recording that cannot be read is a ``Failure`` in its place, and the rest go on.
+
+        Raises:
+            ThymosError: ``labels`` cannot be told apart; see ``among``.
         """
+        recognizer = self.among(labels)
 
         def hear(source: Source | Array) -> Prediction | Failure:
             try:
-                return self.predict(source, timeline)
+                return recognizer.predict(source, timeline)
             except AudioError as error:
                 return Failure(source, error)
 
@@ -143,10 +185,17 @@ class Recognizer:
         finally:
             files.shutdown(wait=False, cancel_futures=True)
 
-    def stream(self, rate_hz: int, window_s: float | None = None, hop_s: float | None = None) -> Stream:
+    def stream(
+        self,
+        rate_hz: int,
+        window_s: float | None = None,
+        hop_s: float | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> Stream:
         """Return a stream for sound that arrives bit by bit at ``rate_hz``; the default window is the bundle's.
 
         Raises:
+            ThymosError: ``labels`` cannot be told apart; see ``among``.
             AudioError: a rate that sound does not have, windows that leave gaps, or of a length that the model does
                 not take.
         """
@@ -154,7 +203,7 @@ class Recognizer:
         window_s = window_s or about.window_s
         if about.window == "fixed" and window_s != about.window_s:
             raise AudioError(f"{self.name} takes windows of {about.window_s:g} s only, not of {window_s:g} s")
-        return Stream(self._window, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
+        return Stream(self.among(labels)._window, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
 
     def _predict(self, source: Source | Array, timeline: bool) -> tuple[Prediction, NDArray[np.float32] | None]:
         about = self.bundle.about
@@ -242,7 +291,8 @@ class Recognizer:
         about = self.bundle.about
         waveform = Waveform(samples, about.rate_hz)
         runs = [self.bundle.hear(played(waveform, speed, about.rate_hz)) for speed in about.speeds]
-        scaled = np.mean([heard.logits for heard in runs], axis=0, dtype=np.float64) / about.temperature
+        logits = np.mean([heard.logits[self._chosen] for heard in runs], axis=0, dtype=np.float64)
+        scaled = logits / about.temperature
         shares = np.exp(scaled - scaled.max())
         return Answer(shares / shares.sum(), runs[0].embedding)
 

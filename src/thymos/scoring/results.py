@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -116,6 +117,8 @@ class FoldScores(PerLevel[LevelScores]):
     wall_s: float
     curve: list[CurvePoint] = []
     confusion: PerLevel[Matrix] | None = None
+    untrained: dict[str, int] = {}
+    """Tested recordings of emotions that the training part lacks, by emotion: all of them count as wrong."""
 
 
 class SpeakerRow(PerLevel[SpeakerScores]):
@@ -151,6 +154,8 @@ class CorpusFacts(_Part):
     duration_s: float
     emotions: dict[str, int]
     speakers: dict[str, int]
+    labels: list[dict[str, Any]] = []
+    """What each label of the corpus counts as (``emotion``; empty: left out), with its clips."""
 
 
 class ProtocolFacts(_Part):
@@ -277,7 +282,7 @@ def make_results(
     folds = [_fold_row(own, frame, labels) for own, frame in fold_results]
     content = {
         "format": 1,
-        "corpus": describe_corpus(corpus),
+        "corpus": describe_corpus(corpus) | ({"labels": list(map(asdict, corpus.labels))} if corpus.labels else {}),
         "recipe": dict(recipe),
         "transductive": transductive,
         "protocol": {

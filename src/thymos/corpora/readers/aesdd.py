@@ -7,9 +7,9 @@ after the bracket marks another take of the sentence; some files write the actor
 import re
 from pathlib import Path
 
-from thymos.corpora.readers.folders import emotion_folders, links_not_followed, relative_name, sound_files
+from thymos.corpora.readers.folders import Knows, label_folders, links_not_followed, relative_name, sound_files
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
-from thymos.labels import AESDD_EMOTIONS
+from thymos.labels import AESDD_EMOTIONS, to_emotion
 
 KIND = "aesdd"
 
@@ -19,22 +19,22 @@ _NAME = re.compile(
 )
 
 
-def recognises(root: Path) -> bool:
+def recognises(root: Path, knows: Knows) -> bool:
     """Return whether most of the sound in the emotion folders of ``root`` is named as AESDD names it."""
-    folders = emotion_folders(root)
-    if not set(folders.values()) <= set(AESDD_EMOTIONS):
+    folders = [folder for folder in label_folders(root, knows) if to_emotion(folder.name)]
+    if not {to_emotion(folder.name) for folder in folders} <= set(AESDD_EMOTIONS):
         return False
     names = [path.stem for folder in folders for path in sound_files(folder)]
     return 2 * sum(_NAME.fullmatch(name) is not None for name in names) > len(names)
 
 
-def read(root: Path) -> Listing:
+def read(root: Path, knows: Knows) -> Listing:
     """List the files of AESDD in ``root``."""
-    listing = Listing(KIND, root, excluded=links_not_followed(root))
-    for folder, emotion in emotion_folders(root).items():
+    listing = Listing(KIND, root, excluded=links_not_followed(root, knows))
+    for folder in label_folders(root, knows):
         for path in sound_files(folder):
             name = relative_name(path, root)
-            entry = _parse(name, path.stem, emotion)
+            entry = _parse(name, path.stem, to_emotion(folder.name) or folder.name)
             if isinstance(entry, ClipEntry):
                 listing.entries.append(entry)
             else:

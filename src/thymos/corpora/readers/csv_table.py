@@ -4,19 +4,19 @@
 import csv
 from pathlib import Path
 
+from thymos.corpora.readers.folders import Knows
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.errors import CorpusError
-from thymos.labels import EMOTIONS, to_emotion
 
 KIND = "csv"
 
 
-def recognises(path: Path) -> bool:
+def recognises(path: Path, knows: Knows) -> bool:
     """Return whether ``path`` is a CSV file."""
     return path.is_file() and path.suffix.lower() == ".csv"
 
 
-def read(path: Path) -> Listing:
+def read(path: Path, knows: Knows) -> Listing:
     """List the rows of the table at ``path``.
 
     Raises:
@@ -47,11 +47,5 @@ def _add(listing: Listing, seen: set[str], row: dict[str, str]) -> None:
         listing.excluded.append(Exclusion(name, "is listed more than once; its first row counts"))
         return
     seen.add(name)
-    emotion = to_emotion(row["emotion"])
-    if emotion is None:
-        known = ", ".join(EMOTIONS)
-        reason = f"has the emotion {row['emotion']!r}, which is none of {known}"
-        listing.excluded.append(Exclusion(name, reason))
-        return
     known_columns = {key: row.get(key, "") for key in ("speaker", "sentence", "take", "corpus")}
-    listing.entries.append(ClipEntry(name, emotion, **known_columns))
+    listing.entries.append(ClipEntry(name, row["emotion"], **known_columns))

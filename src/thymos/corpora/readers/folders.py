@@ -1,32 +1,33 @@
-"""Any folder with one sub-folder for each emotion, and how such folders are searched, whatever else lies in them.
+"""Any folder with one sub-folder for each label, and how such folders are searched, whatever else lies in them.
 
 It tells neither speaker nor sentence.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from thymos.audio import AUDIO_SUFFIXES
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
-from thymos.labels import to_emotion
 
 KIND = "folders"
+Knows = Callable[[str], bool]
+"""Whether a word is a label for certain; see ``LabelMap.knows``."""
 
 
-def recognises(root: Path) -> bool:
-    """Return whether ``root`` has folders named for emotions."""
-    return bool(emotion_folders(root))
+def recognises(root: Path, knows: Knows) -> bool:
+    """Return whether ``root`` has a folder that is named for an emotion."""
+    return any(knows(folder.name) for folder in label_folders(root, knows))
 
 
-def read(root: Path) -> Listing:
-    """List the sound below each emotion's folder in ``root``."""
+def read(root: Path, knows: Knows) -> Listing:
+    """List the sound below each label's folder in ``root``."""
     entries = [
-        ClipEntry(relative_name(path, root), emotion)
-        for folder, emotion in emotion_folders(root).items()
+        ClipEntry(relative_name(path, root), folder.name)
+        for folder in label_folders(root, knows)
         for path in sound_files(folder)
     ]
-    return Listing(KIND, root, entries, links_not_followed(root))
+    return Listing(KIND, root, entries, links_not_followed(root, knows))
 
 
 def sound_files(folder: Path) -> Iterator[Path]:
@@ -36,12 +37,15 @@ def sound_files(folder: Path) -> Iterator[Path]:
     """
     for place, folders, files in os.walk(folder, followlinks=False):
         sounding = [name for name in folders if is_sound_name(name)]
-        folders[:] = sorted(
-            name for name in folders if not is_sound_name(name) and not name.startswith((".", "__MACOSX"))
-        )
+        folders[:] = sorted(name for name in folders if not is_sound_name(name) and not is_hidden(name))
         for name in sorted(files + sounding):
             if is_sound_name(name):
                 yield Path(place, name)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a folder of this name is an operating system's own."""
+    return name.startswith((".", "__MACOSX"))
 
 
 def is_sound_name(name: str) -> bool:
@@ -49,25 +53,25 @@ def is_sound_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 
-def emotion_folders(root: Path) -> dict[Path, str]:
-    """Return the folders directly in ``root`` that are named for an emotion, sorted by name.
+def label_folders(root: Path, knows: Knows) -> list[Path]:
+    """Return the folders directly in ``root`` whose names are labels, sorted: known words, and all that hold sound.
 
     A link to a folder counts, unless it leads back to ``root``.
     """
-    found: dict[Path, str] = {}
     if not os.access(root, os.R_OK | os.X_OK):
-        return found
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        emotion = to_emotion(folder.name)
-        if emotion is not None and not _leads_back(folder, root):
-            found[folder] = emotion
-    return found
+        return []
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
+    return [
+        folder
+        for folder in folders
+        if not _leads_back(folder, root) and (knows(folder.name) or next(sound_files(folder), None))
+    ]
 
 
-def links_not_followed(root: Path) -> list[Exclusion]:
+def links_not_followed(root: Path, knows: Knows) -> list[Exclusion]:
     """Return the links to folders that hide what lies behind them: those that lead back, and those further down."""
-    links = [path for path in root.iterdir() if to_emotion(path.name) and _leads_back(path, root)]
-    for folder in emotion_folders(root):
+    links = [path for path in root.iterdir() if _leads_back(path, root)]
+    for folder in label_folders(root, knows):
         for place, folders, _ in os.walk(folder, followlinks=False):
             links += [path for name in folders if (path := Path(place, name)).is_symlink() and not is_sound_name(name)]
     return [Exclusion(relative_name(path, root), "is a link to a folder, which is not followed") for path in links]
