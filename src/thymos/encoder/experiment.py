@@ -134,7 +134,8 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
     def export(self, fitted: Fitted[DescribedCorpus]) -> Exportable:
         """Return encoder and head."""
         assert isinstance(fitted, FittedHead)
-        return exportable(start_of(self.recipe), fitted.discriminant, fitted.labels, self.recipe.int8)
+        start = start_of(self.recipe)
+        return exportable(start, fitted.discriminant, fitted.voice_space, fitted.labels, self.recipe.int8)
 
 
 class FittedTo(NamedTuple):

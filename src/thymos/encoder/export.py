@@ -13,6 +13,7 @@ from thymos.encoder.start import Start
 from thymos.encoder.weights import WHISPER, write_encoder_files
 from thymos.export import Exportable, check_exportable
 from thymos.files import whole_file
+from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, HEAD
 from thymos.runtime.model_files import ModelFiles
 
@@ -28,23 +29,28 @@ class HeadOnEncoder(Exportable):
         start: the encoder.
         weights: of the head: float32, shape ``(D, classes)``.
         bias: shape ``(classes,)``.
+        space: where voices are told from emotions.
         int8: whether products with the encoder's weights are reckoned in integers of 8 bits.
     """
 
     start: Start
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    space: VoiceSpace
     int8: bool
 
     def write_files(self, folder: Path) -> tuple[str, ...]:
         """Write the encoder, and the head."""
         export_encoder(self.start, folder, self.int8)
         with whole_file(folder / HEAD) as temporary, temporary.open("wb") as file:
-            np.savez(file, weights=self.weights, bias=self.bias)
+            arrays: dict[str, Any] = {"weights": self.weights, "bias": self.bias, **vars(self.space)}
+            np.savez(file, allow_pickle=False, **{name: np.float32(array) for name, array in arrays.items()})
         return ENCODER_WEIGHTS, ENCODER_GRAPH, ENCODER_ABOUT, HEAD
 
 
-def exportable(start: Start, discriminant: Discriminant, labels: tuple[str, ...], int8: bool = False) -> HeadOnEncoder:
+def exportable(
+    start: Start, discriminant: Discriminant, space: VoiceSpace, labels: tuple[str, ...], int8: bool = False
+) -> HeadOnEncoder:
     """Return a head with its encoder, as they are exported."""
     describer = start.describer
     front_end = {"log_mel": "Whisper", "level_db": LEVEL_DB, "mels": N_MELS, "window": WINDOW, "hop": HOP}
@@ -58,7 +64,8 @@ def exportable(start: Start, discriminant: Discriminant, labels: tuple[str, ...]
     weights = discriminant.weights / discriminant.spread[:, None]
     bias = discriminant.bias - discriminant.mean @ weights
     parameters = sum(parameter.numel() for parameter in describer.parameters()) + weights.size + bias.size
-    return HeadOnEncoder(labels, about, parameters, start, weights.astype(np.float32), bias.astype(np.float32), int8)
+    head = (weights.astype(np.float32), bias.astype(np.float32), space)
+    return HeadOnEncoder(labels, about, parameters, start, *head, int8)
 
 
 def export_encoder(start: Start, folder: Path, int8: bool) -> None:

@@ -52,6 +52,14 @@ class ConformalAbout(_Data):
     """Recordings that it was found on."""
 
 
+class AdaptationAbout(_Data):
+    """How probabilities and prediction sets are made where a voice is known."""
+
+    temperature: PositiveFloat
+    """Logits are divided by it."""
+    conformal: ConformalAbout | None = None
+
+
 class OutOfDistributionAbout(_Data):
     """How input unlike the training recordings is found."""
 
@@ -87,6 +95,8 @@ class About(_Data):
     temperature: PositiveFloat = 1.0
     """Logits are divided by it."""
     conformal: ConformalAbout | None = None
+    adaptation: AdaptationAbout | None = None
+    """None: as where no voice is known."""
     out_of_distribution: OutOfDistributionAbout | None = Field(None, alias="familiarity")
     trained_on: list[dict[str, Any]]
     licence: str

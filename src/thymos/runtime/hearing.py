@@ -1,6 +1,6 @@
 """The two kinds of model that a bundle can hold: a graph that tells logits, and an encoder's graph with a head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples
 from thymos.audio.conditioning import exactly
 from thymos.errors import BundleError
+from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.model_files import ModelFiles, open_session
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Hearing(Protocol):
     """A model that is ready; any number of threads may use it at once."""
 
     session: "onnxruntime.InferenceSession"
+    space: VoiceSpace | None
 
     def hear(self, samples: Samples, frames: bool = False) -> Heard:
         """Return what it makes of ``samples``, mono at the model's rate, full scale ±1: float32, shape ``(samples,)``.
@@ -59,6 +61,7 @@ class LogitGraph:
 
     def __init__(self, session: "onnxruntime.InferenceSession", window: int | None):
         self.session, self.window = session, window
+        self.space: VoiceSpace | None = None
 
     def hear(self, samples: Samples, frames: bool = False) -> Heard:
         """As ``Hearing``; frames are of the whole window."""
@@ -82,6 +85,7 @@ class EncoderWithHead:
         weights: shape ``(D, classes)``.
         bias: shape ``(classes,)``.
         layers: how many layers the description is of.
+        space: where voices are told from emotions; None where the head does not know.
     """
 
     def __init__(
@@ -90,8 +94,9 @@ class EncoderWithHead:
         weights: NDArray[np.float32],
         bias: NDArray[np.float32],
         layers: int,
+        space: VoiceSpace | None = None,
     ):
-        self.session, self.weights, self.bias, self.layers = session, weights, bias, layers
+        self.session, self.weights, self.bias, self.layers, self.space = session, weights, bias, layers, space
 
     def hear(self, samples: Samples, frames: bool = False) -> Heard:
         """As ``Hearing``."""
@@ -124,8 +129,9 @@ def read_encoder_with_head(files: ModelFiles, layers: int, shipped_encoder: Path
         BundleError: a file is missing, changed or cut off, or they do not fit each other.
     """
     head = files.arrays(HEAD)
-    if head.keys() != {"weights", "bias"} or head["weights"].ndim != 2 or head["bias"].ndim != 1:
+    if not {"weights", "bias"} <= head.keys() or head["weights"].ndim != 2 or head["bias"].ndim != 1:
         raise BundleError(f"{files.folder / HEAD} does not hold a table of weights and a row of bias")
+    space = _space(head, files.folder / HEAD)
     encoder = files
     if not (files.folder / ENCODER_GRAPH).exists() and not (files.folder / ENCODER_WEIGHTS).exists():
         encoder = ModelFiles(shipped_encoder, files.digests, str(files.folder / files.told_by))
@@ -147,7 +153,20 @@ def read_encoder_with_head(files: ModelFiles, layers: int, shipped_encoder: Path
             f"{files.folder / HEAD} decides by {len(head['weights'])} numbers, and the encoder tells {width} of "
             f"{layers} layers"
         )
-    return EncoderWithHead(session, head["weights"], head["bias"], layers)
+    return EncoderWithHead(session, head["weights"], head["bias"], layers, space)
+
+
+def _space(head: Mapping[str, NDArray[np.float32]], path: Path) -> VoiceSpace | None:
+    """Return the space of voices among the arrays of a head, if it is there."""
+    names = ("projection", "origin", "emotions", "voices")
+    if not {*names} & head.keys():
+        return None
+    width, classes = head["weights"].shape
+    count = head["origin"].size if "origin" in head else 0
+    shapes = {"projection": (width, count), "origin": (count,), "emotions": (classes, count), "voices": (count, count)}
+    if any(name not in head or head[name].shape != shapes[name] for name in names) or not 0 < count <= width:
+        raise BundleError(f"{path} holds arrays of a space of voices that do not fit each other")
+    return VoiceSpace(head["projection"], *(head[name].astype(np.float64) for name in names[1:]))
 
 
 def _check_names(session: "onnxruntime.InferenceSession", path: Path, outputs: Sequence[str]) -> None:

@@ -5,33 +5,28 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio.blocks import Array, open_blocks
-from thymos.audio.conditioning import played
-from thymos.audio.decode import Source, Waveform
-from thymos.errors import AudioError, ThymosError
+from thymos.audio.blocks import Array
+from thymos.audio.decode import Source
+from thymos.errors import AudioError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores
+from thymos.runtime.adaptation import Offset, VoiceSpace, offsets_of_groups
 from thymos.runtime.bundle import Bundle, find_bundle, read_bundle
+from thymos.runtime.decision import Decider, RunningOffset
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
-from thymos.runtime.prediction import Failure, Flag, Prediction, Timeline, Window
+from thymos.runtime.hearing import HEAD
+from thymos.runtime.listening import Listener, Recording
+from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
 from thymos.runtime.stream import Stream
-from thymos.runtime.timeline import make_timeline
-from thymos.runtime.vad import FRAME_S, speech_spans
-from thymos.runtime.windows import Answer, WindowCutter, WindowMean, WindowSamples
+from thymos.runtime.voice import Voice
+from thymos.runtime.windows import WindowSamples
 
-WHOLE_S = 30.0
-"""Up to this length a recording is heard whole, as in training; longer ones in windows."""
-LEAST_SPEECH_S = 0.25
-"""With less speech, none is heard."""
-ENOUGH_SPEECH_S = 0.5
-"""With less, an answer is flagged ``too_short``."""
-QUIET_DB = -50.0
-"""A recording whose loudest 32 ms are below this beside full scale is flagged ``too_quiet``."""
+_Result = TypeVar("_Result")
 _AHEAD = 64
 """Files that may be done before one that they have to wait for."""
 
@@ -42,13 +37,23 @@ class Recognizer:
     def __init__(self, bundle: Bundle, threads: int | None = None):
         """Take a checked bundle, and the number of files, or windows of one file, to work on at once; see ``load``."""
         self.bundle, self.threads = bundle, threads or available_cores()
-        self._pool = ThreadPoolExecutor(self.threads, "thymos-windows")
-        self._chosen = list(range(len(bundle.about.labels)))
+        self._listener = Listener(bundle, self.threads)
+        self._decider = Decider(bundle.about, bundle.hearing.space, range(len(bundle.about.labels)))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The emotions that it tells apart."""
-        return tuple(self.bundle.about.labels[place] for place in self._chosen)
+        return self._decider.labels
+
+    @property
+    def name(self) -> str:
+        """Name and version of the model."""
+        return self._decider.name
+
+    @property
+    def can_adapt(self) -> bool:
+        """Whether the model tells voices from emotions, so that it can be told a voice."""
+        return self._decider.space is not None
 
     def among(self, labels: Sequence[str] | None) -> "Recognizer":
         """Return a recogniser that tells only ``labels`` apart; itself if None.
@@ -70,14 +75,49 @@ class Recognizer:
             raise ThymosError(f"{unknown[0]!r} is none of the labels of {self.name}: {', '.join(self.labels)}")
         if len(places) < 2:
             raise ThymosError(f"two labels or more are needed to choose among, not {', '.join(labels) or 'none'}")
-        narrowed = copy(self)  # bundle and threads are shared
-        narrowed._chosen = [self._chosen[place] for place in places]
-        return narrowed
+        return self._deciding([self._decider.chosen[place] for place in places], self._decider.offset)
 
-    @property
-    def name(self) -> str:
-        """Name and version of the model."""
-        return f"{self.bundle.about.name} {self.bundle.about.version}"
+    def for_voice(self, voice: Voice | Offset | None) -> "Recognizer":
+        """Return a recogniser of one voice, room or line, whose offset is taken out; None: of any voice.
+
+        Args:
+            voice: as ``enrol`` returns it, or the offset of one.
+
+        Raises:
+            BundleError: the model knows no voices, or another model enrolled it.
+        """
+        if isinstance(voice, Voice):
+            if voice.head != self._head():
+                raise BundleError(f"the voice {voice.name} was enrolled with {voice.model}, not with this {self.name}")
+            voice = voice.offset(self._space())
+        return self._deciding(self._decider.chosen, None if voice is None else voice.values)
+
+    def enrol(self, sources: Iterable[Source | Array], name: str = "voice") -> Voice:
+        """Return what is known of a voice by some of its recordings, whatever their emotions: about ten are enough.
+
+        Raises:
+            AudioError: a recording cannot be read, or nobody speaks in any of them.
+            BundleError: the model knows no voices.
+        """
+        self._space()
+        recordings = [self._listener.listen(source, False) for source in sources]
+        coordinates = [each.coordinates for recording in recordings for each in recording.impressions]
+        if not coordinates:
+            raise AudioError("nobody speaks in what the voice is to be known by")
+        return Voice(name, self.name, self._head(), np.array(coordinates), sum(each.speech_s for each in recordings))
+
+    def _deciding(self, chosen: Sequence[int], offset: NDArray[np.float64] | None) -> "Recognizer":
+        other = copy(self)  # bundle and threads are shared
+        other._decider = Decider(self.bundle.about, self.bundle.hearing.space, chosen, offset)
+        return other
+
+    def _space(self) -> VoiceSpace:
+        if self._decider.space is None:
+            raise BundleError(f"{self.name} does not tell voices from emotions, so it cannot be adapted to any")
+        return self._decider.space
+
+    def _head(self) -> str:
+        return self.bundle.about.sha256.get(HEAD, "")
 
     def __repr__(self) -> str:
         about = self.bundle.about
@@ -101,11 +141,11 @@ class Recognizer:
             AudioError: it cannot be read, or is outside the bounds.
             ThymosError: ``labels`` cannot be told apart.
         """
-        return self.among(labels)._predict(source, timeline)[0]
+        return self.among(labels)._predict(source, timeline)
 
     def timeline(self, source: Source | Array, labels: Sequence[str] | None = None) -> Timeline:
         """Return which emotion is heard from when to when; see ``predict`` for what is taken and raised."""
-        timeline = self.among(labels)._predict(source, True)[0].timeline
+        timeline = self.among(labels)._predict(source, True).timeline
         assert timeline is not None
         return timeline
 
@@ -117,7 +157,7 @@ class Recognizer:
         Raises:
             AudioError: as ``predict``, or nobody speaks.
         """
-        embedding = self._predict(source, False)[1]
+        embedding = self._listener.listen(source, False).embedding
         if embedding is None:
             raise AudioError("holds no speech, so it has no embedding")
         return embedding
@@ -143,17 +183,17 @@ class Recognizer:
             raise ThymosError(f"{emotion!r} is none of the model's emotions: {', '.join(self.labels)}")
         # It is read twice: once to know what is heard, and where most.
         source = source if isinstance(source, tuple) or not hasattr(source, "read") else source.read()
-        prediction = self._predict(source, True)[0]
+        prediction = self._predict(source, True)
         if prediction.emotion is None:
             raise AudioError("holds no speech, so there is no emotion to explain")
         emotion = emotion or prediction.emotion
         part = part_to_explain(source, self.bundle, prediction, emotion)
-        evidence = frame_evidence(self.bundle, part, self._chosen)
+        evidence = frame_evidence(self.bundle, part, self._decider.chosen)
 
         def hear(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-            return self._answer(samples).probabilities
+            return self._decider.probabilities(self._listener.hear(samples)[0])
 
-        return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._pool.map)
+        return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._listener.pool.map)
 
     def predict_many(
         self, sources: Iterable[Source | Array], timeline: bool = False, labels: Sequence[str] | None = None
@@ -173,7 +213,55 @@ class Recognizer:
             except AudioError as error:
                 return Failure(source, error)
 
-        waiting: deque[Future[Prediction | Failure]] = deque()
+        return self._in_order(sources, hear)
+
+    def predict_adapted(
+        self,
+        sources: Iterable[Source | Array],
+        groups: Sequence[str] | None = None,
+        timeline: bool = False,
+        labels: Sequence[str] | None = None,
+    ) -> Iterator[Prediction | Failure]:
+        """Yield what is heard in each of ``sources`` once all are heard, and voices' offsets are taken out.
+
+        Args:
+            sources: as ``predict_many`` takes them.
+            groups: of each, such as its speaker; recordings of one group are of one voice, room or line. None: all are.
+            timeline: say also where.
+            labels: tell only these apart; see ``among``.
+
+        Raises:
+            BundleError: the model knows no voices.
+            ThymosError: ``labels`` cannot be told apart.
+        """
+        recognizer, space = self.among(labels), self._space()
+
+        def hear(source: Source | Array) -> Recording | Failure:
+            try:
+                return self._listener.listen(source, timeline)
+            except AudioError as error:
+                return Failure(source, error)
+
+        heard = list(self._in_order(sources, hear))
+        names = list(groups) if groups is not None else ["all"] * len(heard)
+        places, owners = [], []
+        for recording, name in zip(heard, names, strict=True):
+            for impression in recording.impressions if isinstance(recording, Recording) else ():
+                places.append(impression.coordinates)
+                owners.append(name)
+        offsets = offsets_of_groups(space, np.array(places), owners) if places else {}
+        deciders = {name: recognizer.for_voice(offset)._decider for name, offset in offsets.items()}
+        for recording, name in zip(heard, names, strict=True):
+            if isinstance(recording, Failure):
+                yield recording
+            else:
+                yield deciders.get(name, recognizer._decider).prediction(recording, timeline)
+
+    def _in_order(
+        self, sources: Iterable[Source | Array], hear: Callable[[Source | Array], _Result]
+    ) -> Iterator[_Result]:
+        """Yield what ``hear`` makes of each of ``sources``, in their order, several at once."""
+        waiting: deque[Future[_Result]] = deque()
         files = ThreadPoolExecutor(self.threads, "thymos-files")
         try:
             for source in sources:
@@ -191,8 +279,11 @@ class Recognizer:
         window_s: float | None = None,
         hop_s: float | None = None,
         labels: Sequence[str] | None = None,
+        adapt: bool = False,
     ) -> Stream:
         """Return a stream for sound that arrives bit by bit at ``rate_hz``; the default window is the bundle's.
+
+        With ``adapt``, each window is heard with the offset of the voice, room or line that all windows so far give.
 
         Raises:
             ThymosError: ``labels`` cannot be told apart; see ``among``.
@@ -203,115 +294,29 @@ class Recognizer:
         window_s = window_s or about.window_s
         if about.window == "fixed" and window_s != about.window_s:
             raise AudioError(f"{self.name} takes windows of {about.window_s:g} s only, not of {window_s:g} s")
-        return Stream(self.among(labels)._window, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
+        recognizer = self.among(labels)
+        hear = recognizer._adapting_window() if adapt else recognizer._window
+        return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
 
-    def _predict(self, source: Source | Array, timeline: bool) -> tuple[Prediction, NDArray[np.float32] | None]:
-        about = self.bundle.about
-        longest_whole_s = 0.0 if about.window == "fixed" else WHOLE_S
-        with open_blocks(source) as sound:
-            cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
-            windows: list[Window] = []
-            mean = WindowMean(self.labels)
-
-            def take(window: Window, embedding: NDArray[np.float32] | None) -> None:
-                mean.add(window, embedding)
-                if timeline:
-                    windows.append(window)
-
-            at_work: deque[Future[tuple[Window, NDArray[np.float32] | None]]] = deque()
-            for block in sound.blocks:
-                cutter.take(block)
-                if cutter.duration_s > longest_whole_s:
-                    self._hear_windows(cutter.full_windows(), at_work, take, self.threads)
-            cutter.end()
-        if not cutter.taken:
-            raise AudioError("holds no samples")
-        if cutter.duration_s > longest_whole_s:
-            self._hear_windows([*cutter.full_windows(), *cutter.last_window()], at_work, take, 0)
-            answer, out_of_distribution = mean.answer()
-        else:
-            answer, out_of_distribution = self._whole(cutter)
-            if timeline:
-                self._hear_windows([*cutter.full_windows(), *cutter.last_window()], at_work, take, 0)
-        spans = speech_spans(cutter.vad.probabilities())
-        speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, cutter.duration_s)
-        line = None
-        if timeline:
-            line = make_timeline(windows, spans, self.labels, about.hop_s, cutter.duration_s)
-        prediction = Prediction(
-            emotion=None if answer is None else self.labels[int(answer.probabilities.argmax())],
-            probabilities=None if answer is None else self._named(answer.probabilities),
-            prediction_set=() if answer is None else self._set(answer.probabilities),
-            speech_s=speech_s,
-            duration_s=cutter.duration_s,
-            flags=_flags(answer is not None, speech_s, cutter, out_of_distribution),
-            model=self.name,
-            timeline=line,
-        )
-        return prediction, None if answer is None else answer.embedding
-
-    def _whole(self, cutter: WindowCutter) -> tuple[Answer | None, bool]:
-        """Hear a short recording whole; return the answer, and whether it is out of distribution."""
-        if cutter.vad.speech_s(0, (cutter.vad.frames + 1) * FRAME_S) < LEAST_SPEECH_S:
-            return None, False
-        answer = self._answer(cutter.whole())
-        return answer, self._is_out_of_distribution(answer.embedding)
-
-    def _hear_windows(
-        self,
-        to_hear: list[WindowSamples],
-        at_work: "deque[Future[tuple[Window, NDArray[np.float32] | None]]]",
-        take: Callable[[Window, NDArray[np.float32] | None], None],
-        most: int,
-    ) -> None:
-        """Hear windows on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
-        for window in to_hear:
-            at_work.append(self._pool.submit(self._window_and_embedding, window))
-            while len(at_work) > 2 * self.threads:
-                take(*at_work.popleft().result())
-        while len(at_work) > most:
-            take(*at_work.popleft().result())
+    def _predict(self, source: Source | Array, timeline: bool) -> Prediction:
+        return self._decider.prediction(self._listener.listen(source, timeline), timeline)
 
     def _window(self, cut: WindowSamples) -> Window:
-        return self._window_and_embedding(cut)[0]
+        return self._decider.window(self._listener.window(cut))
 
-    def _window_and_embedding(self, cut: WindowSamples) -> tuple[Window, NDArray[np.float32] | None]:
-        if cut.speech_s < LEAST_SPEECH_S:
-            return Window(cut.start_s, cut.end_s, cut.speech_s, None), None
-        answer = self._answer(cut.samples)
-        out_of_distribution = self._is_out_of_distribution(answer.embedding)
-        probabilities = self._named(answer.probabilities)
-        return Window(cut.start_s, cut.end_s, cut.speech_s, probabilities, out_of_distribution), answer.embedding
+    def _adapting_window(self) -> Callable[[WindowSamples], Window]:
+        """Return what hears one window after another, each with the offset that it and those before it give."""
+        running = RunningOffset(self._space())
+        about, chosen = self.bundle.about, self._decider.chosen
 
-    def _answer(self, samples: NDArray[np.float32]) -> Answer:
-        """Hear samples at the model's rate, shape ``(samples,)``.
+        def window(cut: WindowSamples) -> Window:
+            heard = self._listener.window(cut)
+            if heard.impression is None or heard.impression.coordinates is None:
+                return self._decider.window(heard)
+            offset = running.add(heard.impression.coordinates)
+            return Decider(about, self._decider.space, chosen, offset).window(heard)
 
-        One recording or window at a time, so that no answer hinges on its neighbours in a batch.
-        """
-        about = self.bundle.about
-        waveform = Waveform(samples, about.rate_hz)
-        runs = [self.bundle.hear(played(waveform, speed, about.rate_hz)) for speed in about.speeds]
-        logits = np.mean([heard.logits[self._chosen] for heard in runs], axis=0, dtype=np.float64)
-        scaled = logits / about.temperature
-        shares = np.exp(scaled - scaled.max())
-        return Answer(shares / shares.sum(), runs[0].embedding)
-
-    def _is_out_of_distribution(self, embedding: NDArray[np.float32]) -> bool:
-        distribution = self.bundle.distribution
-        return distribution is not None and not bool(distribution.contains(embedding[None])[0])
-
-    def _named(self, probabilities: NDArray[np.float64]) -> dict[str, float]:
-        return dict(zip(self.labels, probabilities.tolist(), strict=True))
-
-    def _set(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
-        """Return the split-conformal prediction set, never empty; without a threshold, every emotion."""
-        conformal = self.bundle.about.conformal
-        order = np.argsort(-probabilities, kind="stable")
-        if conformal is None or conformal.threshold is None:
-            return tuple(self.labels[i] for i in order)
-        held = 1 - probabilities <= conformal.threshold
-        held[order[0]] = True
-        return tuple(self.labels[i] for i in order if held[i])
+        return window
 
 
 def load(model: str | os.PathLike[str] | None = None, threads: int | None = None) -> Recognizer:
@@ -326,13 +331,3 @@ def load(model: str | os.PathLike[str] | None = None, threads: int | None = None
         BundleError: there is none, or it cannot be used.
     """
     return Recognizer(read_bundle(find_bundle(model)), threads)
-
-
-def _flags(heard: bool, speech_s: float, cutter: WindowCutter, out_of_distribution: bool) -> tuple[Flag, ...]:
-    flags: list[tuple[Flag, Any]] = [
-        ("too_short", (speech_s if heard else cutter.duration_s) < ENOUGH_SPEECH_S),
-        ("too_quiet", cutter.vad.loudest < 10 ** (QUIET_DB / 20)),
-        ("no_speech", not heard),
-        ("unfamiliar", out_of_distribution),
-    ]
-    return tuple(name for name, raised in flags if raised)

@@ -1,0 +1,140 @@
+"""Decide what was heard: which emotion of those asked for, how sure, of a voice that is known or not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.runtime.adaptation import Coordinates, VoiceSpace
+from thymos.runtime.bundle import About, ConformalAbout
+from thymos.runtime.listening import HeardWindow, Impression, Recording
+from thymos.runtime.prediction import Flag, Prediction, Timeline, Window
+from thymos.runtime.timeline import make_timeline
+
+ENOUGH_SPEECH_S = 0.5
+"""With less, an answer is flagged ``too_short``."""
+QUIET_DB = -50.0
+"""A recording whose loudest 32 ms are below this beside full scale is flagged ``too_quiet``."""
+
+
+class Decider:
+    """Probabilities, prediction sets and timelines of what a model has heard.
+
+    Attributes:
+        labels: the emotions that are told apart.
+        chosen: their places among the model's.
+        offset: of the voice that is heard, shape ``(Q,)``; None: of any voice.
+    """
+
+    def __init__(
+        self,
+        about: About,
+        space: VoiceSpace | None,
+        chosen: Sequence[int],
+        offset: NDArray[np.float64] | None = None,
+    ):
+        """Take what the model says of itself, and its space of voices, which an offset is of."""
+        self.about, self.space, self.chosen, self.offset = about, space, tuple(chosen), offset
+        self.labels = tuple(about.labels[place] for place in chosen)
+        self.name = f"{about.name} {about.version}"
+
+    def probabilities(self, impression: Impression) -> NDArray[np.float64]:
+        """Return the probability of each of ``labels``: float64, shape ``(labels,)``."""
+        logits, temperature = impression.logits, self.about.temperature
+        if self.offset is not None:
+            assert self.space is not None and impression.coordinates is not None
+            logits = self.space.logits(impression.coordinates, self.offset)
+            temperature = self.about.adaptation.temperature if self.about.adaptation else temperature
+        scaled = logits[list(self.chosen)] / temperature
+        shares = np.exp(scaled - scaled.max())
+        probabilities: NDArray[np.float64] = shares / shares.sum()
+        return probabilities
+
+    def window(self, heard: HeardWindow) -> Window:
+        """Return what was heard in a window."""
+        if heard.impression is None:
+            return Window(heard.start_s, heard.end_s, heard.speech_s, None)
+        probabilities = self._named(self.probabilities(heard.impression))
+        unlike = heard.impression.out_of_distribution
+        return Window(heard.start_s, heard.end_s, heard.speech_s, probabilities, unlike)
+
+    def prediction(self, recording: Recording, timeline: bool) -> Prediction:
+        """Return what was heard in a recording, and where if ``timeline``, for which it was heard in windows."""
+        windows = [self.window(heard) for heard in recording.windows]
+        if recording.in_windows:
+            probabilities, unlike = self._mean(windows)
+        elif recording.whole is None:
+            probabilities, unlike = None, False
+        else:
+            probabilities, unlike = self.probabilities(recording.whole), recording.whole.out_of_distribution
+        line: Timeline | None = None
+        if timeline:
+            line = make_timeline(windows, recording.spans, self.labels, self.about.hop_s, recording.duration_s)
+        return Prediction(
+            emotion=None if probabilities is None else self.labels[int(probabilities.argmax())],
+            probabilities=None if probabilities is None else self._named(probabilities),
+            prediction_set=() if probabilities is None else self._set(probabilities),
+            speech_s=recording.speech_s,
+            duration_s=recording.duration_s,
+            flags=_flags(probabilities is not None, recording, unlike),
+            model=self.name,
+            timeline=line,
+        )
+
+    def _mean(self, windows: Sequence[Window]) -> tuple[NDArray[np.float64] | None, bool]:
+        """Return the mean of windows by their seconds of speech; and whether most speech is out of distribution."""
+        spoken = [window for window in windows if window.probabilities is not None]
+        if not spoken:
+            return None, False
+        seconds = np.array([window.speech_s for window in spoken])
+        each = np.array([list((window.probabilities or {}).values()) for window in spoken])
+        unlike = np.array([window.out_of_distribution for window in spoken])
+        return seconds @ each / seconds.sum(), bool(seconds @ unlike > seconds.sum() / 2)
+
+    def _named(self, probabilities: NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+    def _set(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
+        """Return the split-conformal prediction set, never empty; without a threshold, every emotion."""
+        conformal = self._conformal()
+        order = np.argsort(-probabilities, kind="stable")
+        if conformal is None or conformal.threshold is None:
+            return tuple(self.labels[i] for i in order)
+        held = 1 - probabilities <= conformal.threshold
+        held[order[0]] = True
+        return tuple(self.labels[i] for i in order if held[i])
+
+    def _conformal(self) -> ConformalAbout | None:
+        if self.offset is not None and self.about.adaptation is not None:
+            return self.about.adaptation.conformal
+        return self.about.conformal
+
+
+class RunningOffset:
+    """The offset of the voice, room or line of a stream, estimated anew with each window.
+
+    It rests on the latest ``MOST`` windows with speech, so that it follows who speaks, and takes no more and no more.
+    """
+
+    MOST = 240
+
+    def __init__(self, space: VoiceSpace):
+        """Begin without a window, where every voice may speak."""
+        self._space = space
+        self._heard: list[Coordinates] = []
+
+    def add(self, coordinates: Coordinates) -> NDArray[np.float64]:
+        """Take a window's coordinates, shape ``(Q,)``; return the offset with it."""
+        self._heard = [*self._heard[-self.MOST + 1 :], coordinates]
+        return self._space.offset(np.array(self._heard)).values
+
+
+def _flags(heard: bool, recording: Recording, out_of_distribution: bool) -> tuple[Flag, ...]:
+    flags: list[tuple[Flag, Any]] = [
+        ("too_short", (recording.speech_s if heard else recording.duration_s) < ENOUGH_SPEECH_S),
+        ("too_quiet", recording.loudest < 10 ** (QUIET_DB / 20)),
+        ("no_speech", not heard),
+        ("unfamiliar", out_of_distribution),
+    ]
+    return tuple(name for name, raised in flags if raised)

@@ -1,0 +1,198 @@
+"""Hear a recording: everything that takes time. What is kept of it is small, and decisions are made from it at once."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.audio import Samples
+from thymos.audio.blocks import Array, open_blocks
+from thymos.audio.conditioning import played
+from thymos.audio.decode import Source, Waveform
+from thymos.errors import AudioError
+from thymos.runtime.adaptation import Coordinates
+from thymos.runtime.bundle import Bundle
+from thymos.runtime.vad import FRAME_S, Spans, speech_spans
+from thymos.runtime.windows import WindowCutter, WindowSamples
+
+WHOLE_S = 30.0
+"""Up to this length a recording is heard whole, as in training; longer ones in windows."""
+LEAST_SPEECH_S = 0.25
+"""With less speech, none is heard."""
+
+
+@dataclass(frozen=True)
+class Impression:
+    """What is kept of samples that were heard.
+
+    Attributes:
+        logits: of all of the model's emotions: float64, shape ``(classes,)``.
+        coordinates: in the model's space of voices, shape ``(Q,)``; None where it has none.
+        out_of_distribution: unlike the recordings that the model was trained on.
+    """
+
+    logits: NDArray[np.float64]
+    coordinates: Coordinates | None
+    out_of_distribution: bool
+
+
+@dataclass(frozen=True)
+class HeardWindow:
+    """A window of a recording; nobody speaks where ``impression`` is None."""
+
+    start_s: float
+    end_s: float
+    speech_s: float
+    impression: Impression | None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording that was heard.
+
+    Attributes:
+        duration_s: how long it is.
+        speech_s: seconds of speech.
+        spans: runs of speech, in frames of the VAD.
+        loudest: root mean square of its loudest frame, full scale being 1.
+        whole: what was heard in all of it; None where nobody speaks, or where it was heard in windows.
+        in_windows: whether it was too long to be heard whole.
+        windows: what was heard in them, where they were asked for or it is long.
+        embedding: shape ``(E,)``, of a long recording the mean of its windows' by their speech; None without speech.
+    """
+
+    duration_s: float
+    speech_s: float
+    spans: Spans
+    loudest: float
+    whole: Impression | None
+    in_windows: bool
+    windows: tuple[HeardWindow, ...]
+    embedding: NDArray[np.float32] | None
+
+    @property
+    def impressions(self) -> list[Impression]:
+        """All impressions that stand for the recording: of the whole, or of its windows."""
+        if not self.in_windows:
+            return [] if self.whole is None else [self.whole]
+        return [window.impression for window in self.windows if window.impression is not None]
+
+
+class Listener:
+    """A model that hears. Any number of threads may use it at once."""
+
+    def __init__(self, bundle: Bundle, threads: int):
+        """Take a checked bundle, and how many windows of one recording are heard at once."""
+        self.bundle, self.threads = bundle, threads
+        self.pool = ThreadPoolExecutor(threads, "thymos-windows")
+
+    def listen(self, source: Source | Array, windows: bool) -> Recording:
+        """Hear a recording, in windows too if ``windows``.
+
+        Raises:
+            AudioError: it cannot be read, or is outside the bounds.
+        """
+        about = self.bundle.about
+        longest_whole_s = 0.0 if about.window == "fixed" else WHOLE_S
+        heard: list[HeardWindow] = []
+        embeddings = _MeanEmbedding()
+
+        def take(window: HeardWindow, embedding: NDArray[np.float32] | None) -> None:
+            heard.append(window)
+            embeddings.add(window.speech_s, embedding)
+
+        with open_blocks(source) as sound:
+            cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
+            at_work: deque[Future[tuple[HeardWindow, NDArray[np.float32] | None]]] = deque()
+            for block in sound.blocks:
+                cutter.take(block)
+                if cutter.duration_s > longest_whole_s:
+                    self._hear_windows(cutter.full_windows(), at_work, take, self.threads)
+            cutter.end()
+        if not cutter.taken:
+            raise AudioError("holds no samples")
+        is_long = cutter.duration_s > longest_whole_s
+        whole, embedding = (None, None) if is_long else self._whole(cutter)
+        if is_long or windows:
+            self._hear_windows([*cutter.full_windows(), *cutter.last_window()], at_work, take, 0)
+        spans = speech_spans(cutter.vad.probabilities())
+        speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, cutter.duration_s)
+        return Recording(
+            duration_s=cutter.duration_s,
+            speech_s=speech_s,
+            spans=spans,
+            loudest=cutter.vad.loudest,
+            whole=whole,
+            in_windows=is_long,
+            windows=tuple(heard),
+            embedding=embeddings.value if is_long else embedding,
+        )
+
+    def window(self, cut: WindowSamples) -> HeardWindow:
+        """Hear one window."""
+        return self._window_and_embedding(cut)[0]
+
+    def hear(self, samples: Samples) -> tuple[Impression, NDArray[np.float32]]:
+        """Hear samples at the model's rate, shape ``(samples,)``; return what is kept, and the embedding.
+
+        One recording or window at a time, so that no answer hinges on its neighbours in a batch.
+        """
+        bundle = self.bundle
+        waveform = Waveform(samples, bundle.about.rate_hz)
+        runs = [bundle.hear(played(waveform, speed, bundle.about.rate_hz)) for speed in bundle.about.speeds]
+        logits = np.asarray(np.mean([heard.logits for heard in runs], axis=0, dtype=np.float64))
+        space, coordinates = bundle.hearing.space, None
+        if space is not None:
+            places = [space.coordinates(heard.description) for heard in runs if heard.description is not None]
+            coordinates = np.asarray(np.mean(places, axis=0))
+        embedding = runs[0].embedding
+        distribution = bundle.distribution
+        unlike = distribution is not None and not bool(distribution.contains(embedding[None])[0])
+        return Impression(logits, coordinates, unlike), embedding
+
+    def _whole(self, cutter: WindowCutter) -> tuple[Impression | None, NDArray[np.float32] | None]:
+        if cutter.vad.speech_s(0, (cutter.vad.frames + 1) * FRAME_S) < LEAST_SPEECH_S:
+            return None, None
+        return self.hear(cutter.whole())
+
+    def _hear_windows(
+        self,
+        to_hear: list[WindowSamples],
+        at_work: "deque[Future[tuple[HeardWindow, NDArray[np.float32] | None]]]",
+        take: Callable[[HeardWindow, NDArray[np.float32] | None], None],
+        most: int,
+    ) -> None:
+        """Hear windows on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
+        for window in to_hear:
+            at_work.append(self.pool.submit(self._window_and_embedding, window))
+            while len(at_work) > 2 * self.threads:
+                take(*at_work.popleft().result())
+        while len(at_work) > most:
+            take(*at_work.popleft().result())
+
+    def _window_and_embedding(self, cut: WindowSamples) -> tuple[HeardWindow, NDArray[np.float32] | None]:
+        if cut.speech_s < LEAST_SPEECH_S:
+            return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, None), None
+        impression, embedding = self.hear(cut.samples)
+        return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, impression), embedding
+
+
+class _MeanEmbedding:
+    """The mean of windows' embeddings, by their seconds of speech: all those of ten hours would be large."""
+
+    def __init__(self) -> None:
+        self._speech_s, self._sum = 0.0, np.zeros(0)
+
+    def add(self, speech_s: float, embedding: NDArray[np.float32] | None) -> None:
+        if embedding is None:
+            return
+        own = speech_s * embedding.astype(np.float64)
+        self._sum = own + self._sum if len(self._sum) else own
+        self._speech_s += speech_s
+
+    @property
+    def value(self) -> NDArray[np.float32] | None:
+        return (self._sum / self._speech_s).astype(np.float32) if self._speech_s else None

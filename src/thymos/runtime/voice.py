@@ -1,0 +1,137 @@
+"""A voice that is known: what is kept of its recordings, a few numbers of each and never sound, and its file."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from thymos.cache import default_cache_dir
+from thymos.errors import BundleError
+from thymos.files import write_json
+from thymos.runtime.adaptation import Coordinates, Offset, VoiceSpace
+from thymos.runtime.model_files import bounded_content
+
+FORMAT = 1
+ENOUGH_CLIPS = 3
+"""With fewer recordings or windows, a voice is hardly known."""
+VARIED = 1.5
+"""Below this many emotions, evenly heard, a voice is known in one emotion only."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What is known of a voice.
+
+    Attributes:
+        name: whose it is.
+        model: name and version of the model that heard it.
+        head: SHA-256 of the head that its coordinates are of.
+        coordinates: of its recordings, or of the windows of long ones, shape ``(clips, Q)``.
+        speech_s: seconds of speech in them.
+    """
+
+    name: str
+    model: str
+    head: str
+    coordinates: Coordinates
+    speech_s: float
+
+    def offset(self, space: VoiceSpace) -> Offset:
+        """Return how the voice lies apart."""
+        return space.offset(self.coordinates)
+
+    def with_more(self, other: "Voice") -> "Voice":
+        """Return the voice as it is known by its own recordings and those of ``other``, of the same model.
+
+        Raises:
+            BundleError: another model heard them.
+        """
+        if other.head != self.head:
+            raise BundleError(f"the voice {self.name} was enrolled with {self.model}, not with {other.model}")
+        both = np.concatenate([self.coordinates, other.coordinates])
+        return Voice(self.name, self.model, self.head, both, self.speech_s + other.speech_s)
+
+    def doubts(self, space: VoiceSpace) -> list[str]:
+        """Return what speaks against relying on it, in words; nothing if nothing does."""
+        offset = self.offset(space)
+        doubts = []
+        if offset.clips < ENOUGH_CLIPS:
+            doubts.append(
+                f"{offset.clips} of its recordings known, so little changes; {ENOUGH_CLIPS} or more are better"
+            )
+        elif offset.variety < VARIED:
+            doubts.append(
+                "it seems to be heard in one emotion only, so little is taken out; recordings in several are better"
+            )
+        return doubts
+
+    def save(self, path: Path) -> None:
+        """Write it to ``path``, whole or not at all."""
+        content = {"format": FORMAT, **asdict(self)}
+        content["coordinates"] = [[round(float(value), 4) for value in row] for row in self.coordinates]
+        content["speech_s"] = round(self.speech_s, 3)
+        write_json(path, content)
+
+
+class _VoiceFile(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    format: int
+    name: str = Field(min_length=1)
+    model: str
+    head: str
+    coordinates: list[list[float]] = Field(min_length=1)
+    speech_s: float = Field(ge=0)
+
+
+def read_voice(path: Path) -> Voice:
+    """Read a voice's file.
+
+    Raises:
+        BundleError: it cannot be read, or is none.
+    """
+    try:
+        content: Any = json.loads(bounded_content(path))
+        told = _VoiceFile.model_validate(content)
+        coordinates = np.array(told.coordinates, np.float64)
+    except (ValueError, ValidationError, RecursionError):  # pydantic's is one, and rows of unlike lengths raise one
+        raise BundleError(f"{path} is no voice's file") from None
+    if told.format != FORMAT or coordinates.ndim != 2:
+        raise BundleError(f"{path} is no voice's file of format {FORMAT}: enrol the voice anew")
+    return Voice(told.name, told.model, told.head, coordinates, told.speech_s)
+
+
+def voices_folder() -> Path:
+    """Return where voices are kept that no folder is named for."""
+    return default_cache_dir() / "voices"
+
+
+def voice_path(name: str, folder: Path | None = None) -> Path:
+    """Return where the voice ``name`` lies in ``folder``.
+
+    Raises:
+        BundleError: it is no name that a file can have.
+    """
+    if not name.strip() or name.startswith(".") or any(letter in '/\\:*?"<>|' or letter < " " for letter in name):
+        raise BundleError(f"{name!r} cannot name a voice: letters, digits, spaces, - and _ can")
+    return (folder or voices_folder()) / f"{name}.json"
+
+
+def find_voice(name_or_path: str, folder: Path | None = None) -> Voice:
+    """Return the voice of a file, or the one that is kept by that name.
+
+    Raises:
+        BundleError: there is none.
+    """
+    given = Path(name_or_path)
+    if given.suffix == ".json":
+        return read_voice(given)
+    path = voice_path(name_or_path, folder)
+    if not path.is_file():
+        known = sorted(each.stem for each in path.parent.glob("*.json"))
+        others = f"known are {', '.join(known)}" if known else "none is known yet"
+        raise BundleError(f"no voice is called {name_or_path}; {others}: `thymos enrol NAME FILES…` makes one")
+    return read_voice(path)
