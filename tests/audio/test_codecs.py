@@ -52,14 +52,14 @@ def test_mp3_has_the_rate_asked_for(bitrate):
 
 
 def test_opus_takes_fewer_bits_when_asked():
-    sound = noise(20, 16_000)
+    sound = noise(5, 16_000)
     low, middle, high = (len(encode_opus(sound, 16_000, bitrate)) for bitrate in (8_000, 16_000, 48_000))
     assert low < 0.75 * middle < 0.75 * 0.75 * high
 
 
 @pytest.mark.parametrize("through", CODECS)
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 44_100, 48_000, 96_000])
-@pytest.mark.parametrize("seconds", [0.5, 3.137])
+@pytest.mark.parametrize("seconds", [0.5, pytest.param(3.137, marks=pytest.mark.slow)])
 def test_nothing_moves_and_the_length_stays(through, rate_hz, seconds):
     sound = noise(seconds, rate_hz)
     heard = through(sound, rate_hz)
@@ -75,7 +75,7 @@ def test_nothing_moves_where_the_decoder_knows_of_the_delay():
 
 @pytest.mark.parametrize("through", CODECS)
 def test_speech_stays_where_it_was(through, mini):
-    for sound, rate_hz in recordings(mini, ".opus", 12):
+    for sound, rate_hz in recordings(mini, ".opus", 40):
         heard = through(sound, rate_hz)
         assert abs(lag_ms(sound, heard, rate_hz)) < 0.13
         assert np.sqrt(np.mean(heard**2)) == pytest.approx(np.sqrt(np.mean(sound**2)), rel=0.15)

@@ -104,6 +104,7 @@ class TestTTest:
             corrected_t_test([value, 0.2], n_train, n_test)
 
 
+@pytest.mark.slow
 class TestUnderTheNull:
     def test_p_values_are_uniform_where_the_correction_is_exact(self) -> None:
         # The correction supposes a correlation of n_test / (n_train + n_test) between folds; then t is exactly t.
@@ -223,7 +224,7 @@ class TestCompareRuns:
         ).confidence_interval  # fmt: skip
         assert found.bootstrap_ci95 == pytest.approx((reference.low, reference.high), abs=0.02)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=8, deadline=None)
     @given(st.integers(0, 2**32), st.integers(2, 5), st.sampled_from(["segment", "recording"]))
     def test_swapping_the_runs_turns_everything(self, seed: int, count: int, level: Level) -> None:
         hits = np.random.default_rng(seed).random((2, 2, 20)) < 0.6
