@@ -2,9 +2,13 @@
 
 import dataclasses
 import gc
+import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -214,6 +218,35 @@ def music(seconds: float, rate_hz: int) -> Samples:
 @pytest.fixture(scope="session")
 def make_music() -> Callable[[float, int], Samples]:
     return music
+
+
+ThymosHere = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def thymos_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ThymosHere:
+    """``thymos_here(*words) -> what it said and its exit code``: the command line in ``tmp_path`` and in this process.
+
+    It is the whole of it but for its start, which takes seconds where libraries for training are loaded.
+    """
+    from thymos.cli import main
+
+    # This process is not the command line's to set up.
+    monkeypatch.setattr("thymos.engine.process.set_up_process", lambda: True)
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        said, complained, code = io.StringIO(), io.StringIO(), 0
+        with monkeypatch.context() as patch, redirect_stdout(said), redirect_stderr(complained):
+            patch.chdir(tmp_path)
+            patch.setenv("COLUMNS", "200")
+            patch.setattr(sys, "argv", ["thymos", *map(str, words)])
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+        return subprocess.CompletedProcess(sys.argv, code, said.getvalue(), complained.getvalue())
+
+    return run
 
 
 WriteRun = Callable[..., Path]

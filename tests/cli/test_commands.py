@@ -90,9 +90,9 @@ def test_a_greek_name_is_a_name_like_any_other(hostile, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train"])
-def test_strict_stops_before_any_work(hostile, tmp_path, command):
+def test_strict_stops_before_any_work(hostile, tmp_path, thymos_here, command):
     words = FAST if command == "evaluate" else ["--recipe", "model1"]
-    done = thymos(command, hostile, *words, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache", "--strict")
+    done = thymos_here(command, hostile, *words, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache", "--strict")
     assert done.returncode == 1
     assert not (tmp_path / "run").exists()
 
@@ -130,7 +130,7 @@ def thesis(folder: Path) -> None:
         (Path.touch, "x exists and is no folder; choose another --out"),
     ],
 )
-def test_train_writes_nothing_into_what_is_no_models_folder(mini, tmp_path, make, complaint):
+def test_train_writes_nothing_into_what_is_no_models_folder(mini, tmp_path, thymos_here, make, complaint):
     def content() -> dict[Path, bytes | None]:
         return {path: path.read_bytes() if path.is_file() else None for path in sorted(tmp_path.rglob("*"))}
 
@@ -143,18 +143,19 @@ def test_train_writes_nothing_into_what_is_no_models_folder(mini, tmp_path, make
         train(mini, "thymos-aesdd", tmp_path / "x", cache_dir=tmp_path / "cache", device="cpu")
     words = ["--recipe", "thymos-aesdd", "--out", tmp_path / "x", "--cache-dir", tmp_path / "cache"]
     if make is run_folder:
-        done = thymos("train", mini, *words)
+        done = thymos_here("train", mini, *words)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"thymos: {tmp_path}/{complaint}\n")
     assert content() == before
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train", "study"])
-def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, command):
+def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, thymos_here, command):
     import torch
 
     device = "mps" if torch.cuda.is_available() else "cuda"
     corpus = ["study", "--corpus", mini] if command == "study" else [mini, "--recipe", "thymos-aesdd"]
-    done = thymos(command, *corpus, "--out", tmp_path / "x", "--device", device, "--cache-dir", tmp_path / "cache")
+    words = ["--out", tmp_path / "x", "--device", device, "--cache-dir", tmp_path / "cache"]
+    done = thymos_here(command, *corpus, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"thymos: there is no device {device} on this machine; --device auto takes what there is\n"
     assert list(tmp_path.iterdir()) == []
@@ -176,14 +177,8 @@ def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, comm
         (["audit", "{mini}/README.md"], "a corpus is a folder or a CSV table"),
     ],
 )
-def test_wrong_call_gives_one_sentence_and_2(mini, tmp_path, words, expected):
-    done = subprocess.run(
-        [sys.executable, "-m", "thymos", *(word.format(mini=mini) for word in words)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"THYMOS_CACHE": str(tmp_path / "cache")},
-    )
+def test_wrong_call_gives_one_sentence_and_2(mini, tmp_path, thymos_here, words, expected):
+    done = thymos_here(*(word.format(mini=mini) for word in words))
     assert done.returncode == 2
     complaint = [line for line in done.stderr.splitlines() if line.startswith("thymos: ")]
     assert len(complaint) == 1

@@ -52,6 +52,7 @@ def test_a_study_from_end_to_end_with_a_row_that_fails(folder, mini):
     assert json.loads((out / "study.json").read_text())["timing"]["workers"] >= 1
 
 
+@pytest.mark.slow
 def test_some_rows_quickly_and_quietly(folder, mini):
     words = ["--corpus", mini, "--out", "out", "--rows", "narrow [red]", "--quick", "--quiet", "--workers", "1"]
     done = thymos(folder, "study.yaml", *words)
@@ -69,8 +70,8 @@ def test_some_rows_quickly_and_quietly(folder, mini):
         (["study.yaml", "--corpus", "{mini}", "--rows", "plian"], "has no row 'plian'; did you mean 'plain'?"),
     ],
 )
-def test_a_wrong_call_is_one_sentence(folder, mini, words, complaint):
-    done = thymos(folder, *(word.format(mini=mini) for word in words), "--out", "out", "--quiet")
+def test_a_wrong_call_is_one_sentence(folder, mini, thymos_here, words, complaint):
+    done = thymos_here("study", *(word.format(mini=mini) for word in words), "--out", "out", "--quiet")
     assert done.returncode == 2
     assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -26,6 +26,7 @@ def page_faults(word: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is set")
 def test_freed_memory_is_kept_only_when_asked_for():
     # Twenty times 32 MiB: without the setting every page comes from the kernel anew each time.
@@ -34,6 +35,7 @@ def test_freed_memory_is_kept_only_when_asked_for():
     assert page_faults("set") < pages / 2
 
 
+@pytest.mark.slow
 def test_importing_the_training_packages_leaves_the_process_as_it_is():
     code = (
         "import os; before = dict(os.environ)\n"

@@ -93,6 +93,7 @@ def test_edges_belong_to_the_bin_below():
     assert found.value == pytest.approx((2 * abs(0.5 - 0.55) + 0) / 3)
 
 
+@pytest.mark.slow
 def test_interval_holds_the_true_error():
     """Labels are drawn from known probabilities, so the true ECE is known from very many rows."""
     logits, truth = speech_like(100_000, 2.5, seed=9)
