@@ -32,6 +32,7 @@ def opus_of(samples: Samples) -> bytes:
     return target.getvalue()
 
 
+@pytest.mark.slow
 def test_an_opus_file_of_sixteen_minutes_of_silence_is_refused_before_it_is_decoded():
     content = opus_of(np.zeros(8_000 * 960, np.float32))
     for read in (read_info, read_waveform, lambda source: open_blocks(source).__enter__()):

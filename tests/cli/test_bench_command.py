@@ -40,6 +40,7 @@ def found(mini: Path) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_it_measures_a_users_recording(found):
     assert found["sound"]["file"].endswith("a05 (2).opus")
     assert found["sound"]["duration_s"] == pytest.approx(3.31, abs=0.01) and found["sound"]["speech_s"] > 3
@@ -52,6 +53,7 @@ def test_it_measures_a_users_recording(found):
     assert found["machine"]["versions"]["numpy"] == np.__version__
 
 
+@pytest.mark.slow
 def test_the_screen_takes_what_was_measured(found):
     assert len(screen(found)) == len(screen(REPORT))
 
@@ -99,11 +101,11 @@ def test_it_needs_the_light_install_only():
     ("words", "says"),
     [
         (("--sound", "no-such-file.wav"), "no-such-file.wav does not exist"),
-        (("--sound", "pyproject.toml"), "pyproject.toml is"),
+        (("--sound", __file__), "test_bench_command.py is"),
         (("--model", "nowhere"), "nowhere is no folder"),
     ],
 )
-def test_a_wrong_call_is_one_sentence(words, says):
-    done = thymos("--quiet", *words)
+def test_a_wrong_call_is_one_sentence(thymos_here, words, says):
+    done = thymos_here("bench", "--quiet", *words)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and says in done.stderr

@@ -92,7 +92,9 @@ def test_a_greek_name_is_a_name_like_any_other(hostile, tmp_path):
 @pytest.mark.parametrize("command", ["evaluate", "train"])
 def test_strict_stops_before_any_work(hostile, tmp_path, thymos_here, command):
     words = FAST if command == "evaluate" else ["--recipe", "model1"]
-    done = thymos_here(command, hostile, *words, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache", "--strict")
+    done = thymos_here(
+        command, hostile, *words, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache", "--strict"
+    )
     assert done.returncode == 1
     assert not (tmp_path / "run").exists()
 

@@ -3,11 +3,9 @@
 import csv
 import json
 import re
-import sys
 
 import pytest
 
-from thymos import cli
 from thymos.errors import RunError
 from thymos.reports.comparison_report import claim_comparison_folder, comparison_latex, comparison_markdown, verdicts
 from thymos.scoring.comparison import compare
@@ -18,25 +16,11 @@ def folders(write_run):
     return [write_run("half", lambda i: i % 2 == 0), write_run("good_$1 & co", lambda i: i % 7 != 1)]
 
 
-@pytest.fixture
-def thymos(monkeypatch, capsys):
-    """``thymos(*words) -> exit code, what it printed, what it complained``."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["thymos", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return call
-
-
-def test_a_comparison_from_end_to_end(thymos, folders, tmp_path):
+def test_a_comparison_from_end_to_end(thymos_here, folders, tmp_path):
     out = tmp_path / "out"
-    code, said, _ = thymos("compare", *folders, "--out", out)
-    assert code == 0
+    done = thymos_here("compare", *folders, "--out", out)
+    assert done.returncode == 0
+    said = done.stdout
     assert "accuracy per recording, compared with half" in said
     assert "50.0 ± 0.0" in said
     assert re.search(r"Good_\$1 & co is 35\.0 points above half \(.*\)\.", " ".join(said.split()))
@@ -55,15 +39,15 @@ def test_a_comparison_from_end_to_end(thymos, folders, tmp_path):
     assert float(other["p_mcnemar"]) == pytest.approx(comparison["mcnemar"]["p"], rel=1e-5)
     assert float(other["p_t"]) == pytest.approx(comparison["t_test"]["p"], rel=1e-5)
     assert (other["mcnemar_base_only_right"], other["mcnemar_other_only_right"]) == ("4", "25")
-    again = thymos("compare", *folders, "--out", out, "--name", "a", "--name", "b")
-    assert again[0] == 0, "an earlier comparison is replaced"
-    assert "B is 35.0 points above a" in again[1]
+    again = thymos_here("compare", *folders, "--out", out, "--name", "a", "--name", "b")
+    assert again.returncode == 0, "an earlier comparison is replaced"
+    assert "B is 35.0 points above a" in again.stdout
 
 
-def test_base_and_level(thymos, folders):
-    code, said, _ = thymos("compare", *folders, "--base", folders[1], "--level", "segment")
-    assert code == 0
-    said = " ".join(said.split())  # lines are broken where the terminal's width asks for it
+def test_base_and_level(thymos_here, folders):
+    done = thymos_here("compare", *folders, "--base", folders[1], "--level", "segment")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())  # lines are broken where the terminal's width asks for it
     assert "accuracy per segment, compared with good_$1 & co" in said
     assert "Half is 35.0 points below good_$1 & co" in said
 
@@ -79,17 +63,17 @@ def test_base_and_level(thymos, folders):
         (["{0}", "{1}", "--out", "{0}/results.json"], "results.json is not a folder; choose another --out"),
     ],
 )
-def test_a_wrong_call_is_one_sentence(thymos, folders, words, complaint):
-    code, said, complained = thymos("compare", *(word.format(*folders) for word in words))
-    assert (code, said) == (2, "")
-    assert complaint in complained
-    assert len(complained.splitlines()) == 1
+def test_a_wrong_call_is_one_sentence(thymos_here, folders, words, complaint):
+    done = thymos_here("compare", *(word.format(*folders) for word in words))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
-def test_without_a_t_test_the_table_says_why(thymos, folders, write_run):
-    code, said, _ = thymos("compare", folders[0], write_run("ten", lambda i: i % 7 != 1, folds=10))
-    assert code == 0
-    assert "There is no t-test: the folds differ" in " ".join(said.split())
+def test_without_a_t_test_the_table_says_why(thymos_here, folders, write_run):
+    done = thymos_here("compare", folders[0], write_run("ten", lambda i: i % 7 != 1, folds=10))
+    assert done.returncode == 0
+    assert "There is no t-test: the folds differ" in " ".join(done.stdout.split())
 
 
 def test_markdown_and_latex_hold_what_the_table_says_and_no_commands(folders):

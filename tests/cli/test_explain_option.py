@@ -47,6 +47,7 @@ def sounds(mini: Path, tmp_path: Path) -> Path:
     return tmp_path / "sounds"
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_without_torch(bundle, sounds, tmp_path):
     out = tmp_path / "figures"
     words = [sounds / "a" / "$x$ [1].opus", sounds / "b" / "$x$ [1].opus", sounds / "silence.wav", sounds / "bad.wav"]

@@ -8,24 +8,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
-from thymos.cli import app
 from thymos.cli.inputs import find_recordings
+
+Done = subprocess.CompletedProcess[str]
 
 
 def command(bundle: Path, *words: str | Path) -> list[str]:
     return [sys.executable, "-m", "thymos", "predict", *map(str, words), "--model", str(bundle)]
 
 
-def predict_here(bundle: Path, *words: str | Path) -> Result:
+@pytest.fixture
+def predict_here(thymos_here: Callable[..., Done]) -> Callable[..., Done]:
     """In this process, whose libraries are loaded already."""
-    return CliRunner().invoke(app, command(bundle, *words)[3:])
+    return lambda bundle, *words: thymos_here("predict", *words, "--model", bundle)
 
 
 def predict(bundle: Path, *words: str | Path, **kept: object) -> subprocess.CompletedProcess[str]:
@@ -66,7 +68,7 @@ def test_folder_as_json_lines_names_bad_files_and_exits_1(bundle, folder):
     assert "10 of 12 recordings were heard" in done.stderr
 
 
-def test_formats_say_the_same(bundle, folder):
+def test_formats_say_the_same(bundle, folder, predict_here):
     good = folder / "calls" / "01.opus"
     row = json.loads(predict_here(bundle, good, "--format", "jsonl", "--timeline").stdout)
     (in_csv,) = csv.DictReader(predict_here(bundle, good, "--format", "csv").stdout.splitlines())
@@ -76,7 +78,7 @@ def test_formats_say_the_same(bundle, folder):
     stretches = list(csv.DictReader(predict_here(bundle, good, "--format", "csv", "--timeline").stdout.splitlines()))
     assert [float(at["start_s"]) for at in stretches] == [at["start_s"] for at in row["timeline"]]
     table = predict_here(bundle, good, "--timeline")
-    assert table.exit_code == 0 and table.stderr == ""
+    assert table.returncode == 0 and table.stderr == ""
     lines = table.stdout.splitlines()
     assert lines[0].split()[0] == "emotion" and lines[1].startswith(row["emotion"])
     assert len(lines) == 2 + len(row["timeline"])
@@ -89,10 +91,10 @@ def test_formats_say_the_same(bundle, folder):
     assert subtitles.count(row["emotion"]) == sum(at["emotion"] == row["emotion"] for at in row["timeline"])
 
 
-def test_standard_input_globs_and_repeated_names(bundle, folder):
+def test_standard_input_globs_and_repeated_names(bundle, folder, predict_here):
     clip = folder / "calls" / "01.opus"
     piped = predict(bundle, "-", "--format", "jsonl", text=False, input=clip.read_bytes())
-    named = predict(bundle, clip, clip, folder / "calls" / "0[1]*.opus", folder / "nothing*", "--format", "jsonl")
+    named = predict_here(bundle, clip, clip, folder / "calls" / "0[1]*.opus", folder / "nothing*", "--format", "jsonl")
     from_pipe, (from_name, nothing) = (
         json.loads(piped.stdout), [json.loads(line) for line in named.stdout.splitlines()],
     )  # fmt: skip
@@ -100,20 +102,20 @@ def test_standard_input_globs_and_repeated_names(bundle, folder):
     assert nothing["error"] == "matches no file" and named.returncode == 1
 
 
-def test_what_cannot_be_is_one_sentence(bundle, folder, tmp_path):
+def test_what_cannot_be_is_one_sentence(bundle, folder, tmp_path, predict_here):
     absent = predict(tmp_path / "absent", folder)
     assert absent.returncode == 2 and absent.stderr.startswith("thymos: ") and absent.stderr.count("\n") == 1
-    many = predict(bundle, folder, "--format", "srt")
+    many = predict_here(bundle, folder, "--format", "srt")
     assert many.returncode == 2 and "name a folder by --out" in many.stderr
     (tmp_path / "void").mkdir()
-    void = predict(bundle, tmp_path / "void")
+    void = predict_here(bundle, tmp_path / "void")
     assert void.returncode == 1 and "is a folder without recordings" in void.stderr
 
 
-def test_out_is_whole_and_folders_keep_their_shape(bundle, folder, tmp_path):
+def test_out_is_whole_and_folders_keep_their_shape(bundle, folder, tmp_path, predict_here):
     out = tmp_path / "out" / "results.csv"
     done = predict_here(bundle, folder, "--format", "csv", "--out", out, "--quiet")
-    assert done.exit_code == 1 and done.stdout == ""
+    assert done.returncode == 1 and done.stdout == ""
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 12 and sum(bool(row["error"]) for row in rows) == 2
     assert [path.name for path in out.parent.iterdir()] == ["results.csv"]

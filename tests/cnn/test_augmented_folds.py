@@ -114,6 +114,7 @@ def test_normalisation_needs_speakers(first_task, corpus: Corpus) -> None:
         first_task(small("features.normalise=speaker"), nobody)
 
 
+@pytest.mark.slow
 def test_a_whole_evaluation_with_everything(corpus: Corpus, cache: Path, tmp_path: Path) -> None:
     experiment = small(
         COPIES,

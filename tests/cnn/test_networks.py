@@ -81,7 +81,7 @@ def test_runs_forward_and_reaches_every_weight_backward(settings: ModelSettings,
 
 
 @every_network
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
 def test_learns_an_easy_set(settings: ModelSettings, precision: str) -> None:
     spectrograms, targets = easy_set()
     recipe = mini_recipe(settings, precision=precision)
