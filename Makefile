@@ -37,6 +37,9 @@ demo: setup
 JOBS ?= 2
 PYTEST := $(RUN) -m pytest -n $(JOBS) --dist loadfile
 
+# Compiled tests are kept, whatever the shell says: to rewrite and compile them anew is a third of their collection.
+test quick: export PYTHONDONTWRITEBYTECODE =
+
 test: setup
 	$(PYTEST)
 

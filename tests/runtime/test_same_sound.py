@@ -141,7 +141,11 @@ def assert_rate_matters_little(clips: list[Clip], recognizer: Recognizer, most: 
             assert np.abs(values(low) - values(expected)).max(initial=0) < most, clip.path
 
 
-@pytest.mark.parametrize("way", WAYS)
+# The toy bundle is asked in all of these ways, too (test_recognizer.py); make quick asks the shipped model in two.
+@pytest.mark.parametrize(
+    "way",
+    [way if way in ("bytes", "16-bit array") else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
+)
 def test_a_synthetic_clip_is_heard_the_same(shipped, synthetic, way):
     assert_same(way, synthetic, shipped)
 
