@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from thymos.encoder.discriminant import centred, fit_discriminant
 
@@ -28,6 +27,8 @@ def test_a_worked_example():
 
 
 def test_it_is_scikit_learns_without_shrinkage():
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     descriptions, targets = cloud()
     ours = fit_discriminant(descriptions[None], targets, ONE, shrinkage=0).logits(descriptions)
     theirs = LinearDiscriminantAnalysis(solver="lsqr", priors=[1 / 3] * 3).fit(descriptions, targets)

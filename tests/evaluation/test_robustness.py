@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from thymos.audio import Waveform, resample
 from thymos.audio.distort import CLEAN, CONDITIONS, Condition
@@ -59,6 +55,10 @@ class Bands(Experiment[Features]):
         return np.array([described(corpus.waveform(clip)) for clip in corpus.clips])
 
     def fit(self, features: Features, part: TrainingPart, work: Work) -> "FittedBands":
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500))
         return FittedBands(machine.fit(features[list(part.rows)], part.targets))
 
@@ -93,6 +93,7 @@ def found(corpus: Corpus) -> Robustness:
     return robustness(corpus, Bands(), FifthSentence(), threads=1)
 
 
+@pytest.mark.slow
 def test_table_has_all_conditions_and_says_what_hurts(found: Robustness) -> None:
     rows = {row.condition: row for row in found.table}
     (fold,) = found.split.folds
@@ -111,6 +112,7 @@ def test_table_has_all_conditions_and_says_what_hurts(found: Robustness) -> None
         assert row.uar_ci95[0] <= row.uar <= row.uar_ci95[1]
 
 
+@pytest.mark.slow
 def test_clean_it_is_the_evaluation_of_the_same_folds(corpus: Corpus, found: Robustness) -> None:
     run = evaluate(corpus, Bands(), FifthSentence(), threads=1)
     (fold,) = run.results["folds"]
@@ -222,6 +224,8 @@ def decided(predicted: np.ndarray, n_labels: int = 5) -> np.ndarray:
 
 
 def test_scores_are_scikit_learns_and_intervals_are_paired():
+    from sklearn.metrics import balanced_accuracy_score
+
     random = np.random.default_rng(0)
     truth = random.integers(0, 5, 400)
     clean = np.where(random.random(400) < 0.7, truth, random.integers(0, 5, 400))

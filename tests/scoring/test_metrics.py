@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
 from thymos.scoring.metrics import bootstrap_interval, confusion, mean_and_sd, per_class, scores
 
@@ -14,6 +13,8 @@ def guesses() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_scores_are_those_of_scikit_learn(guesses):
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
     truth, predicted = guesses
     found = scores(confusion(truth, predicted, 5))
     assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
@@ -22,6 +23,8 @@ def test_scores_are_those_of_scikit_learn(guesses):
 
 
 def test_per_class_is_that_of_scikit_learn(guesses):
+    from sklearn.metrics import precision_recall_fscore_support
+
     truth, predicted = guesses
     precision, recall, f1, support = precision_recall_fscore_support(truth, predicted)
     rows = per_class(confusion(truth, predicted, 5))

@@ -13,9 +13,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.svm import LinearSVC
 
 from thymos.baseline.functionals import FunctionalsSettings
 from thymos.config import Settings
@@ -93,6 +90,11 @@ def fit_svms(
         targets: class of each, shape ``(recordings,)``; every class 0 … K − 1 must occur.
         seed: of the solver's order.
     """
+    # To read a recipe or a study is no reason to load it.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+    from sklearn.svm import LinearSVC
+
     scaler = StandardScaler() if scaling == "standard" else MinMaxScaler()
     inputs: Floats = scaler.fit_transform(vectors)
     recordings, functionals = inputs.shape
