@@ -26,9 +26,8 @@ def test_the_bench_is_public_and_names_complete():
         thymos.evalute  # noqa: B018
 
 
-def test_an_audit_of_a_path_is_one_call(mini, tmp_path):
-    found = thymos.audit(mini, cache_dir=tmp_path)
-    assert found.corpus.clips == thymos.open_corpus(mini, cache_dir=tmp_path).clips
+def test_an_audit_of_a_path_is_one_call(mini):
+    assert thymos.audit(mini).corpus.clips == thymos.open_corpus(mini).clips
 
 
 def in_a_new_process(code: str) -> str:

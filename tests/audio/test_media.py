@@ -213,7 +213,7 @@ def test_damaged_packets_are_left_out_and_mostly_damaged_files_refused(make_tone
 
 
 @pytest.mark.parametrize(("muxer", "codec"), [("ipod", "aac"), ("webm", "libopus"), ("avi", "libmp3lame")])
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.99])
+@pytest.mark.parametrize("share", [0.01, pytest.param(0.3, marks=pytest.mark.slow), 0.6, 0.99])
 def test_a_file_cut_off_anywhere_is_refused_or_read_short(muxer, codec, share, make_tone):
     content = encoded(make_tone(2.0, 48_000), muxer, codec, 48_000)
     try:

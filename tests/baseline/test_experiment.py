@@ -158,6 +158,7 @@ def test_without_opensmile_it_is_refused_before_any_work(corpus, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @needs_opensmile
 def test_a_whole_evaluation_from_sound_on(corpus, tmp_path):
     kept = [clip for emotion in corpus.emotions for clip in corpus.clips if clip.emotion == emotion][::2]

@@ -103,6 +103,7 @@ def test_it_learns_something(run):
     assert curve[-1]["loss"] < curve[0]["loss"]
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_whatever_the_number_of_workers(evaluated, run, tmp_path):
     evaluated(tmp_path / "again", threads=2, workers=2)
     assert (tmp_path / "again/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
