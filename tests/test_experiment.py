@@ -84,6 +84,7 @@ def test_it_gets_a_report_like_any_recipe(run):
     assert "band-energies" in write_report(run).read_text()
 
 
+@pytest.mark.slow
 def test_its_classes_are_found_by_worker_processes_and_its_digits_stay(run, corpus, tmp_path):
     thymos.evaluate(corpus, BandEnergies(), protocol="speaker", out=tmp_path / "two", workers=2, device="cpu")
     assert (tmp_path / "two/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()

@@ -57,6 +57,7 @@ def test_stream_equals_file(bundle, speech):
     assert [{key: row[key] for key in one} for row, one in zip(got, of_file, strict=True)] == of_file
 
 
+@pytest.mark.slow
 def test_a_line_every_half_second_the_same_from_floats_and_stereo_and_an_odd_byte_is_left_out(bundle, speech):
     options = ("-", "--rate", RATE_HZ, "--window", 3, "--smoothing", 1.5)
     done = listen(bundle, speech.tobytes() + b"\x07", *options)
@@ -123,6 +124,7 @@ def test_closed_pipe_ends_it_quietly(bundle, speech, tmp_path):
         assert running.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_terminal_shows_a_meter(bundle, speech):
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
@@ -196,6 +198,7 @@ class InputStream:
 """
 
 
+@pytest.mark.slow
 def test_microphone(bundle, speech, tmp_path):
     (tmp_path / "speech.pcm").write_bytes(speech.tobytes())
     stand_in = textwrap.dedent(STAND_IN).replace("SPEECH", repr(str(tmp_path / "speech.pcm")))
