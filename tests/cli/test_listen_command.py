@@ -157,13 +157,13 @@ def test_terminal_shows_a_meter(bundle, speech):
     ("words", "sentence"),
     [
         (["-"], "does not say its sampling rate: name it by --rate"),
-        (["--format", "s16le"], "does not say its sampling rate"),
-        (["clip.wav"], "for files there is thymos predict"),
-        (["--rate", 16_000, "--device", "1"], "not from both"),
-        (["--rate", 5], "must be 1000 to 384000 Hz"),
-        (["--rate", 16_000, "--hop", 6], "without leaving gaps"),
-        (["--rate", 16_000, "--osc", "9000"], "OSC goes to HOST:PORT"),
-        (["--rate", 16_000, "--format", "f32le"], "not sound of the format f32le"),
+        pytest.param(["--format", "s16le"], "does not say its sampling rate", marks=pytest.mark.slow),
+        pytest.param(["clip.wav"], "for files there is thymos predict", marks=pytest.mark.slow),
+        pytest.param(["--rate", 16_000, "--device", "1"], "not from both", marks=pytest.mark.slow),
+        pytest.param(["--rate", 5], "must be 1000 to 384000 Hz", marks=pytest.mark.slow),
+        pytest.param(["--rate", 16_000, "--hop", 6], "without leaving gaps", marks=pytest.mark.slow),
+        pytest.param(["--rate", 16_000, "--osc", "9000"], "OSC goes to HOST:PORT", marks=pytest.mark.slow),
+        pytest.param(["--rate", 16_000, "--format", "f32le"], "not sound of the format f32le", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_be_is_one_sentence(bundle, words, sentence):

@@ -50,7 +50,12 @@ def test_only_png_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "samples"), [(1_000, 20_000), (8_000, 1), (8_000, 500), (96_000, 1), (96_000, 20_000)]
+    ("rate_hz", "samples"),
+    [
+        (1_000, 20_000),
+        (8_000, 1),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((8_000, 500), (96_000, 1), (96_000, 20_000))),
+    ],
 )
 def test_any_rate_and_length_is_drawn(rate_hz: int, samples: int) -> None:
     sound_figure(Waveform(noise(samples), rate_hz), "any").draw_without_rendering()

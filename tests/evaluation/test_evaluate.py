@@ -178,6 +178,7 @@ def test_finished_run_is_left_alone(evaluated, run):
     assert (run / "results.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_was_writing_does_not_claim_a_folder(evaluated, run, tmp_path):
     (tmp_path / ".run.json.x1.part").write_text("{")
     evaluated(tmp_path)
@@ -218,6 +219,7 @@ def test_one_fold_alone_is_that_fold_of_the_whole(evaluated, run, tmp_path):
         evaluated(tmp_path / "none", only_fold=3)
 
 
+@pytest.mark.slow
 def test_precision_changes_the_rounding_and_not_the_learning(evaluated, run, tmp_path):
     results = evaluated(tmp_path / "fp32", "training.precision=fp32").results
     fast = json.loads((run / "results.json").read_text())

@@ -293,6 +293,7 @@ def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, c
     assert other["comparison"]["none_because"] == "plain has no result"
 
 
+@pytest.mark.slow
 def test_one_study_holds_recipes_of_every_kind(tone_corpus, tones_cache, toy_recipe, tmp_path, monkeypatch):
     """What the base sets is for recipes of its own kind; a row without its variable or its library fails alone."""
     monkeypatch.delenv("THYMOS_TEST_FOLDS", raising=False)

@@ -36,6 +36,7 @@ def test_it_predicts_without_the_training_stack(bundle, spoken, recognizer):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_command_does_too_and_tables_name_what_is_missing(bundle, spoken):
     command = WITHOUT + "sys.argv[0] = 'thymos'; from thymos.cli import main; main()"
     done = run(command, "predict", spoken[0], "--model", bundle, "--format", "csv")
@@ -62,6 +63,7 @@ def test_importing_thymos_brings_nothing_and_takes_no_time():
         assert heavy not in modules.split()
 
 
+@pytest.mark.slow
 def test_public_face_is_lazy_and_whole():
     code = "import thymos; print(thymos.load.__name__, thymos.Recognizer.__name__, thymos.__version__); thymos.nonsense"
     done = run(code, check=False)
@@ -83,6 +85,7 @@ def test_every_public_name_is_there_for_users_for_type_checkers_and_for_completi
     assert typed | {"predict", "__version__"} == set(thymos.__all__)
 
 
+@pytest.mark.slow
 def test_without_the_bench_what_hears_is_there_and_the_rest_names_the_extra():
     code = """
 import thymos
@@ -126,6 +129,7 @@ def test_what_recognizers_return_is_public(recognizer, spoken, make_tone):
     assert silent.flags and set(silent.flags) <= set(get_args(thymos.Flag))
 
 
+@pytest.mark.slow
 def test_three_lines_of_python(bundle, spoken):
     code = "import sys, thymos; print(thymos.predict(sys.argv[1]))"
     done = subprocess.run(
@@ -137,6 +141,7 @@ def test_three_lines_of_python(bundle, spoken):
     assert "s of speech in" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["recognizer", "stream", "formats"])
 def test_modules_import_alone(module):
     run(WITHOUT + f"import thymos.runtime.{module}")

@@ -222,6 +222,7 @@ def test_stream_takes_integers_stereo_and_nothing_and_refuses_nonsense(recognize
         recognizer.stream(3)
 
 
+@pytest.mark.slow
 def test_threads_may_share_one_recognizer(recognizer, spoken):
     expected = [recognizer.predict(path).to_dict() for path in spoken]
     got: dict[int, list] = {}
