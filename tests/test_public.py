@@ -57,3 +57,15 @@ def test_judging_an_experiment_of_ones_own_brings_no_wing_and_a_recipe_only_its_
         "print(sorted(wings & sys.modules.keys()))"
     )
     assert in_a_new_process(code).splitlines() == ["[]", "['thymos.baseline']"]
+
+
+def test_a_worker_that_fits_networks_brings_no_library_that_it_does_not_use():
+    """scipy and torch's exporter take a second and a half of every process that fits a fold."""
+    code = (
+        "import sys, torch\nfrom thymos.evaluation.fitting import run_fold\n"
+        "from thymos.recipes import load_experiment\nfrom thymos.cnn.front_end import front_end\n"
+        "recipe = load_experiment('model3').recipe\n"
+        "front_end(recipe.sound, recipe.features)(torch.zeros(1, recipe.sound.window))\n"
+        "print(*(name for name in ('scipy', 'sklearn', 'matplotlib', 'torch.onnx') if name in sys.modules))"
+    )
+    assert in_a_new_process(code).split() == []

@@ -47,7 +47,7 @@ class PowerSpectrogram(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the power of ``samples``."""
-        exporting = torch.onnx.is_in_onnx_export()  # ONNX knows no complex numbers
+        tracing = torch.jit.is_tracing()  # as for ONNX, which knows no complex numbers
         spectrum = torch.stft(
             samples,
             self.n_fft,
@@ -55,9 +55,9 @@ class PowerSpectrogram(nn.Module):
             window=self.window,
             center=True,
             pad_mode="constant",
-            return_complex=not exporting,
+            return_complex=not tracing,
         )
-        real, imaginary = spectrum.unbind(-1) if exporting else (spectrum.real, spectrum.imag)
+        real, imaginary = spectrum.unbind(-1) if tracing else (spectrum.real, spectrum.imag)
         return real.square() + imaginary.square()
 
 

@@ -28,8 +28,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from thymos.labels import natural_key
 from thymos.scoring.metrics import Floats, Interval, bootstrap_weights, percentile_interval
@@ -68,6 +66,9 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
     Raises:
         ValueError: no rows, shapes that do not fit, a value that is not finite, or a label that is none.
     """
+    from scipy.optimize import minimize_scalar  # half a second, and most fits are not calibrated
+    from scipy.special import log_softmax
+
     _check(logits, truth)
     rows = np.arange(len(truth))
 
@@ -85,6 +86,8 @@ def apply_temperature(logits: Floats, temperature: float) -> Floats:
     Raises:
         ValueError: the temperature is not positive.
     """
+    from scipy.special import softmax
+
     if not temperature > 0:
         raise ValueError(f"a temperature must be positive, not {temperature}")
     scaled: Floats = softmax(np.asarray(logits, np.float64) / temperature, axis=1)

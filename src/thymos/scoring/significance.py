@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from thymos.errors import ProtocolError
 from thymos.scoring.metrics import BOOTSTRAP_DRAWS, Floats, Interval, bootstrap_weights, percentile_interval
@@ -63,6 +62,8 @@ def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> T
         ProtocolError: fewer than two folds, or no spread among them to judge by.
         ValueError: a difference that is not finite, or a size that is not positive.
     """
+    from scipy import stats  # a second, and only tests need it
+
     values = np.asarray(differences, np.float64)
     if not np.isfinite(values).all() or n_train <= 0 or n_test <= 0:
         raise ValueError("needs finite differences and positive sizes")
@@ -84,6 +85,8 @@ def mcnemar(base_right: NDArray[np.bool_], other_right: NDArray[np.bool_]) -> Mc
         base_right: whether the base got each recording right, shape ``(recordings,)``.
         other_right: the same of the other, in the same order.
     """
+    from scipy import stats
+
     b, c = int((base_right & ~other_right).sum()), int((other_right & ~base_right).sum())
     return McNemar(b, c, float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0)
 
