@@ -165,3 +165,10 @@ def test_preparation_follows_the_settings(make_tone: Callable[..., Samples]) -> 
     np.testing.assert_array_equal(prepare(quiet, SoundSettings(normalise="none")), quiet)
     noisy = quiet + np.random.default_rng(0).normal(0, 0.02, len(quiet)).astype(np.float32)
     assert np.std(prepare(noisy, SoundSettings(normalise="none", wiener=True)) - noisy) > 1e-3
+
+
+def test_spectrograms_of_a_corpus_just_opened_decode_nothing(corpus: Corpus, tmp_path: Path) -> None:
+    decoded = make_spectrograms(corpus, SOUND, FEATURES, tmp_path / "cache")
+    kept = open_corpus(corpus.root, cache_dir=tmp_path / "measured anew", keep=True)
+    shutil.rmtree(corpus.root)
+    assert_same(make_spectrograms(kept, SOUND, FEATURES, tmp_path / "another cache"), decoded)

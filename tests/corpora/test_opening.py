@@ -1,11 +1,15 @@
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from thymos.audio import Waveform, read_waveform
 from thymos.corpora import open_corpus
-from thymos.errors import CorpusError
+from thymos.corpora.table import KeptWaveforms
+from thymos.errors import AudioError, CorpusError
 
 WriteSound = Callable[..., Path]
 
@@ -217,3 +221,36 @@ def test_measurements_are_kept_in_the_users_cache_unless_told_otherwise(
     assert len(list((tmp_path / "mine" / "sounds").iterdir())) == 1
     (tmp_path / "file").touch()
     assert open_corpus(tmp_path / "corpus", cache_dir=tmp_path / "file") == opened
+
+
+# --- decoded once ---
+
+
+def test_what_is_decoded_to_be_measured_is_not_decoded_again(tmp_path: Path, write_sound: WriteSound) -> None:
+    paths = [write_sound(tmp_path / "anger" / f"{kind}.wav", subtype=kind) for kind in ("PCM_16", "FLOAT")]
+    decoded = [read_waveform(path) for path in paths]
+    kept, not_kept = (open_corpus(tmp_path, cache_dir=tmp_path / str(keep), keep=keep) for keep in (True, False))
+    for path in paths:
+        path.unlink()
+    assert [clip.path for clip in kept.clips] == ["anger/FLOAT.wav", "anger/PCM_16.wav"]
+    for clip, waveform in zip(kept.clips, reversed(decoded), strict=True):
+        assert kept.waveform(clip).rate_hz == waveform.rate_hz
+        np.testing.assert_array_equal(kept.waveform(clip).samples, waveform.samples)
+        assert kept.waveform(clip).samples.dtype == np.float32
+        with pytest.raises(AudioError, match=clip.path):
+            not_kept.waveform(clip)
+    kept.kept.clear()
+    with pytest.raises(AudioError):
+        kept.waveform(kept.clips[0])
+
+
+def test_kept_waveforms_have_a_bound_and_do_not_travel() -> None:
+    loud = Waveform(np.array([0.5, -1.0, 1.0], np.float32), 8000)  # +1 is no 16-bit sample: 4 bytes each
+    soft = Waveform(np.array([0.5, -1.0], np.float32), 8000)
+    kept = KeptWaveforms(most_bytes=16)
+    for name, waveform in (("a", loud), ("b", soft), ("c", soft)):
+        kept.keep(Path(name), waveform)
+    assert [kept.get(Path(name)) is not None for name in "abc"] == [True, True, False]
+    np.testing.assert_array_equal(kept.get(Path("a")).samples, loud.samples)  # type: ignore[union-attr]
+    arrived = pickle.loads(pickle.dumps(kept))
+    assert (arrived.most_bytes, arrived.get(Path("a"))) == (16, None)

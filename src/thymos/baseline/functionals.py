@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
-from thymos.audio import Waveform, read_waveform, resample
+from thymos.audio import Waveform, resample
 from thymos.config import Settings
 from thymos.corpora.table import Clip, Corpus
-from thymos.errors import AudioError, MissingExtraError
+from thymos.errors import MissingExtraError
 from thymos.files import whole_file
 
 SHORTEST_S = 0.1
@@ -91,10 +91,7 @@ def make_functionals(
     def made(clip: Clip) -> Path:
         path = file_of(clip)
         if extract is not None and not path.is_file():
-            try:
-                waveform = read_waveform(corpus.root / clip.path)
-            except AudioError as error:
-                raise AudioError(f"{clip.path} {error}") from None
+            waveform = corpus.waveform(clip)
             vector = extract(waveform)
             with whole_file(path) as temporary, temporary.open("wb") as target:
                 np.save(target, vector)

@@ -129,9 +129,9 @@ def label_map_of(file: Path | None, rules: str) -> "LabelMap":
 
 
 def open_corpus_with_progress(
-    spec: str, cache_dir: Path | None, quiet: bool, labels: "LabelMap | None" = None
+    spec: str, cache_dir: Path | None, quiet: bool, labels: "LabelMap | None" = None, keep: bool = False
 ) -> "Corpus":
-    """Open the corpus at ``spec``, showing how far it is; ``labels`` as for ``open_corpus``.
+    """Open the corpus at ``spec``, showing how far it is; ``labels`` and ``keep`` as for ``open_corpus``.
 
     Raises:
         CorpusError: it cannot be opened.
@@ -146,6 +146,7 @@ def open_corpus_with_progress(
             cache_dir=cache_dir,
             started=lambda total: bars.update(task, total=total),
             advance=lambda: bars.advance(task),
+            keep=keep,
         )
 
 

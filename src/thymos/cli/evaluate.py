@@ -73,7 +73,7 @@ def evaluate(
 
     experiment = load_experiment(recipe, with_precision(changes, precision))
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, keep=True)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
         run = run_evaluation(

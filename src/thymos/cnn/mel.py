@@ -47,7 +47,8 @@ class PowerSpectrogram(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the power of ``samples``."""
-        tracing = torch.jit.is_tracing()  # as for ONNX, which knows no complex numbers
+        # As for ONNX, which knows no complex numbers; torch.onnx itself takes a third of a second to be asked.
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         spectrum = torch.stft(
             samples,
             self.n_fft,

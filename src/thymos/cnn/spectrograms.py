@@ -20,7 +20,6 @@ from thymos.audio import (
     Samples,
     cut,
     normalise_peak,
-    read_waveform,
     resample,
     shift_pitch,
     sliding_spans,
@@ -34,7 +33,6 @@ from thymos.cnn.front_end import front_end
 from thymos.cnn.recipe import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.corpora.table import Clip, Corpus
 from thymos.engine.process import one_thread
-from thymos.errors import AudioError
 
 _SPECTROGRAMS_VERSION = 1
 
@@ -83,7 +81,7 @@ def make_spectrograms(
         folder = cache_dir / "spectrograms" / cache_key(corpus, sound, features, copy)
         folders.append(folder)
         if not folder.is_dir():
-            _write(folder, corpus.clips, corpus.root, sound, features, copy, advance, threads)
+            _write(folder, corpus, sound, features, copy, advance, threads)
         else:
             for _ in corpus.clips:
                 advance()
@@ -138,8 +136,7 @@ def segments_of(samples: Samples, sound: SoundSettings) -> Samples:
 
 def _write(
     folder: Path,
-    clips: Sequence[Clip],
-    root: Path,
+    corpus: Corpus,
     sound: SoundSettings,
     features: FeatureSettings,
     copy: CopySettings,
@@ -149,10 +146,7 @@ def _write(
     module = front_end(sound, features).eval()
 
     def spectrogram(clip: Clip) -> tuple[NDArray[np.float32], list[tuple[float, float]]]:
-        try:
-            waveform = resample(read_waveform(root / clip.path), sound.rate_hz)
-        except AudioError as error:
-            raise AudioError(f"{clip.path} {error}") from None
+        waveform = resample(corpus.waveform(clip), sound.rate_hz)
         samples = changed_copy(prepare(waveform.samples, sound), sound.rate_hz, copy, clip.sound.sha256)
         with torch.inference_mode():
             values = module(torch.from_numpy(segments_of(samples, sound))).numpy()
@@ -168,7 +162,7 @@ def _write(
         times_s: list[tuple[float, float]] = []
         shape: tuple[int, ...] = ()
         with (temporary / "values.raw").open("wb") as raw:
-            for i, (values, times) in enumerate(pool.map(spectrogram, clips)):
+            for i, (values, times) in enumerate(pool.map(spectrogram, corpus.clips)):
                 raw.write(np.ascontiguousarray(values).data)
                 shape = values.shape[1:]
                 clip_index += [i] * len(times)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from thymos.audio.decode import AudioInfo, Samples, Waveform, read_waveform_and_info
-from thymos.corpora.table import Clip, ClipEntry, Exclusion, Measurements
+from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
 from thymos.files import write_json
 
@@ -28,6 +28,7 @@ def measure_entries(
     cache_file: Path | None = None,
     advance: Callable[[], None] = lambda: None,
     threads: int = 2,
+    kept: KeptWaveforms | None = None,
 ) -> tuple[list[Clip], list[Exclusion]]:
     """Decode every entry and return the clips that could be, and those that could not with the reason.
 
@@ -37,6 +38,7 @@ def measure_entries(
         cache_file: measurements of an earlier call, used where a file's size and time are what they were.
         advance: called after each file, for a progress bar.
         threads: decoders at work at once; libsndfile lets go of Python's lock.
+        kept: takes the waveforms that had to be decoded; None: they are let go.
     """
     known = _read_cache(cache_file)
     measured: dict[str, dict[str, object]] = {}
@@ -45,7 +47,7 @@ def measure_entries(
         path = root / entry.path
         try:
             stamp = _stamp(path)
-            sound = known.get(stamp) or measure_sound(path)
+            sound = known.get(stamp) or measure_sound(path, kept)
         except AudioError as error:
             return Exclusion(entry.path, str(error))
         finally:
@@ -63,13 +65,15 @@ def measure_entries(
     return clips, [result for result in results if isinstance(result, Exclusion)]
 
 
-def measure_sound(path: Path) -> Measurements:
-    """Decode the file at ``path`` and measure it.
+def measure_sound(path: Path, kept: KeptWaveforms | None = None) -> Measurements:
+    """Decode the file at ``path`` and measure it; ``kept`` takes the waveform.
 
     Raises:
         AudioError: it cannot be decoded.
     """
     waveform, info = read_waveform_and_info(path)
+    if kept is not None:
+        kept.keep(path, waveform)
     return _measure(waveform, info)
 
 

@@ -10,7 +10,7 @@ from thymos.cache import default_cache_dir
 from thymos.corpora.label_map import LabelMap, Rules
 from thymos.corpora.measure import measure_entries
 from thymos.corpora.readers import aesdd, csv_table, folders
-from thymos.corpora.table import ClipEntry, Corpus, Exclusion, Listing, clip_names
+from thymos.corpora.table import ClipEntry, Corpus, Exclusion, KeptWaveforms, Listing, clip_names
 from thymos.errors import CorpusError
 
 # In the order in which they are asked whether they recognise a path: the most particular first.
@@ -24,6 +24,7 @@ def open_corpus(
     cache_dir: str | Path | None = None,
     started: Callable[[int], None] = lambda total: None,
     advance: Callable[[], None] = lambda: None,
+    keep: bool = False,
 ) -> Corpus:
     """Read the corpus at ``spec``: a path, or ``KIND:PATH``. Every file is decoded once and measured.
 
@@ -38,6 +39,7 @@ def open_corpus(
         cache_dir: where measurements are kept between calls; None is the user's own (``default_cache_dir``).
         started: called with the number of files before the first is measured.
         advance: called after each.
+        keep: whether what had to be decoded stays in memory, up to a bound, for features that are made next.
 
     Raises:
         CorpusError: nothing there, no known kind, no usable clip, or no map of labels.
@@ -52,7 +54,8 @@ def open_corpus(
     root = listing.root.resolve()
     kept = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     cache_file = kept / "sounds" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
-    clips, failed = measure_entries(root, entries, cache_file, advance)
+    waveforms = KeptWaveforms() if keep else KeptWaveforms(0)
+    clips, failed = measure_entries(root, entries, cache_file, advance, kept=waveforms if keep else None)
     left_out = [*listing.excluded, *unnameable, *labelled.excluded, *failed]
     excluded = sorted(left_out, key=lambda exclusion: exclusion.clip)
     if not clips:
@@ -65,6 +68,7 @@ def open_corpus(
         tuple(excluded),
         labelled.uses(clips),
         label_map.unmatched(labelled.found.values()),
+        waveforms,
     )
 
 

@@ -1,6 +1,8 @@
 """The corpus table: what every corpus becomes, whichever folder or file it came from."""
 
+import mmap
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,11 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio import Waveform, read_waveform
+from thymos.audio import Samples, Waveform, read_waveform
 from thymos.errors import AudioError, CorpusError
 from thymos.labels import EMOTIONS, in_order, label_key, natural_key, one_spelling, to_emotion
 
 SYNTHETIC_MARK = "SYNTHETIC"
+_PCM_16_SCALE = np.float32(1 << 15)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,49 @@ class Listing:
     excluded: list[Exclusion] = field(default_factory=list)
 
 
+class KeptWaveforms:
+    """Waveforms that were decoded to be measured, kept for the features, so that nothing is decoded twice.
+
+    Up to a bound; what comes after it is decoded again. What 16-bit files hold takes 2 bytes a sample, to the last
+    bit. Nothing of it travels to another process.
+    """
+
+    def __init__(self, most_bytes: int = 256 << 20):
+        """Keep no more than ``most_bytes``."""
+        self.most_bytes, self._bytes = most_bytes, 0
+        self._waveforms: dict[Path, tuple[NDArray[np.int16] | Samples, int]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, path: Path, waveform: Waveform) -> None:
+        """Keep ``waveform``, decoded from ``path``, if there is room; threads may call it at once."""
+        scaled = waveform.samples * _PCM_16_SCALE
+        with np.errstate(invalid="ignore"):  # beyond full scale, which the comparison finds
+            pcm = scaled.astype(np.int16)
+        values = pcm if np.array_equal(pcm, scaled) else waveform.samples
+        with self._lock:
+            if self._bytes + values.nbytes > self.most_bytes:
+                return
+            self._bytes += values.nbytes
+        # A mapping of its own goes back to the system when it is let go; freed memory may not, see engine.process.
+        own = np.ndarray(values.shape, values.dtype, mmap.mmap(-1, values.nbytes))
+        own[:] = values
+        self._waveforms[path] = own, waveform.rate_hz
+
+    def get(self, path: Path) -> Waveform | None:
+        """Return what was decoded from ``path``, or None."""
+        if path not in self._waveforms:
+            return None
+        values, rate_hz = self._waveforms[path]
+        return Waveform(np.asarray(values / _PCM_16_SCALE if values.dtype == np.int16 else values, np.float32), rate_hz)
+
+    def clear(self) -> None:
+        """Let all of them go."""
+        self._waveforms, self._bytes = {}, 0
+
+    def __reduce__(self) -> tuple[type["KeptWaveforms"], tuple[int]]:
+        return KeptWaveforms, (self.most_bytes,)
+
+
 @dataclass(frozen=True, repr=False)
 class Corpus:
     """Usable clips in the order of their paths, and everything left out with its reason."""
@@ -125,6 +171,8 @@ class Corpus:
     """What became of each label that was found; empty where nobody looked."""
     unmatched: tuple[str, ...] = ()
     """What a label map names and no clip has, each with the nearest label."""
+    kept: KeptWaveforms = field(default_factory=lambda: KeptWaveforms(0), compare=False)
+    """What ``waveform`` need not decode."""
 
     def __repr__(self) -> str:
         hours = sum(clip.sound.duration_s for clip in self.clips) / 3600
@@ -153,8 +201,9 @@ class Corpus:
         Raises:
             AudioError: it can no longer be decoded; the message names it.
         """
+        path = self.root / clip.path
         try:
-            return read_waveform(self.root / clip.path)
+            return self.kept.get(path) or read_waveform(path)
         except AudioError as error:
             raise AudioError(f"{clip.path} {error}") from None
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thymos.audio import Samples, Waveform, played, read_waveform
+from thymos.audio import Samples, Waveform, played
 from thymos.corpora.table import Clip, Corpus
 from thymos.encoder.describe import Describer, Descriptions, describe
 from thymos.encoder.log_mel import RATE_HZ
@@ -23,7 +23,6 @@ from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import Start
 from thymos.encoder.variation import Augmenter, AugmentSettings
 from thymos.engine.process import one_thread
-from thymos.errors import AudioError
 from thymos.experiment import Work
 from thymos.files import whole_file
 
@@ -91,10 +90,7 @@ def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: W
     def described(clip: Clip) -> Path:
         path = folder / f"{clip.sound.sha256}.npy"
         if not path.is_file():
-            try:
-                waveform = read_waveform(corpus.root / clip.path)
-            except AudioError as error:
-                raise AudioError(f"{clip.path} {error}") from None
+            waveform = corpus.waveform(clip)
             rows = _versions(waveform, clip, recipe, describer, augmenter, work.seed)
             with whole_file(path) as temporary, temporary.open("wb") as file:
                 np.save(file, rows)

@@ -104,7 +104,7 @@ def evaluate(
         experiment = load_experiment(experiment, changes)
     work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature)
     if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), cache_dir=cache)
+        corpus = open_corpus(str(corpus), cache_dir=cache, keep=True)
     evaluation = _Evaluation(
         corpus=corpus,
         experiment=experiment,
@@ -159,6 +159,7 @@ class _Evaluation:
             return FinishedRun(before, read_predictions(folder.path / "predictions.csv"))
         watcher.on_features(experiment.steps(corpus))
         features = experiment.features(corpus, self.work)
+        corpus.kept.clear()
         features_wall_s = time.perf_counter() - started
         watcher.on_folds(len(split.folds), epochs_reported(experiment))
         fold_results = self._fold_results(corpus, split, features, folder)
