@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 
 from thymos.corpora import Corpus, open_corpus
+from thymos.engine.workers import in_workers
 from thymos.errors import ProtocolError, RecipeError, RunError, TrainingError
-from thymos.evaluation.evaluate import Watcher, evaluate
+from thymos.evaluation.evaluate import Watcher, evaluate, threads_each
 from thymos.scoring.comparison import FinishedRun
 from thymos.scoring.metrics import confusion, scores
 
@@ -225,3 +226,33 @@ def test_precision_changes_the_rounding_and_not_the_learning(evaluated, run, tmp
     fast = json.loads((run / "results.json").read_text())
     for slow_fold, fast_fold in zip(results["folds"], fast["folds"], strict=True):
         assert slow_fold["curve"][0]["loss"] == pytest.approx(fast_fold["curve"][0]["loss"], rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "workers", "threads", "each"),
+    [
+        (5, 2, 2, [1, 1, 1, 1, 2]),
+        (4, 2, 2, [1, 1, 1, 1]),
+        (5, 3, 6, [2, 2, 2, 3, 3]),
+        (2, 4, 4, [2, 2]),
+        (2, 1, 2, [2, 2]),
+        (3, 2, 1, [1, 1, 1]),
+        (0, 2, 2, []),
+    ],
+)
+def test_the_last_folds_take_the_cores_that_would_idle(tasks: int, workers: int, threads: int, each: list[int]) -> None:
+    assert threads_each(tasks, workers, threads) == each
+
+
+def test_a_fold_left_over_is_fitted_with_all_threads(
+    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+
+    def here(work: Any, tasks: Any, workers: int, on_report: Any) -> Any:
+        given.extend(task.threads for task in tasks)
+        return in_workers(work, tasks, 1, on_report)
+
+    monkeypatch.setattr("thymos.evaluation.evaluate.in_workers", here)
+    evaluated(tmp_path / "run", "training.epochs=1", threads=2)
+    assert given == [1, 1, 2]

@@ -199,10 +199,11 @@ class _Evaluation:
             else:
                 missing.append(fold)
         workers = self.workers or workers_for(self.experiment, len(missing), self.work)
-        each = replace(self.work, threads=max(1, self.work.threads // workers))
         tasks: list[FoldTask] = fold_tasks(
-            corpus, self.experiment, replace(split, folds=tuple(missing)), features, self.seed, each
+            corpus, self.experiment, replace(split, folds=tuple(missing)), features, self.seed, self.work
         )
+        threads = threads_each(len(tasks), workers, self.work.threads)
+        tasks = [replace(task, threads=own) for task, own in zip(tasks, threads, strict=True)]
         if tasks:
             for task, (facts, frame) in in_workers(run_fold, tasks, min(workers, len(tasks)), self.watcher.on_report):
                 folder.save(task.fold, facts, frame)
@@ -243,3 +244,12 @@ def workers_for(experiment: Experiment[Any], tasks: int, work: Work) -> int:
     if work.device != "cpu" or not experiment.epochs:
         return 1
     return max(1, min(work.threads, tasks))
+
+
+def threads_each(tasks: int, workers: int, threads: int) -> list[int]:
+    """Return how many of the ``threads`` each task gets, which ``workers`` take up in order, one after another.
+
+    The last ones, where they are fewer than the workers, share all threads: else cores would idle for a whole fit.
+    """
+    last = tasks % workers
+    return [max(1, threads // workers)] * (tasks - last) + [max(1, threads // max(1, last))] * last
