@@ -129,3 +129,22 @@ def test_too_few_to_calibrate_on_is_said_before_anything_is_fitted(corpus, small
     done = thymos("train", few, "--recipe", small, "--out", tmp_path / "x", "--cache-dir", tmp_path)
     assert done.returncode == 2 and "too few to calibrate on" in done.stderr
     assert "Training" not in done.stderr
+
+
+def test_a_calibration_of_left_out_corpora_takes_the_place_of_its_own(made, tmp_path):
+    conformal = {"method": "lac", "coverage": 0.9, "threshold": 0.75, "rows": 99}
+    file = tmp_path / "calibration.json"
+    ways = {"plain": {"temperature": 21.5, "conformal": conformal}, "adapted": {"temperature": 11, "conformal": None}}
+    file.write_text(json.dumps(ways))
+    done = thymos("export", made["model"], "--out", tmp_path / "m", "--calibration", file)
+    assert done.returncode == 0, done.stderr
+    about = load(tmp_path / "m").bundle.about
+    assert (about.temperature, about.conformal.threshold) == (21.5, 0.75)
+    assert (about.adaptation.temperature, about.adaptation.conformal) == (11, None)
+    file.write_text('{"plain": {"temperature": 0}}')
+    refused = thymos("export", made["model"], "--out", tmp_path / "n", "--calibration", file)
+    assert refused.returncode == 2
+    assert "is no calibration: it lacks temperatures and thresholds, plain and adapted" in refused.stderr.replace(
+        "\n", " "
+    )
+    assert not (tmp_path / "n").exists()

@@ -1,5 +1,6 @@
 """``thymos export``: write a trained model's bundle anew, with what training could not know of it."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,10 @@ def export(
         bool,
         typer.Option("--without-encoder", help="Leave out the encoder, where it is the one that comes with Thymos."),
     ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A calibration.json of `benchmarks/left_out.py`, instead of the model's own calibration."),
+    ] = None,
     scores: Annotated[
         list[Path] | None,
         typer.Option(help="A run folder of `thymos evaluate` whose scores the bundle shall show. May be repeated."),
@@ -53,8 +58,32 @@ def export(
     leave_out += [ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS] if without_encoder else []
     given: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
     changes = {key: value for key, value in given.items() if value is not None}
+    if calibration is not None:
+        changes |= _read_calibration(calibration)
     rewrite_bundle(model, out, changes, leave_out, lambda about: [_scores_of(run, about) for run in scores or ()])
     console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+
+
+def _read_calibration(path: Path) -> dict[str, Any]:
+    """Return the fields of ``model.json`` that the calibration in the file ``path`` is.
+
+    Raises:
+        BundleError: it cannot be read, or is none.
+    """
+    from pydantic import ValidationError
+
+    from thymos.runtime.bundle import AdaptationAbout
+    from thymos.runtime.model_files import bounded_content
+
+    try:
+        content = json.loads(bounded_content(path))
+        plain, adapted = (AdaptationAbout.model_validate(content[way]) for way in ("plain", "adapted"))
+    except (ValueError, KeyError, TypeError, ValidationError):
+        raise BundleError(
+            f"{path} is no calibration: it lacks temperatures and thresholds, plain and adapted"
+        ) from None
+    told = plain.model_dump(mode="json")
+    return {**told, "adaptation": adapted.model_dump(mode="json")}
 
 
 def _export_encoder(encoder: Path, out: Path) -> None:
