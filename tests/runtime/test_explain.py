@@ -52,7 +52,7 @@ def falls(recognizer: Recognizer, explanation: Explanation, rng: np.random.Gener
 
     def fall(mask: np.ndarray) -> float:
         at_rate = (occluder.without(mask), explanation.rate_hz)
-        probabilities = recognizer._answer(at_rate[0]).probabilities
+        probabilities = recognizer._decider.probabilities(recognizer._listener.hear(at_rate[0])[0])
         left = probabilities[recognizer.labels.index(explanation.emotion)]
         return float(np.log(explanation.probability) - np.log(left))
 

@@ -15,8 +15,9 @@ from scipy.special import softmax
 
 from thymos.audio import read_waveform, resample
 from thymos.errors import AudioError
+from thymos.runtime.listening import WHOLE_S
 from thymos.runtime.prediction import Failure, Prediction
-from thymos.runtime.recognizer import WHOLE_S, load
+from thymos.runtime.recognizer import load
 from thymos.scoring.calibration import Conformal, apply_temperature
 
 

@@ -14,8 +14,9 @@ from scipy.signal import resample_poly
 from thymos.audio import Samples, read_waveform, resample
 from thymos.errors import AudioError
 from thymos.runtime.bundle import DEFAULT_MODEL
+from thymos.runtime.listening import WHOLE_S
 from thymos.runtime.prediction import Prediction
-from thymos.runtime.recognizer import WHOLE_S, Recognizer, load
+from thymos.runtime.recognizer import Recognizer, load
 
 RATE_HZ, LOW_HZ = 44_100, 16_000
 CLIPS, REAL_CLIPS = 5, 40
