@@ -24,6 +24,12 @@ CLIPS_A_VOICE = 2.0
 """How many recordings tell as much as one that is independent of all others."""
 ROUNDS = 10
 """Of guessing in turn; later ones change nothing that is seen."""
+ENOUGH_CLIPS = 3
+"""With fewer recordings or windows, a voice is hardly known."""
+VARIED = 1.5
+"""Below this many emotions, evenly heard, a voice is known in one emotion only."""
+FEW = f"fewer than {ENOUGH_CLIPS} recordings are known, so little changes; more are better"
+ONE_SIDED = "it seems to be heard in one emotion only, so little is taken out; recordings in several are better"
 
 Coordinates = NDArray[np.float64]
 """Where recordings lie: shape ``(recordings, Q)``; 1 is what varies between recordings of one voice and emotion."""
@@ -73,6 +79,17 @@ class VoiceSpace:
             logits = self.logits(own, values)
         return Offset(values, len(own), _variety(logits))
 
+    def head(self, offset: NDArray[np.float64] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what decides by descriptions as ``logits`` does by coordinates, linearly; None: of any voice.
+
+        Returns:
+            weights, shape ``(D, classes)``, and bias, shape ``(classes,)``.
+        """
+        middle = self.origin if offset is None else self.origin + offset
+        weights = self.projection.astype(np.float64) @ self.emotions.T
+        bias = -(middle @ self.emotions.T) - np.square(self.emotions).sum(1) / 2
+        return weights.astype(np.float32), bias.astype(np.float32)
+
     def moved(self, offset: NDArray[np.float64]) -> "VoiceSpace":
         """Return the space of a room or line in which every voice has ``offset`` beside its own."""
         return replace(self, origin=self.origin + offset)
@@ -91,6 +108,13 @@ class Offset:
     values: NDArray[np.float64]
     clips: int
     variety: float
+
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against relying on it, in words; nothing if nothing does."""
+        if self.clips < ENOUGH_CLIPS:
+            return [FEW]
+        return [ONE_SIDED] if self.variety < VARIED else []
 
 
 def offsets_of_groups(space: VoiceSpace, coordinates: Coordinates, groups: Sequence[str]) -> dict[str, Offset]:
