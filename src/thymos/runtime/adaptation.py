@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from thymos.errors import ThymosError
+
 SOFTNESS = 15.0
 """Logits are divided by it where emotions are guessed: a discriminant of many descriptors is far too sure."""
 PRIOR_SCALE, PRIOR_FLOOR = 3.0, 0.5
@@ -28,6 +30,8 @@ ENOUGH_CLIPS = 3
 """With fewer recordings or windows, a voice is hardly known."""
 VARIED = 1.5
 """Below this many emotions, evenly heard, a voice is known in one emotion only."""
+ONE_GROUP = "all"
+"""The group of recordings that are all of one voice, room or line."""
 FEW = f"fewer than {ENOUGH_CLIPS} recordings are known, so little changes; more are better"
 ONE_SIDED = "it seems to be heard in one emotion only, so little is taken out; recordings in several are better"
 
@@ -121,6 +125,19 @@ def offsets_of_groups(space: VoiceSpace, coordinates: Coordinates, groups: Seque
     """Return the offset of each of ``groups``, which are named for each of ``coordinates`` (recordings, Q)."""
     names = np.array(groups)
     return {name: space.offset(coordinates[names == name]) for name in dict.fromkeys(groups)}
+
+
+def named_groups(groups: Sequence[str] | None, count: int) -> Sequence[str]:
+    """Return the group of each of ``count`` recordings; None: all are of ``ONE_GROUP``.
+
+    Raises:
+        ThymosError: more or fewer are named.
+    """
+    if groups is None:
+        return [ONE_GROUP] * count
+    if len(groups) != count:
+        raise ThymosError(f"each recording needs a group, and {len(groups)} are named for {count}")
+    return groups
 
 
 def _variety(logits: NDArray[np.float64]) -> float:

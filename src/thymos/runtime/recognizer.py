@@ -15,7 +15,7 @@ from thymos.audio.decode import Source
 from thymos.errors import AudioError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores
-from thymos.runtime.adaptation import Offset, VoiceSpace, offsets_of_groups
+from thymos.runtime.adaptation import Offset, VoiceSpace, named_groups, offsets_of_groups
 from thymos.runtime.bundle import Bundle, find_bundle, read_bundle
 from thymos.runtime.decision import Decider, RunningOffset
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
@@ -29,8 +29,6 @@ from thymos.runtime.windows import WindowSamples
 _Result = TypeVar("_Result")
 _AHEAD = 64
 """Files that may be done before one that they have to wait for."""
-ONE_GROUP = "all"
-"""The group of recordings that are all of one voice, room or line."""
 
 
 class Recognizer:
@@ -145,7 +143,7 @@ class Recognizer:
         """
         space = self.space
         places, owners = [], []
-        for recording, name in zip(heard, _groups(groups, len(heard)), strict=True):
+        for recording, name in zip(heard, named_groups(groups, len(heard)), strict=True):
             for impression in recording.impressions if isinstance(recording, Recording) else ():
                 places.append(impression.coordinates)
                 owners.append(name)
@@ -296,7 +294,7 @@ class Recognizer:
             heard = list(self.listen_many(sources, timeline))
             offsets = self.offsets(heard, names)
             voices = {name: recognizer.for_voice(offset) for name, offset in offsets.items()}
-            for recording, name in zip(heard, _groups(names, len(heard)), strict=True):
+            for recording, name in zip(heard, named_groups(names, len(heard)), strict=True):
                 if isinstance(recording, Failure):
                     yield recording
                 else:
@@ -382,19 +380,6 @@ class Recognizer:
             return Decider(about, self._decider.space, chosen, offset).window(heard)
 
         return window
-
-
-def _groups(groups: Sequence[str] | None, count: int) -> Sequence[str]:
-    """Return the group of each of ``count`` recordings.
-
-    Raises:
-        ThymosError: other than that are named.
-    """
-    if groups is None:
-        return [ONE_GROUP] * count
-    if len(groups) != count:
-        raise ThymosError(f"each recording needs a group, and {len(groups)} are named for {count}")
-    return groups
 
 
 def load(model: str | os.PathLike[str] | None = None, threads: int | None = None) -> Recognizer:
