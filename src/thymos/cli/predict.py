@@ -80,8 +80,8 @@ def predict(
 ) -> None:
     """Say which emotion is heard in recordings, and how sure that is; with --timeline, also where; with --explain, why.
 
-    Results appear as soon as they are known, with --adapt once all is heard. Files that cannot be heard are named, and the exit code is then 1. With
-    --out, the same command goes on where an earlier one was cut short.
+    Results appear as soon as they are known, with --adapt once all is heard. Files that cannot be heard are named, and
+    the exit code is then 1. With --out, the same command goes on where an earlier one was cut short.
     """
     from thymos.cli.groups import groups_of
     from thymos.cli.inputs import find_recordings

@@ -57,8 +57,7 @@ def rows_adapted(
     """
     heard: list[Recording | Failure] = []
     for recording, entry in _entries(recordings, journal, partial(recognizer.listen_many, windows=timeline)):
-        is_heard = isinstance(entry, dict)
-        heard.append(Recording.from_dict(entry) if is_heard else Failure(recording.name, entry))
+        heard.append(Recording.from_dict(entry) if isinstance(entry, dict) else Failure(recording.name, entry))
         advance()
     offsets = recognizer.offsets(heard, groups)
     _say_voices(offsets)
