@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from thymos.runtime.recognizer import Recognizer as Recognizer
     from thymos.runtime.recognizer import load as load
     from thymos.runtime.stream import Stream as Stream
+    from thymos.runtime.voice import Voice as Voice
     from thymos.scoring.comparison import ComparisonTable as ComparisonTable
     from thymos.scoring.comparison import compare as compare
     from thymos.scoring.paired import FinishedRun as FinishedRun
@@ -70,6 +71,7 @@ __all__ = [
     "TrainedModel",
     "TrainingError",
     "TrainingPart",
+    "Voice",
     "Window",
     "Work",
     "__version__",
@@ -108,6 +110,7 @@ _HOMES = {
     "thymos.runtime.prediction": ("Failure", "Flag", "Prediction", "Stretch", "Timeline", "Window"),
     "thymos.runtime.recognizer": ("Recognizer", "load"),
     "thymos.runtime.stream": ("Stream",),
+    "thymos.runtime.voice": ("Voice",),
     "thymos.scoring.comparison": ("ComparisonTable", "compare"),
     "thymos.scoring.paired": ("FinishedRun",),
 }

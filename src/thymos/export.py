@@ -4,13 +4,10 @@
 """
 
 import copy
-import hashlib
 import importlib.util
-import json
-import shutil
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from thymos.errors import BundleError, MissingExtraError, RunError
-from thymos.files import is_unfinished, whole_file, write_json
+from thymos.errors import BundleError, MissingExtraError
+from thymos.files import whole_file, write_json
 from thymos.runtime.bundle import (
     ABOUT,
     DISTRIBUTION,
@@ -30,10 +27,10 @@ from thymos.runtime.bundle import (
     WEIGHTS,
     OutOfDistributionAbout,
     read_bundle,
-    shipped_encoder,
 )
-from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD, INPUT, OUTPUTS
+from thymos.runtime.hearing import GRAPH, INPUT, OUTPUTS
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
+from thymos.runtime.rewriting import FILES, digest
 
 _LEAST_VALUES = 256
 """Smaller weights are left alone: they take no room."""
@@ -42,9 +39,6 @@ _WEIGHTS = {"Conv": (1, 0), "Gemm": (1, 0), "MatMul": (1, 1), "Slice": (0, 0)}
 """Which of an operator's inputs its weights are, and which axis of them its filters lie on; of a table of which a part
 is taken, its rows."""
 _OPSET = 18
-_ENCODER = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS}
-_FILES = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION, HEAD, *_ENCODER}
-"""All that the folder of a model may hold."""
 
 
 @dataclass(frozen=True)
@@ -104,23 +98,6 @@ def check_exportable() -> None:
         raise MissingExtraError("writing a model's graph needs the library onnx: pip install 'thymos[train]'")
 
 
-def check_folder(folder: Path) -> None:
-    """Check that a bundle may be written to ``folder``: it is new, empty, or holds an earlier one and nothing else.
-
-    Raises:
-        RunError: it is no folder, or holds something else, such as a run of ``thymos evaluate``.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise RunError(f"{folder} exists and is no folder; choose another --out")
-    if (folder / "run.json").exists():
-        raise RunError(f"{folder} holds a run of `thymos evaluate` or `study`, not a model; choose another --out")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in _FILES and not is_unfinished(path))
-    if others:
-        raise RunError(f"{folder} holds {others[0]}, which is no part of a model; choose another --out")
-
-
 def write_bundle(
     folder: Path,
     model: Exportable,
@@ -140,7 +117,7 @@ def write_bundle(
             np.save(file, distribution[0].table, allow_pickle=False)
         names.add(DISTRIBUTION)
         about = about | {"familiarity": distribution[1].model_dump(mode="json")}
-    for name in _FILES - names:
+    for name in FILES - names:
         (folder / name).unlink(missing_ok=True)
     digests = {name: digest(folder / name) for name in sorted(names)}
     told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": model.parameters}
@@ -150,54 +127,6 @@ def write_bundle(
     except BundleError:
         (folder / ABOUT).unlink()
         raise
-
-
-def rewrite_bundle(
-    source: Path,
-    folder: Path,
-    changes: dict[str, Any],
-    leave_out: Iterable[str],
-    scores_for: Callable[[dict[str, Any]], list[dict[str, Any]]],
-) -> None:
-    """Write the bundle in ``source`` to ``folder``, which may be the same, its description changed.
-
-    Args:
-        source: checked first.
-        folder: new, empty, or an earlier bundle's.
-        changes: of fields of ``model.json``.
-        leave_out: files that the runtime does without.
-        scores_for: given the description, returns the scores to tell instead of its own; none: its own stay.
-
-    Raises:
-        BundleError: ``source`` holds no bundle that can be used, or what was written cannot.
-        RunError: ``folder`` holds something else.
-    """
-    read_bundle(source)
-    check_folder(folder)
-    left_out = {*leave_out}
-    about: dict[str, Any] = json.loads((source / ABOUT).read_text(encoding="utf-8"))
-    about |= changes
-    if scores := scores_for(about):
-        about["scores"] = scores
-    if left_out & _ENCODER and any(about["sha256"].get(n) != digest(shipped_encoder() / n) for n in _ENCODER):
-        raise BundleError(f"{source} does not hear by the encoder that comes with Thymos, so it needs its own")
-    # The digests of an encoder that is left out stay: they say which one it is.
-    digests = {name: value for name, value in about["sha256"].items() if name in _ENCODER or name not in left_out}
-    if folder.resolve() != source.resolve():
-        (folder / ABOUT).unlink(missing_ok=True)
-        kept = {name for name in digests if name not in left_out and (source / name).exists()}
-        for name in kept:
-            with whole_file(folder / name) as temporary:
-                shutil.copyfile(source / name, temporary)
-        for name in _FILES - kept:
-            (folder / name).unlink(missing_ok=True)
-    write_json(folder / ABOUT, about | {"sha256": digests})
-    read_bundle(folder)
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of the file at ``path``, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_graph(path: Path, graph: nn.Module, example_samples: int) -> None:

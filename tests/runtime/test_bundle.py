@@ -11,11 +11,11 @@ import pytest
 from thymos import export
 from thymos.encoder import weights
 from thymos.errors import BundleError
-from thymos.export import rewrite_bundle
 from thymos.runtime import bundle as bundles
 from thymos.runtime.bundle import ABOUT, DISTRIBUTION, FORMAT, find_bundle, read_bundle
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD
 from thymos.runtime.model_files import open_session
+from thymos.runtime.rewriting import rewrite_bundle
 
 ENCODER = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS}
 

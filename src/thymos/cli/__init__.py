@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from thymos.cli.adapt import adapt
 from thymos.cli.audit import audit
 from thymos.cli.bench import bench
 from thymos.cli.compare import compare
+from thymos.cli.enrol import enrol
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
 from thymos.cli.listen import listen
@@ -17,6 +19,7 @@ from thymos.cli.pretrain import pretrain
 from thymos.cli.show import show
 from thymos.cli.study import study
 from thymos.cli.train import train
+from thymos.cli.voices import voices
 from thymos.errors import ThymosError
 from thymos.interruption import ending_when_interrupted
 
@@ -45,7 +48,10 @@ def _thymos(
     """Speech emotion recognition with small convolutional networks, judged honestly."""
 
 
-for command in (audit, show, evaluate, compare, train, pretrain, study, predict, listen, export, models, bench):
+for command in (
+    *(audit, show, evaluate, compare, train, pretrain, study),
+    *(predict, listen, enrol, voices, adapt, export, models, bench),
+):
     app.command()(command)
 
 
@@ -55,6 +61,9 @@ def main() -> None:
     if sys.argv[1:2] not in (
         ["predict"],
         ["listen"],
+        ["enrol"],
+        ["voices"],
+        ["adapt"],
         ["models"],
         ["bench"],
         ["compare"],

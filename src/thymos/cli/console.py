@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 CorpusArgument = Annotated[
@@ -48,6 +49,14 @@ ModelOption = Annotated[
     str | None,
     typer.Option(help="Folder or name of a model (default: THYMOS_MODEL, else the one that comes along)."),
 ]
+VoiceOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE.json", help="A voice that `thymos enrol` knows: what is its own is taken out."),
+]
+VoicesOption = Annotated[
+    Path | None,
+    typer.Option("--voices", metavar="FOLDER", help="Where voices are kept (default: voices, in the cache folder)."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 ThreadsOption = Annotated[
     int | None,
@@ -70,6 +79,16 @@ if TYPE_CHECKING:
 
 console = Console()
 notes = Console(stderr=True)
+
+
+def say(sentence: str) -> None:
+    """Print a note as it is, whatever file names are in it."""
+    notes.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def not_heard(name: str, reason: str) -> None:
+    """Say that a recording could not be heard, and why."""
+    notes.print(f"[yellow]not heard:[/yellow] {escape(name)} {escape(reason)}", soft_wrap=True)
 
 
 class PlainProgress(Progress):

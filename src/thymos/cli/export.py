@@ -38,9 +38,9 @@ def export(
     ] = None,
 ) -> None:
     """Write the bundle of a trained model anew: its files as they are, and model.json with what is said here."""
-    from thymos.export import rewrite_bundle
     from thymos.runtime.bundle import WEIGHTS
     from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS
+    from thymos.runtime.rewriting import rewrite_bundle
 
     if not (model / "model.json").is_file() and (model / ENCODER_ABOUT).is_file():
         if name or model_version or licence or scores or graph_only or without_encoder:

@@ -15,7 +15,7 @@ STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Recording:
+class NamedRecording:
     """One recording to hear.
 
     Attributes:
@@ -31,40 +31,40 @@ class Recording:
     problem: AudioError | None = None
 
 
-def find_recordings(words: Iterable[str]) -> list[Recording]:
+def find_recordings(words: Iterable[str]) -> list[NamedRecording]:
     """Return the recordings that ``words`` name, each once, in the order of the words; in folders, files in order,
     then the folders inside.
 
     A file that is named is taken whatever its suffix; in folders, those with a suffix of sound or of video are.
     What names nothing becomes a recording with a problem, so that it is listed with the others.
     """
-    found: dict[str, Recording] = {}
+    found: dict[str, NamedRecording] = {}
     for word in words:
         for recording in _expanded(word):
             found.setdefault(str(recording.path or recording.name), recording)
     return list(found.values())
 
 
-def _expanded(word: str) -> Iterator[Recording]:
+def _expanded(word: str) -> Iterator[NamedRecording]:
     path = Path(word).expanduser()
     if word == STANDARD_INPUT:
-        yield Recording(word, None, Path("stdin"))
+        yield NamedRecording(word, None, Path("stdin"))
     elif path.is_dir():
         yield from _folder(word, path)
     elif glob.has_magic(word) and not os.path.lexists(path):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matches:
-            yield Recording(word, None, path, AudioError("matches no file"))
+            yield NamedRecording(word, None, path, AudioError("matches no file"))
         for match in matches:
             if Path(match).is_dir():
                 yield from _folder(match, Path(match))
             else:
-                yield Recording(match, Path(match), Path(Path(match).name))
+                yield NamedRecording(match, Path(match), Path(Path(match).name))
     else:
-        yield Recording(word, path, Path(path.name))
+        yield NamedRecording(word, path, Path(path.name))
 
 
-def _folder(name: str, folder: Path) -> Iterator[Recording]:
+def _folder(name: str, folder: Path) -> Iterator[NamedRecording]:
     problem = None
 
     def note(error: OSError) -> None:
@@ -78,8 +78,8 @@ def _folder(name: str, folder: Path) -> Iterator[Recording]:
             path = Path(where) / file
             if path.suffix.lower() in AUDIO_SUFFIXES | MEDIA_SUFFIXES and not is_unfinished(path):
                 count += 1
-                yield Recording(str(path), path, path.relative_to(folder))
+                yield NamedRecording(str(path), path, path.relative_to(folder))
     if problem is not None:
-        yield Recording(str(problem.filename), None, folder, AudioError(f"cannot be listed: {problem.strerror}"))
+        yield NamedRecording(str(problem.filename), None, folder, AudioError(f"cannot be listed: {problem.strerror}"))
     elif not count:
-        yield Recording(name, None, folder, AudioError("is a folder without recordings"))
+        yield NamedRecording(name, None, folder, AudioError("is a folder without recordings"))

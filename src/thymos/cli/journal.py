@@ -5,13 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from thymos.runtime.formats import ResultRow
-
-_FORMAT = 1
+Entry = dict[str, Any]
+_FORMAT = 2
 
 
 class Journal:
-    """Rows of recordings that are done, by what identifies their files.
+    """What there is to keep of recordings that are done, by what identifies their files: answers, or what was heard.
 
     A file counts as the same as long as its path, size and time of change are. Failures are not kept: they are tried
     again. A journal of another model or of other options is begun anew.
@@ -21,7 +20,7 @@ class Journal:
         """Open the journal of the output ``out``, and read what an earlier run with the same ``belongs_to`` left."""
         self.path = out.parent / f".{out.name}.journal"
         self._head = json.dumps({"format": _FORMAT, **belongs_to}, sort_keys=True)
-        self.done: dict[str, ResultRow] = self._read()
+        self.done: dict[str, Entry] = self._read()
         self._file: TextIO | None = None
 
     def __enter__(self) -> "Journal":
@@ -29,8 +28,8 @@ class Journal:
         # Written anew, so that a torn last line is gone before the next one comes after it.
         self._file = self.path.open("w", encoding="utf-8")
         self._write(self._head)
-        for key, row in self.done.items():
-            self._write(json.dumps([key, row], ensure_ascii=False))
+        for key, entry in self.done.items():
+            self._write(json.dumps([key, entry], ensure_ascii=False))
         return self
 
     def __exit__(
@@ -39,10 +38,10 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def add(self, key: str, row: ResultRow) -> None:
-        """Keep ``row``; it is on disk when this returns, as far as the process is concerned."""
-        self.done[key] = row
-        self._write(json.dumps([key, row], ensure_ascii=False))
+    def add(self, key: str, entry: Entry) -> None:
+        """Keep ``entry``; it is on disk when this returns, as far as the process is concerned."""
+        self.done[key] = entry
+        self._write(json.dumps([key, entry], ensure_ascii=False))
 
     def remove(self) -> None:
         """Forget everything: the output is whole."""
@@ -53,20 +52,20 @@ class Journal:
         self._file.write(line + "\n")
         self._file.flush()
 
-    def _read(self) -> dict[str, ResultRow]:
+    def _read(self) -> dict[str, Entry]:
         try:
             lines = self.path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError):
             return {}
         if lines[0] != self._head:
             return {}
-        done: dict[str, ResultRow] = {}
+        done: dict[str, Entry] = {}
         for line in lines[1:-1]:  # what comes after the last line's end was torn
             try:
-                key, row = json.loads(line)
+                key, entry = json.loads(line)
             except ValueError:
                 continue
-            done[key] = row
+            done[key] = entry
         return done
 
 

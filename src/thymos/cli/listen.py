@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thymos.cli.console import ChosenOption, ModelOption, chosen_labels, notes
+from thymos.cli.console import ChosenOption, ModelOption, VoiceOption, VoicesOption, chosen_labels, notes
 from thymos.errors import ThymosError
 from thymos.live import HOP_S, TIME_CONSTANT_S, PcmFormat
 
@@ -46,6 +47,11 @@ def listen(
         float, typer.Option(min=0.01, max=3600, help="Time constant of the exponential smoothing, in seconds.")
     ] = TIME_CONSTANT_S,
     labels: ChosenOption = None,
+    voice: VoiceOption = None,
+    voices: VoicesOption = None,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Get to know the voice, room or line while it is heard, and take it out.")
+    ] = False,
     osc: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Send answers there as OSC messages, too.")
     ] = None,
@@ -58,10 +64,18 @@ def listen(
     from thymos.audio.blocks import as_mono
     from thymos.live.smoothing import Smoother
     from thymos.runtime.recognizer import load
+    from thymos.runtime.voice import find_voice
 
+    if adapt and voice is not None:
+        raise SourceError(
+            "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"
+        )
     piped = source is not None or rate is not None or format is not None
     _check_source(source, rate, piped, device)
-    recognizer = load(model).among(chosen_labels(labels))
+    known = None if voice is None else find_voice(voice, voices)
+    recognizer = load(model).among(chosen_labels(labels)).for_voice(known)
+    if adapt:
+        _ = recognizer.space  # a model without is known before a microphone is opened
     smoother = Smoother(recognizer.labels, smoothing)
     with ExitStack() as opened:
         show: list[Callable[[LiveAnswer], None]] = []
@@ -72,7 +86,7 @@ def listen(
             rate_hz, blocks = rate, _standard_input(format or "s16le", channels)
         else:
             rate_hz, blocks = _microphone(device, opened)
-        stream = recognizer.stream(rate_hz, window, hop)
+        stream = recognizer.stream(rate_hz, window, hop, adapt=adapt)
         level: Callable[[Samples], None] = _ignore
         if sys.stdout.isatty():
             from thymos.cli.meter import live_meter
@@ -81,7 +95,7 @@ def listen(
             show.append(meter.show)
             level = meter.hear
         else:
-            show.append(_print)
+            show.append(partial(_print, {} if known is None else {"voice": known.name}))
         try:
             for block in blocks:
                 mono = as_mono(block)
@@ -158,8 +172,8 @@ def _show(heard: "LiveAnswer", show: "list[Callable[[LiveAnswer], None]]") -> No
         one(heard)
 
 
-def _print(heard: "LiveAnswer") -> None:
-    print(json.dumps(heard.to_dict(), ensure_ascii=False), flush=True)
+def _print(beside: dict[str, str], heard: "LiveAnswer") -> None:
+    print(json.dumps(heard.to_dict() | beside, ensure_ascii=False), flush=True)
 
 
 def _ignore(samples: "Samples") -> None:

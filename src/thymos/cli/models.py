@@ -55,6 +55,7 @@ def _description(bundle: "Bundle") -> Table:
         "prediction sets": sets,
         "out of distribution": unlike,
         "trained on": "; ".join(_corpus(row) for row in about.trained_on),
+        "adapted to": _room(about.adapted_to),
         "licence": about.licence,
         "SHA-256": bundle.digest,
     }
@@ -65,9 +66,18 @@ def _description(bundle: "Bundle") -> Table:
             rows[f"accuracy, {score.get('protocol')}"] = (
                 f"{mean:.3f} on {score.get('recordings')} recordings of " + str(score.get("corpus"))
             )
+    if about.adapted_to is None:
+        rows.pop("adapted to")
     for key, value in rows.items():
         table.add_row(key, escape(value))
     return table
+
+
+def _room(told: dict[str, object] | None) -> str:
+    told = told or {}
+    model = told.get("model")
+    before = f"{model.get('name')} {model.get('version')}" if isinstance(model, dict) else "a model"
+    return f"{told.get('clips')} clips, {told.get('speech_s')} s of speech; {before} before"
 
 
 def _corpus(row: dict[str, object]) -> str:

@@ -1,16 +1,26 @@
 """``thymos predict``: which emotion is heard in files and folders."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from thymos.cli.console import ChosenOption, ModelOption, QuietOption, chosen_labels, notes, progress
+from thymos.cli.console import (
+    ChosenOption,
+    ModelOption,
+    QuietOption,
+    VoiceOption,
+    VoicesOption,
+    chosen_labels,
+    not_heard,
+    notes,
+    progress,
+)
 from thymos.errors import AudioError, MissingExtraError, ThymosError
 from thymos.runtime.formats import (
     PER_FILE,
@@ -24,11 +34,9 @@ from thymos.runtime.formats import (
 )
 
 if TYPE_CHECKING:
-    from thymos.cli.inputs import Recording
-    from thymos.cli.journal import Journal
+    from thymos.cli.inputs import NamedRecording
+    from thymos.cli.rows import DecidedRow
     from thymos.runtime.recognizer import Recognizer
-
-_MOST_STANDARD_INPUT = 1 << 30
 
 
 class OutputError(ThymosError):
@@ -48,6 +56,19 @@ def predict(
         typer.Option(help="Write to this file (textgrid, srt: folder), whole or not at all, instead of printing."),
     ] = None,
     labels: ChosenOption = None,
+    voice: VoiceOption = None,
+    voices: VoicesOption = None,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Hear everything first, and take out what is the voice's, room's or line's.")
+    ] = False,
+    speaker_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folder|PATTERN|TABLE.csv:COLUMN",
+            help="With --adapt, who speaks: each folder another; what a regular expression finds in the path (its first"
+            " group, or all); a column of a table with the column file. Without it, all files are of one voice.",
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Draw which regions of time and frequency carried the decision.")
     ] = False,
@@ -59,14 +80,25 @@ def predict(
 ) -> None:
     """Say which emotion is heard in recordings, and how sure that is; with --timeline, also where; with --explain, why.
 
-    Results appear as soon as they are known. Files that cannot be heard are named, and the exit code is then 1. With
-    --out, the same command goes on where an earlier one was cut short.
+    Results appear as soon as they are known, with --adapt once all is heard. Files that cannot be heard are named, and
+    the exit code is then 1. With --out, the same command goes on where an earlier one was cut short.
     """
+    from thymos.cli.groups import groups_of
     from thymos.cli.inputs import find_recordings
     from thymos.cli.journal import Journal
+    from thymos.cli.rows import rows_adapted, rows_at_once
     from thymos.runtime.recognizer import load
+    from thymos.runtime.voice import find_voice
 
     recordings = find_recordings(paths)
+    if adapt and voice is not None:
+        raise OutputError(
+            "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"
+        )
+    if speaker_from is not None and not adapt:
+        raise OutputError("--speaker-from says whose voices --adapt takes out: give both")
+    if adapt and any(recording.path is None and recording.problem is None for recording in recordings):
+        raise OutputError("--adapt compares recordings of a voice, and standard input is a single one: name files")
     per_file = format in PER_FILE
     timeline = timeline or per_file
     if per_file and out is None and len(recordings) != 1:
@@ -79,25 +111,33 @@ def predict(
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
         draw = _figures(explain_out or Path())
     recognizer = load(model, threads).among(chosen_labels(labels))
-    journal = None
-    if out is not None:
-        decides = {"model": recognizer.bundle.about.sha256, "labels": recognizer.labels, "timeline": timeline}
-        journal = Journal(out, decides)
+    decides: dict[str, Any] = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
+    if adapt:
+        _ = recognizer.space  # a model without is known before anything is heard
+        groups = groups_of(recordings, speaker_from)
+        decides["keeps"] = "what was heard"  # labels and voices are decided on later
+        hear = partial(rows_adapted, recognizer, recordings, groups)
+    else:
+        known = None if voice is None else find_voice(voice, voices)
+        recognizer = recognizer.for_voice(known)
+        decides["labels"] = recognizer.labels
+        if known is not None:
+            decides["voice"] = known.coordinates.tolist()
+        hear = partial(rows_at_once, recognizer, recordings, voice=None if known is None else known.name)
+    journal = None if out is None else Journal(out, decides)
     failures = 0
     rows: list[ResultRow] = []
     show = _printer(format, recognizer, timeline) if out is None else rows.append
-    with journal or nullcontext(), progress(quiet or out is None) as bars:
+    with journal or nullcontext(), progress(quiet or (out is None and not adapt)) as bars:
         task = bars.add_task("Listening", total=len(recordings))
-        for recording, row in _heard(recognizer, recordings, timeline, journal):
+        decided: Iterator[DecidedRow] = hear(timeline=timeline, journal=journal, advance=lambda: bars.advance(task))
+        for recording, row, decider in decided:
             if "error" in row:
                 failures += 1
-                notes.print(
-                    f"[yellow]not heard:[/yellow] {escape(recording.name)} {escape(row['error'])}", soft_wrap=True
-                )
+                not_heard(recording.name, row["error"])
             show(row)
             if draw is not None and row.get("emotion") is not None:
-                draw(recognizer, recording)
-            bars.advance(task)
+                draw(decider, recording)
     if out is not None and journal is not None:
         if per_file:
             _write_folder(out, recordings, rows, format)
@@ -110,45 +150,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _heard(
-    recognizer: "Recognizer", recordings: "list[Recording]", timeline: bool, journal: "Journal | None"
-) -> "Iterator[tuple[Recording, ResultRow]]":
-    """Yield each recording with its row, in order; those that the journal knows without hearing them again."""
-    from thymos.cli.journal import key_of
-    from thymos.errors import AudioError
-    from thymos.runtime.prediction import Prediction
-
-    keys = [key_of(recording.path) if recording.path else None for recording in recordings]
-    done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
-    to_hear = [i for i, recording in enumerate(recordings) if done[i] is None and recording.problem is None]
-    results = recognizer.predict_many((_source(recordings[i]) for i in to_hear), timeline)
-    for i, recording in enumerate(recordings):
-        row = done[i]
-        if row is not None:
-            yield recording, row | {"file": recording.name}
-            continue
-        result: Any = recording.problem or next(results)
-        if isinstance(result, Prediction):
-            row = {"file": recording.name, **result.to_dict()}
-            if journal is not None and (key := keys[i]) is not None:
-                journal.add(key, row)
-        else:
-            error = result if isinstance(result, AudioError) else result.error
-            row = {"file": recording.name, "error": str(error)}
-        yield recording, row
-
-
-def _source(recording: "Recording") -> Any:
-    """Return what the recogniser takes: a path, or the bytes of standard input."""
-    if recording.path is not None:
-        return recording.path
-    content = sys.stdin.buffer.read(_MOST_STANDARD_INPUT + 1)
-    if len(content) > _MOST_STANDARD_INPUT:
-        raise OutputError(f"standard input is larger than {_MOST_STANDARD_INPUT >> 20} MiB: write it to a file")
-    return content
-
-
-def _figures(folder: Path) -> "Callable[[Recognizer, Recording], None]":
+def _figures(folder: Path) -> "Callable[[Recognizer, NamedRecording], None]":
     """Return what draws the explanation of a recording into ``folder``, and says where.
 
     Raises:
@@ -162,7 +164,7 @@ def _figures(folder: Path) -> "Callable[[Recognizer, Recording], None]":
         raise MissingExtraError("--explain draws by matplotlib: pip install 'thymos[plots]'") from None
     drawn: set[Path] = set()
 
-    def draw(recognizer: "Recognizer", recording: "Recording") -> None:
+    def draw(recognizer: "Recognizer", recording: "NamedRecording") -> None:
         assert recording.path is not None
         path, number = folder / f"{recording.inside}.explain.png", 1
         while path in drawn:  # another folder's file of the same name
@@ -223,7 +225,7 @@ def _write_file(out: Path, rows: list[ResultRow], format: Format, recognizer: "R
     write_text(out, text)
 
 
-def _write_folder(out: Path, recordings: "list[Recording]", rows: list[ResultRow], format: Format) -> None:
+def _write_folder(out: Path, recordings: "list[NamedRecording]", rows: list[ResultRow], format: Format) -> None:
     """Write a file for each recording that was heard, named as it is; of two of one name, both keep their suffix."""
     from thymos.files import write_text
 

@@ -54,8 +54,8 @@ def train(
     from thymos.corpora.table import joined
     from thymos.engine.process import chosen_device
     from thymos.evaluation.train import train as run_training
-    from thymos.export import check_folder
     from thymos.recipes import load_experiment
+    from thymos.runtime.rewriting import check_folder
 
     experiment = load_experiment(recipe, with_precision(changes, precision))
     experiment.check_exportable()

@@ -19,11 +19,12 @@ from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.fitting import LEAST_HELD_OUT, among_all, calibration_of, training_part, usable_folds
 from thymos.experiment import Epoch, Experiment, Fitted, TrainingPart, Work, corpus_for
-from thymos.export import check_folder, write_bundle
+from thymos.export import write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
 from thymos.runtime.bundle import OutOfDistributionAbout
 from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
+from thymos.runtime.rewriting import check_folder
 from thymos.scoring.metrics import confusion, scores
 from thymos.scoring.results import describe_corpus, versions
 

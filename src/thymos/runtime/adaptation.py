@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from thymos.errors import ThymosError
+
 SOFTNESS = 15.0
 """Logits are divided by it where emotions are guessed: a discriminant of many descriptors is far too sure."""
 PRIOR_SCALE, PRIOR_FLOOR = 3.0, 0.5
@@ -24,6 +26,14 @@ CLIPS_A_VOICE = 2.0
 """How many recordings tell as much as one that is independent of all others."""
 ROUNDS = 10
 """Of guessing in turn; later ones change nothing that is seen."""
+ENOUGH_CLIPS = 3
+"""With fewer recordings or windows, a voice is hardly known."""
+VARIED = 1.5
+"""Below this many emotions, evenly heard, a voice is known in one emotion only."""
+ONE_GROUP = "all"
+"""The group of recordings that are all of one voice, room or line."""
+FEW = f"fewer than {ENOUGH_CLIPS} recordings are known, so little changes; more are better"
+ONE_SIDED = "it seems to be heard in one emotion only, so little is taken out; recordings in several are better"
 
 Coordinates = NDArray[np.float64]
 """Where recordings lie: shape ``(recordings, Q)``; 1 is what varies between recordings of one voice and emotion."""
@@ -73,6 +83,17 @@ class VoiceSpace:
             logits = self.logits(own, values)
         return Offset(values, len(own), _variety(logits))
 
+    def head(self, offset: NDArray[np.float64] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what decides by descriptions as ``logits`` does by coordinates, linearly; None: of any voice.
+
+        Returns:
+            weights, shape ``(D, classes)``, and bias, shape ``(classes,)``.
+        """
+        middle = self.origin if offset is None else self.origin + offset
+        weights = self.projection.astype(np.float64) @ self.emotions.T
+        bias = -(middle @ self.emotions.T) - np.square(self.emotions).sum(1) / 2
+        return weights.astype(np.float32), bias.astype(np.float32)
+
     def moved(self, offset: NDArray[np.float64]) -> "VoiceSpace":
         """Return the space of a room or line in which every voice has ``offset`` beside its own."""
         return replace(self, origin=self.origin + offset)
@@ -92,11 +113,31 @@ class Offset:
     clips: int
     variety: float
 
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against relying on it, in words; nothing if nothing does."""
+        if self.clips < ENOUGH_CLIPS:
+            return [FEW]
+        return [ONE_SIDED] if self.variety < VARIED else []
+
 
 def offsets_of_groups(space: VoiceSpace, coordinates: Coordinates, groups: Sequence[str]) -> dict[str, Offset]:
     """Return the offset of each of ``groups``, which are named for each of ``coordinates`` (recordings, Q)."""
     names = np.array(groups)
     return {name: space.offset(coordinates[names == name]) for name in dict.fromkeys(groups)}
+
+
+def named_groups(groups: Sequence[str] | None, count: int) -> Sequence[str]:
+    """Return the group of each of ``count`` recordings; None: all are of ``ONE_GROUP``.
+
+    Raises:
+        ThymosError: more or fewer are named.
+    """
+    if groups is None:
+        return [ONE_GROUP] * count
+    if len(groups) != count:
+        raise ThymosError(f"each recording needs a group, and {len(groups)} are named for {count}")
+    return groups
 
 
 def _variety(logits: NDArray[np.float64]) -> float:

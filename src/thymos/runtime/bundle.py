@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from thymos.audio import Samples
@@ -97,6 +98,8 @@ class About(_Data):
     conformal: ConformalAbout | None = None
     adaptation: AdaptationAbout | None = None
     """None: as where no voice is known."""
+    adapted_to: dict[str, Any] | None = None
+    """The room or line that was taken out of this model, and the model that it was before; None: none was."""
     out_of_distribution: OutOfDistributionAbout | None = Field(None, alias="familiarity")
     trained_on: list[dict[str, Any]]
     licence: str
@@ -135,9 +138,9 @@ class Bundle:
     hearing: Hearing
     distribution: EmbeddingDistribution | None
 
-    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
         """Return what the model makes of ``samples``; see ``Hearing``."""
-        return self.hearing.hear(samples, frames)
+        return self.hearing.hear(samples, frames, offset)
 
     @property
     def digest(self) -> str:

@@ -41,14 +41,17 @@ class Decider:
 
     def probabilities(self, impression: Impression) -> NDArray[np.float64]:
         """Return the probability of each of ``labels``: float64, shape ``(labels,)``."""
-        logits, temperature = impression.logits, self.about.temperature
-        if self.offset is not None:
-            assert self.space is not None and impression.coordinates is not None
-            logits = self.space.logits(impression.coordinates, self.offset)
-            temperature = self.about.adaptation.temperature if self.about.adaptation else temperature
-        scaled = logits[list(self.chosen)] / temperature
-        shares = np.exp(scaled - scaled.max())
-        probabilities: NDArray[np.float64] = shares / shares.sum()
+        if self.offset is None:
+            return self.shares(impression.logits)
+        assert self.space is not None and impression.coordinates is not None
+        return self.shares(self.space.logits(impression.coordinates, self.offset))
+
+    def shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what ``logits`` (…, classes) of all of the model's emotions make probable: shape ``(…, labels)``."""
+        known = self.about.adaptation if self.offset is not None else None
+        scaled = logits[..., list(self.chosen)] / (known or self.about).temperature
+        shares = np.exp(scaled - scaled.max(-1, keepdims=True))
+        probabilities: NDArray[np.float64] = shares / shares.sum(-1, keepdims=True)
         return probabilities
 
     def window(self, heard: HeardWindow) -> Window:

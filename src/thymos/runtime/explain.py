@@ -3,7 +3,7 @@
 It asks the shipped graph alone, over and over, so it holds for whatever a bundle has inside, and needs no torch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from thymos.audio.decode import Source
 from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.errors import AudioError
 from thymos.runtime.bundle import Bundle
+from thymos.runtime.decision import Decider
 from thymos.runtime.occlusion import Edges, Mask, Occluder
 from thymos.runtime.prediction import Prediction
 from thymos.runtime.windows import WindowCutter
@@ -219,17 +220,15 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
     return ExplainedPart(last.samples, about.rate_hz, start_s, False)
 
 
-def frame_evidence(bundle: Bundle, part: ExplainedPart, chosen: Sequence[int]) -> Evidence:
-    """Return what each frame of ``part`` speaks for among the ``chosen`` labels, as the model's frame logits have it.
+def frame_evidence(bundle: Bundle, part: ExplainedPart, decider: Decider) -> Evidence:
+    """Return what each frame of ``part`` speaks for, as frame logits have it: of the decider's labels and its voice.
 
     Frames of the zeros that fill up a window of a fixed length are left out.
     """
     about = bundle.about
-    heard = bundle.hear(part.samples, frames=True).frame_logits
-    assert heard is not None
-    logits = heard[:, list(chosen)] / about.temperature
-    shares = np.exp(np.asarray(logits - logits.max(axis=1, keepdims=True), np.float64))
-    shares /= shares.sum(axis=1, keepdims=True)
+    logits = bundle.hear(part.samples, True, decider.offset).frame_logits
+    assert logits is not None
+    shares = decider.shares(np.asarray(logits, np.float64))
     own_s = len(part.samples) / part.rate_hz
     duration_s = about.window_s if about.window == "fixed" else own_s
     half_s = duration_s / len(shares) / 2

@@ -42,12 +42,13 @@ class Hearing(Protocol):
     session: "onnxruntime.InferenceSession"
     space: VoiceSpace | None
 
-    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
         """Return what it makes of ``samples``, mono at the model's rate, full scale ±1: float32, shape ``(samples,)``.
 
         Args:
             samples: at most one window where the model takes windows of a fixed length.
             frames: tell frame logits too.
+            offset: of a voice that is taken out of all logits, shape ``(Q,)``, where the model has a space of voices.
         """
 
 
@@ -63,8 +64,9 @@ class LogitGraph:
         self.session, self.window = session, window
         self.space: VoiceSpace | None = None
 
-    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
         """As ``Hearing``; frames are of the whole window."""
+        assert offset is None, "there is no space that it could be of"
         if self.window is not None:
             if len(samples) > self.window:
                 raise ValueError(f"{len(samples)} samples are more than a window of {self.window}")
@@ -98,15 +100,19 @@ class EncoderWithHead:
     ):
         self.session, self.weights, self.bias, self.layers, self.space = session, weights, bias, layers, space
 
-    def hear(self, samples: Samples, frames: bool = False) -> Heard:
+    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
         """As ``Hearing``."""
+        weights, bias = self.weights, self.bias
+        if offset is not None:
+            assert self.space is not None
+            weights, bias = self.space.head(offset)
         wanted = ENCODER_OUTPUTS if frames else ENCODER_OUTPUTS[:2]
         description, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
-        logits = description @ self.weights + self.bias
+        logits = description @ weights + bias
         if not frames:
             return Heard(logits, embedding, description, None)
-        classes = self.weights.shape[1]
-        of_means = self.weights.reshape(self.layers, 2, -1, classes)[:, 0].reshape(-1, classes)
+        classes = weights.shape[1]
+        of_means = weights.reshape(self.layers, 2, -1, classes)[:, 0].reshape(-1, classes)
         spoken = rest[0] @ of_means
         return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)))
 

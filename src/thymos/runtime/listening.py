@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,11 @@ class Impression:
     coordinates: Coordinates | None
     out_of_distribution: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it, to the last digit."""
+        places = None if self.coordinates is None else self.coordinates.tolist()
+        return {"logits": self.logits.tolist(), "coordinates": places, "out_of_distribution": self.out_of_distribution}
+
 
 @dataclass(frozen=True)
 class HeardWindow:
@@ -47,6 +53,11 @@ class HeardWindow:
     end_s: float
     speech_s: float
     impression: Impression | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        heard = None if self.impression is None else self.impression.to_dict()
+        return {"start_s": self.start_s, "end_s": self.end_s, "speech_s": self.speech_s, "impression": heard}
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,37 @@ class Recording:
         if not self.in_windows:
             return [] if self.whole is None else [self.whole]
         return [window.impression for window in self.windows if window.impression is not None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that decisions are made from as JSON has it, which leaves the embedding out."""
+        return {
+            "duration_s": self.duration_s,
+            "speech_s": self.speech_s,
+            "spans": self.spans.tolist(),
+            "loudest": self.loudest,
+            "whole": None if self.whole is None else self.whole.to_dict(),
+            "in_windows": self.in_windows,
+            "windows": [window.to_dict() for window in self.windows],
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Recording":
+        """Return the recording that ``to_dict`` told, without its embedding."""
+        own = dict(content)
+        own["spans"] = np.array(own["spans"], np.int64).reshape(-1, 2)
+        own["whole"] = _impression(own["whole"])
+        own["windows"] = tuple(
+            HeardWindow(**{**window, "impression": _impression(window["impression"])}) for window in own["windows"]
+        )
+        return cls(**own, embedding=None)
+
+
+def _impression(content: dict[str, Any] | None) -> Impression | None:
+    if content is None:
+        return None
+    places = content["coordinates"]
+    coordinates = None if places is None else np.array(places, np.float64)
+    return Impression(np.array(content["logits"], np.float64), coordinates, content["out_of_distribution"])
 
 
 class Listener:

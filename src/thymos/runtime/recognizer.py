@@ -15,7 +15,7 @@ from thymos.audio.decode import Source
 from thymos.errors import AudioError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores
-from thymos.runtime.adaptation import Offset, VoiceSpace, offsets_of_groups
+from thymos.runtime.adaptation import Offset, VoiceSpace, named_groups, offsets_of_groups
 from thymos.runtime.bundle import Bundle, find_bundle, read_bundle
 from thymos.runtime.decision import Decider, RunningOffset
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
@@ -80,6 +80,9 @@ class Recognizer:
     def for_voice(self, voice: Voice | Offset | None) -> "Recognizer":
         """Return a recogniser of one voice, room or line, whose offset is taken out; None: of any voice.
 
+        >>> maria = thymos.load().enrol(["monday.wav", "tuesday.wav"], "maria")    # doctest: +SKIP
+        >>> thymos.load().for_voice(maria).predict("today.wav")                    # doctest: +SKIP
+
         Args:
             voice: as ``enrol`` returns it, or the offset of one.
 
@@ -87,34 +90,80 @@ class Recognizer:
             BundleError: the model knows no voices, or another model enrolled it.
         """
         if isinstance(voice, Voice):
+            space = self.space
             if voice.head != self._head():
-                raise BundleError(f"the voice {voice.name} was enrolled with {voice.model}, not with this {self.name}")
-            voice = voice.offset(self._space())
+                raise BundleError(
+                    f"the voice {voice.name} was enrolled with another head ({voice.model}) than that of {self.name}: "
+                    "enrol it anew"
+                )
+            voice = voice.offset(space)
         return self._deciding(self._decider.chosen, None if voice is None else voice.values)
 
     def enrol(self, sources: Iterable[Source | Array], name: str = "voice") -> Voice:
         """Return what is known of a voice by some of its recordings, whatever their emotions: about ten are enough.
 
+        >>> maria = thymos.load().enrol(Path("calls/maria").glob("*.wav"), "maria")    # doctest: +SKIP
+        >>> maria.save(Path("maria.json"))  # a few kB, and no sound                  # doctest: +SKIP
+
         Raises:
             AudioError: a recording cannot be read, or nobody speaks in any of them.
             BundleError: the model knows no voices.
         """
-        self._space()
-        recordings = [self._listener.listen(source, False) for source in sources]
-        coordinates = [each.coordinates for recording in recordings for each in recording.impressions]
+        _ = self.space  # a model without is known before anything is heard
+        heard = []
+        for each in self.listen_many(sources):
+            if isinstance(each, Failure):
+                raise AudioError(str(each))
+            heard.append(each)
+        return self.voice_of(heard, name)
+
+    def voice_of(self, heard: Sequence[Recording], name: str) -> Voice:
+        """Return what is known of a voice by recordings that ``listen_many`` heard.
+
+        Raises:
+            AudioError: nobody speaks in any of them.
+            BundleError: the model knows no voices.
+        """
+        _ = self.space
+        coordinates = [each.coordinates for recording in heard for each in recording.impressions]
         if not coordinates:
             raise AudioError("nobody speaks in what the voice is to be known by")
-        return Voice(name, self.name, self._head(), np.array(coordinates), sum(each.speech_s for each in recordings))
+        return Voice(name, self.name, self._head(), np.array(coordinates), sum(each.speech_s for each in heard))
+
+    def offsets(self, heard: Sequence[Recording | Failure], groups: Sequence[str] | None = None) -> dict[str, Offset]:
+        """Return the offset of each group in which somebody speaks, of recordings that ``listen_many`` heard.
+
+        Args:
+            heard: failures among them say nothing.
+            groups: of each, such as its speaker; None: all are of one.
+
+        Raises:
+            BundleError: the model knows no voices.
+            ThymosError: there are more or fewer groups than recordings.
+        """
+        space = self.space
+        places, owners = [], []
+        for recording, name in zip(heard, named_groups(groups, len(heard)), strict=True):
+            for impression in recording.impressions if isinstance(recording, Recording) else ():
+                places.append(impression.coordinates)
+                owners.append(name)
+        return offsets_of_groups(space, np.array(places), owners) if places else {}
+
+    @property
+    def space(self) -> VoiceSpace:
+        """Where voices are told from emotions.
+
+        Raises:
+            BundleError: the model knows no voices.
+        """
+        if self._decider.space is None:
+            raise BundleError(f"{self.name} does not tell voices from emotions, so it cannot be adapted to any")
+        return self._decider.space
 
     def _deciding(self, chosen: Sequence[int], offset: NDArray[np.float64] | None) -> "Recognizer":
         other = copy(self)  # bundle and threads are shared
         other._decider = Decider(self.bundle.about, self.bundle.hearing.space, chosen, offset)
         return other
-
-    def _space(self) -> VoiceSpace:
-        if self._decider.space is None:
-            raise BundleError(f"{self.name} does not tell voices from emotions, so it cannot be adapted to any")
-        return self._decider.space
 
     def _head(self) -> str:
         return self.bundle.about.sha256.get(HEAD, "")
@@ -188,7 +237,7 @@ class Recognizer:
             raise AudioError("holds no speech, so there is no emotion to explain")
         emotion = emotion or prediction.emotion
         part = part_to_explain(source, self.bundle, prediction, emotion)
-        evidence = frame_evidence(self.bundle, part, self._decider.chosen)
+        evidence = frame_evidence(self.bundle, part, self._decider)
 
         def hear(samples: NDArray[np.float32]) -> NDArray[np.float64]:
             return self._decider.probabilities(self._listener.hear(samples)[0])
@@ -222,7 +271,11 @@ class Recognizer:
         timeline: bool = False,
         labels: Sequence[str] | None = None,
     ) -> Iterator[Prediction | Failure]:
-        """Yield what is heard in each of ``sources`` once all are heard, and voices' offsets are taken out.
+        """Return what is heard in each of ``sources`` once all are heard, and voices' offsets are taken out.
+
+        >>> files = sorted(Path("calls").glob("*/*.wav"))  # a folder a speaker              # doctest: +SKIP
+        >>> for heard in thymos.load().predict_adapted(files, [file.parent.name for file in files]):  # doctest: +SKIP
+        ...     print(heard)
 
         Args:
             sources: as ``predict_many`` takes them.
@@ -232,30 +285,37 @@ class Recognizer:
 
         Raises:
             BundleError: the model knows no voices.
-            ThymosError: ``labels`` cannot be told apart.
+            ThymosError: ``labels`` cannot be told apart, or there are more or fewer groups than sources.
         """
-        recognizer, space = self.among(labels), self._space()
+        recognizer, _ = self.among(labels), self.space
+        names = None if groups is None else list(groups)
+
+        def decided() -> Iterator[Prediction | Failure]:
+            heard = list(self.listen_many(sources, timeline))
+            offsets = self.offsets(heard, names)
+            voices = {name: recognizer.for_voice(offset) for name, offset in offsets.items()}
+            for recording, name in zip(heard, named_groups(names, len(heard)), strict=True):
+                if isinstance(recording, Failure):
+                    yield recording
+                else:
+                    yield voices.get(name, recognizer).decide(recording, timeline)
+
+        return decided()
+
+    def listen_many(self, sources: Iterable[Source | Array], windows: bool = False) -> Iterator[Recording | Failure]:
+        """Yield what is kept of each of ``sources``, in windows too if ``windows``, for ``decide`` and ``offsets``."""
 
         def hear(source: Source | Array) -> Recording | Failure:
             try:
-                return self._listener.listen(source, timeline)
+                return self._listener.listen(source, windows)
             except AudioError as error:
                 return Failure(source, error)
 
-        heard = list(self._in_order(sources, hear))
-        names = list(groups) if groups is not None else ["all"] * len(heard)
-        places, owners = [], []
-        for recording, name in zip(heard, names, strict=True):
-            for impression in recording.impressions if isinstance(recording, Recording) else ():
-                places.append(impression.coordinates)
-                owners.append(name)
-        offsets = offsets_of_groups(space, np.array(places), owners) if places else {}
-        deciders = {name: recognizer.for_voice(offset)._decider for name, offset in offsets.items()}
-        for recording, name in zip(heard, names, strict=True):
-            if isinstance(recording, Failure):
-                yield recording
-            else:
-                yield deciders.get(name, recognizer._decider).prediction(recording, timeline)
+        return self._in_order(sources, hear)
+
+    def decide(self, recording: Recording, timeline: bool = False) -> Prediction:
+        """Return what is heard in a recording of ``listen_many``, which heard it in windows if ``timeline``."""
+        return self._decider.prediction(recording, timeline)
 
     def _in_order(
         self, sources: Iterable[Source | Array], hear: Callable[[Source | Array], _Result]
@@ -286,7 +346,8 @@ class Recognizer:
         With ``adapt``, each window is heard with the offset of the voice, room or line that all windows so far give.
 
         Raises:
-            ThymosError: ``labels`` cannot be told apart; see ``among``.
+            ThymosError: ``labels`` cannot be told apart, see ``among``; or it adapts, and a voice is known already.
+            BundleError: it adapts, and the model knows no voices.
             AudioError: a rate that sound does not have, windows that leave gaps, or of a length that the model does
                 not take.
         """
@@ -299,14 +360,16 @@ class Recognizer:
         return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
 
     def _predict(self, source: Source | Array, timeline: bool) -> Prediction:
-        return self._decider.prediction(self._listener.listen(source, timeline), timeline)
+        return self.decide(self._listener.listen(source, timeline), timeline)
 
     def _window(self, cut: WindowSamples) -> Window:
         return self._decider.window(self._listener.window(cut))
 
     def _adapting_window(self) -> Callable[[WindowSamples], Window]:
         """Return what hears one window after another, each with the offset that it and those before it give."""
-        running = RunningOffset(self._space())
+        if self._decider.offset is not None:
+            raise ThymosError("a stream is heard as that of a voice that is known, or adapts to who speaks, not both")
+        running = RunningOffset(self.space)
         about, chosen = self.bundle.about, self._decider.chosen
 
         def window(cut: WindowSamples) -> Window:

@@ -15,10 +15,8 @@ from thymos.runtime.adaptation import Coordinates, Offset, VoiceSpace
 from thymos.runtime.model_files import bounded_content
 
 FORMAT = 1
-ENOUGH_CLIPS = 3
-"""With fewer recordings or windows, a voice is hardly known."""
-VARIED = 1.5
-"""Below this many emotions, evenly heard, a voice is known in one emotion only."""
+LARGEST = 1e6
+"""No coordinate comes near, and sums of what is far larger would be no numbers."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,13 @@ class Voice:
     speech_s: float
 
     def offset(self, space: VoiceSpace) -> Offset:
-        """Return how the voice lies apart."""
+        """Return how the voice lies apart.
+
+        Raises:
+            BundleError: its coordinates are of another space.
+        """
+        if self.coordinates.shape[1] != len(space.origin):
+            raise BundleError(f"the voice {self.name} is of another space than the model's: enrol it anew")
         return space.offset(self.coordinates)
 
     def with_more(self, other: "Voice") -> "Voice":
@@ -50,23 +54,13 @@ class Voice:
             BundleError: another model heard them.
         """
         if other.head != self.head:
-            raise BundleError(f"the voice {self.name} was enrolled with {self.model}, not with {other.model}")
+            raise BundleError(f"the voice {self.name} was enrolled with another head than that of {other.model}")
         both = np.concatenate([self.coordinates, other.coordinates])
         return Voice(self.name, self.model, self.head, both, self.speech_s + other.speech_s)
 
     def doubts(self, space: VoiceSpace) -> list[str]:
         """Return what speaks against relying on it, in words; nothing if nothing does."""
-        offset = self.offset(space)
-        doubts = []
-        if offset.clips < ENOUGH_CLIPS:
-            doubts.append(
-                f"{offset.clips} of its recordings known, so little changes; {ENOUGH_CLIPS} or more are better"
-            )
-        elif offset.variety < VARIED:
-            doubts.append(
-                "it seems to be heard in one emotion only, so little is taken out; recordings in several are better"
-            )
-        return doubts
+        return self.offset(space).doubts
 
     def save(self, path: Path) -> None:
         """Write it to ``path``, whole or not at all."""
@@ -101,6 +95,9 @@ def read_voice(path: Path) -> Voice:
         raise BundleError(f"{path} is no voice's file") from None
     if told.format != FORMAT or coordinates.ndim != 2:
         raise BundleError(f"{path} is no voice's file of format {FORMAT}: enrol the voice anew")
+    # Both are printed: a file of somebody else's must not steer a terminal.
+    if not (_can_name(told.name) and told.model.isprintable()) or np.abs(coordinates).max(initial=0) > LARGEST:
+        raise BundleError(f"{path} is no voice's file")
     return Voice(told.name, told.model, told.head, coordinates, told.speech_s)
 
 
@@ -115,9 +112,15 @@ def voice_path(name: str, folder: Path | None = None) -> Path:
     Raises:
         BundleError: it is no name that a file can have.
     """
-    if not name.strip() or name.startswith(".") or any(letter in '/\\:*?"<>|' or letter < " " for letter in name):
+    if not _can_name(name):
         raise BundleError(f"{name!r} cannot name a voice: letters, digits, spaces, - and _ can")
     return (folder or voices_folder()) / f"{name}.json"
+
+
+def _can_name(name: str) -> bool:
+    if not name.strip() or not name.isprintable() or name.startswith(".") or name.endswith(".json"):
+        return False
+    return not {*name} & {*'/\\:*?"<>|'}
 
 
 def find_voice(name_or_path: str, folder: Path | None = None) -> Voice:

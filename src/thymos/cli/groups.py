@@ -1,0 +1,73 @@
+"""Who speaks in which recording, as ``predict --speaker-from`` tells it."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from thymos.cli.inputs import NamedRecording
+from thymos.errors import ThymosError
+from thymos.runtime.adaptation import ONE_GROUP
+
+FOLDER = "folder"
+_TABLE = re.compile(r"(.+\.csv):([^:]+)", re.IGNORECASE)
+
+
+class SpeakerError(ThymosError):
+    """It cannot be told who speaks in a recording."""
+
+
+def groups_of(recordings: Sequence[NamedRecording], speaker_from: str | None) -> list[str]:
+    """Return who speaks in each of ``recordings``; of one that has a problem, nobody.
+
+    Args:
+        recordings: none of them from standard input.
+        speaker_from: ``folder``; ``TABLE.csv:COLUMN``; or a regular expression, whose first group, or whole match, of
+            the path is the speaker. None: one voice speaks in all.
+
+    Raises:
+        SpeakerError: it tells nothing of some recording, or is none of the three.
+    """
+    if speaker_from is None:
+        return [ONE_GROUP] * len(recordings)
+    if speaker_from == FOLDER:
+        return [str(recording.path.parent) if recording.path else "" for recording in recordings]
+    if table := _TABLE.fullmatch(speaker_from):
+        return _by_table(recordings, Path(table[1]).expanduser(), table[2])
+    return _by_pattern(recordings, speaker_from)
+
+
+def _by_pattern(recordings: Sequence[NamedRecording], text: str) -> list[str]:
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise SpeakerError(f"--speaker-from {text} is no regular expression: {error}") from None
+    groups = []
+    for recording in recordings:
+        found = None if recording.path is None else pattern.search(recording.path.as_posix())
+        group = found[1 if pattern.groups else 0] if found else None
+        if not group and recording.path is not None:
+            raise SpeakerError(f"--speaker-from {text} matches nothing in {recording.path}")
+        groups.append(group or "")
+    return groups
+
+
+def _by_table(recordings: Sequence[NamedRecording], path: Path, column: str) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines)
+            for name in ("file", column):
+                if name not in (table.fieldnames or ()):
+                    raise SpeakerError(f"{path} has no column {name}")
+            told = {(path.parent / (row["file"] or "")).resolve(): (row[column] or "").strip() for row in table}
+    except OSError as error:
+        raise SpeakerError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SpeakerError(f"{path} cannot be read as a CSV table: {error}") from None
+    groups = []
+    for recording in recordings:
+        group = "" if recording.path is None else told.get(recording.path.resolve(), "")
+        if not group and recording.path is not None:
+            raise SpeakerError(f"{path} does not say the {column} of {recording.path}")
+        groups.append(group)
+    return groups

@@ -1,0 +1,131 @@
+"""What is heard in recordings, as rows: each at once, or all of them once voices are taken out of what was heard."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from thymos.cli.console import say
+from thymos.cli.inputs import NamedRecording
+from thymos.cli.journal import Journal, key_of
+from thymos.errors import AudioError, ThymosError
+from thymos.runtime.adaptation import Offset
+from thymos.runtime.formats import ResultRow
+from thymos.runtime.listening import Recording
+from thymos.runtime.prediction import Failure, Prediction
+from thymos.runtime.recognizer import Recognizer
+
+_MOST_STANDARD_INPUT = 1 << 30
+_Heard = Prediction | Recording | Failure
+_Entry = dict[str, Any]
+
+
+class DecidedRow(NamedTuple):
+    """A recording, what is said of it, and the recogniser that said it, which knows the voice."""
+
+    recording: NamedRecording
+    row: ResultRow
+    recognizer: Recognizer
+
+
+def rows_at_once(
+    recognizer: Recognizer,
+    recordings: Sequence[NamedRecording],
+    timeline: bool,
+    journal: Journal | None,
+    advance: Callable[[], None],
+    voice: str | None = None,
+) -> Iterator[DecidedRow]:
+    """Yield the row of each recording, in order and as soon as it is known; ``voice`` is the name of the one known."""
+    hear = partial(recognizer.predict_many, timeline=timeline)
+    for recording, entry in _entries(recordings, journal, hear):
+        advance()
+        yield DecidedRow(recording, _row(recording, entry, voice), recognizer)
+
+
+def rows_adapted(
+    recognizer: Recognizer,
+    recordings: Sequence[NamedRecording],
+    groups: Sequence[str],
+    timeline: bool,
+    journal: Journal | None,
+    advance: Callable[[], None],
+) -> Iterator[DecidedRow]:
+    """Yield the row of each recording, in order, once all are heard; the journal keeps what was heard.
+
+    ``groups`` are the voices, rooms or lines, of each recording.
+    """
+    heard: list[Recording | Failure] = []
+    for recording, entry in _entries(recordings, journal, partial(recognizer.listen_many, windows=timeline)):
+        heard.append(Recording.from_dict(entry) if isinstance(entry, dict) else Failure(recording.name, entry))
+        advance()
+    offsets = recognizer.offsets(heard, groups)
+    _say_voices(offsets)
+    voices = {name: recognizer.for_voice(offset) for name, offset in offsets.items()}
+    for recording, sound, group in zip(recordings, heard, groups, strict=True):
+        own = voices.get(group, recognizer)
+        said = sound.error if isinstance(sound, Failure) else own.decide(sound, timeline).to_dict()
+        yield DecidedRow(recording, _row(recording, said, group), own)
+
+
+def heard_in(recognizer: Recognizer, recordings: Sequence[NamedRecording]) -> Iterator[Recording | Failure]:
+    """Yield what is kept of each recording, for what is known of a voice; one in which nobody speaks is a failure."""
+    for recording, entry in _entries(recordings, None, recognizer.listen_many):
+        if not isinstance(entry, dict):
+            yield Failure(recording.name, entry)
+            continue
+        heard = Recording.from_dict(entry)
+        yield heard if heard.impressions else Failure(recording.name, AudioError("holds no speech"))
+
+
+def _entries(
+    recordings: Sequence[NamedRecording], journal: Journal | None, hear: Callable[[Iterable[Any]], Iterator[_Heard]]
+) -> Iterator[tuple[NamedRecording, _Entry | ThymosError]]:
+    """Yield each recording with what there is to keep of it, in order; what the journal knows is not heard again."""
+    keys = [key_of(recording.path) if recording.path else None for recording in recordings]
+    done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
+    to_hear = [i for i, recording in enumerate(recordings) if done[i] is None and recording.problem is None]
+    results = hear(_source(recordings[i]) for i in to_hear)
+    for recording, key, kept in zip(recordings, keys, done, strict=True):
+        if kept is not None:
+            yield recording, kept
+            continue
+        result = recording.problem or next(results)
+        if isinstance(result, AudioError):
+            yield recording, result
+        elif isinstance(result, Failure):
+            yield recording, result.error
+        else:
+            entry = result.to_dict()
+            if journal is not None and key is not None:
+                journal.add(key, entry)
+            yield recording, entry
+
+
+def _row(recording: NamedRecording, said: _Entry | ThymosError, voice: str | None) -> ResultRow:
+    if not isinstance(said, dict):
+        return {"file": recording.name, "error": str(said)}
+    return {"file": recording.name, **said} | ({} if voice is None else {"voice": voice})
+
+
+def _say_voices(offsets: dict[str, Offset]) -> None:
+    """Say how much was heard of each voice, and what speaks against relying on it: once for all that share it."""
+    if not offsets:
+        return
+    say("voices: " + ", ".join(f"{name} ({offset.clips} clips)" for name, offset in offsets.items()))
+    doubted: dict[str, list[str]] = {}
+    for name, offset in offsets.items():
+        for doubt in offset.doubts:
+            doubted.setdefault(doubt, []).append(name)
+    for doubt, names in doubted.items():
+        say(f"{', '.join(names)}: {doubt}")
+
+
+def _source(recording: NamedRecording) -> Any:
+    """Return what the recogniser takes: a path, or the bytes of standard input."""
+    if recording.path is not None:
+        return recording.path
+    content = sys.stdin.buffer.read(_MOST_STANDARD_INPUT + 1)
+    if len(content) > _MOST_STANDARD_INPUT:
+        raise AudioError(f"is larger than {_MOST_STANDARD_INPUT >> 20} MiB: write it to a file")
+    return content
