@@ -30,7 +30,7 @@ from thymos.runtime.out_of_distribution import EmbeddingDistribution
 FORMAT = 3
 ABOUT, WEIGHTS, DISTRIBUTION = "model.json", "weights.safetensors", "familiarity.npy"
 ENVIRONMENT = "THYMOS_MODEL"
-DEFAULT_MODEL = "thymos-aesdd"
+DEFAULT_MODEL = "thymos"
 """The shipped model that is used where none is named."""
 
 
