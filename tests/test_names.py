@@ -8,7 +8,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-MOST_MODULES = 126
+MOST_MODULES = 140
 
 IN_EVERY_WING = {"experiment", "recipe", "export"}
 """Each kind of model has one of these: its package says which."""
