@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thymos.cache import default_cache_dir, raw_to_npy, whole_folder
+from thymos.cache import cache_place, default_cache_dir, raw_to_npy, whole_folder
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THYMOS_CACHE", "/a")
     monkeypatch.setenv("XDG_CACHE_HOME", "/b")
-    assert default_cache_dir() == Path("/a")
+    assert cache_place() == Path("/a")
     monkeypatch.delenv("THYMOS_CACHE")
-    assert default_cache_dir() == Path("/b/thymos")
+    assert cache_place() == Path("/b/thymos")
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", "/c")
-    assert default_cache_dir() == Path("/c/.cache/thymos")
+    assert cache_place() == Path("/c/.cache/thymos")
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -76,3 +76,27 @@ def test_raw_values_get_a_header(tmp_path: Path, dtype: str) -> None:
     assert read.dtype == values.dtype
     np.testing.assert_array_equal(read, values)
     assert not raw.exists()
+
+
+def test_without_a_home_or_where_it_cannot_be_written_a_passing_folder_serves_and_is_said(tmp_path):
+    code = (
+        "import pathlib; from thymos.cache import default_cache_dir; place = default_cache_dir(); "
+        "assert place == default_cache_dir(); (place / 'x').write_text('y'); print(place)"
+    )
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    for given in ({"HOME": "/proc/none"}, {"THYMOS_CACHE": str(file / "cache")}):
+        env = {name: value for name, value in os.environ.items() if name not in ("THYMOS_CACHE", "XDG_CACHE_HOME")}
+        done = subprocess.run([sys.executable, "-c", code], env=env | given, capture_output=True, text=True, check=True)
+        assert done.stderr.count("nothing is kept for the next time: set THYMOS_CACHE") == 1
+        assert not Path(done.stdout.strip()).exists()  # it ends with its process
+
+
+def test_a_user_without_a_home_has_no_place(monkeypatch):
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("THYMOS_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    assert cache_place() is None

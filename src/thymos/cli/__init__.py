@@ -1,6 +1,7 @@
 """The command line: one module per command, which parses, calls the packages below, and prints."""
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -55,6 +56,11 @@ for command in (
     app.command()(command)
 
 
+def _as_note(message: Warning | str, category: type[Warning], *where: object) -> str:
+    """Return a warning as the commands write it: one sentence, and no line of code."""
+    return f"thymos: {message}\n"
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
@@ -74,6 +80,7 @@ def main() -> None:
         from thymos.engine.process import set_up_process
 
         set_up_process()
+    warnings.formatwarning = _as_note
     try:
         with ending_when_interrupted():
             app()
