@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thymos.cache import cache_place, default_cache_dir, raw_to_npy, whole_folder
+from thymos.cache import cache_place, raw_to_npy, whole_folder
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

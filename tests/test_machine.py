@@ -42,7 +42,7 @@ def test_command_line_and_python_hear_by_one_default(bundle, mini, monkeypatch):
     monkeypatch.setattr("thymos.runtime.recognizer.available_cores", lambda: 3)
     assert load(bundle).threads == 3
     used = []
-    monkeypatch.setattr(Recognizer, "predict_many", lambda self, *_: used.append(self.threads) or iter(()))
+    monkeypatch.setattr(Recognizer, "predict_many", lambda self, *_, **__: used.append(self.threads) or iter(()))
     words = ["predict", str(next(mini.glob("*/*"))), "--model", str(bundle)]
     CliRunner().invoke(app, words)
     CliRunner().invoke(app, [*words, "--threads", "2"])

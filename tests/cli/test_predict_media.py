@@ -56,7 +56,7 @@ def test_with_the_extra_the_same_is_heard_in_every_format(folder):
     assert code == 0 and len(rows) == 3
     m4a, mkv, opus = (row["probabilities"] for row in rows)
     for word, probability in opus.items():
-        assert mkv[word] == pytest.approx(probability, abs=0.01)  # 16 bits of the very samples
+        assert mkv[word] == pytest.approx(probability, abs=0.03)  # 16 bits of the very samples
         assert m4a[word] == pytest.approx(probability, abs=0.3)  # encoded once more
 
 

@@ -19,6 +19,7 @@ from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import Start, start_of
 from thymos.encoder.weights import ABOUT, WEIGHTS, read_encoder
+from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.bundle import shipped_encoder
 from thymos.runtime.hearing import ENCODER_GRAPH, ENCODER_OUTPUTS, EncoderWithHead, read_encoder_with_head
 from thymos.runtime.model_files import ModelFiles
@@ -47,9 +48,11 @@ def start(toy_recipe: Callable[..., EncoderRecipe]) -> Start:
 def folders(start: Start, discriminant: Discriminant, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The model as it is, and with products in 8 bits."""
     root = tmp_path_factory.mktemp("models")
+    width = len(discriminant.mean)
+    space = VoiceSpace(np.ones((width, 2), np.float32), np.ones(2), np.ones((len(LABELS), 2)), np.eye(2))
     for name, int8 in (("exact", False), ("int8", True)):
         (root / name).mkdir()
-        exportable(start, discriminant, LABELS, int8).write_files(root / name)
+        exportable(start, discriminant, space, LABELS, int8).write_files(root / name)
     return {name: root / name for name in ("exact", "int8")}
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
-from thymos import export
 from thymos.encoder import weights
 from thymos.errors import BundleError
 from thymos.runtime import bundle as bundles
+from thymos.runtime import rewriting
 from thymos.runtime.bundle import ABOUT, DISTRIBUTION, FORMAT, find_bundle, read_bundle
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD
 from thymos.runtime.model_files import open_session
@@ -228,7 +228,7 @@ def test_an_encoder_that_is_left_out_is_the_shipped_one_or_refused(bundle, recog
     with pytest.raises(BundleError, match="does not hear by the encoder that comes with Thymos"):
         rewrite_bundle(bundle, small, {}, ENCODER, lambda about: [])
     assert not small.exists()
-    for module in (bundles, export):
+    for module in (bundles, rewriting):
         monkeypatch.setattr(module, "shipped_encoder", lambda: bundle)
     rewrite_bundle(bundle, small, {}, ENCODER, lambda about: [])
     assert {path.name for path in small.iterdir()} == {ABOUT, HEAD, DISTRIBUTION}

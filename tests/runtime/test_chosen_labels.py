@@ -23,7 +23,7 @@ def test_probabilities_are_the_softmax_over_the_chosen_logits(recognizer, narrow
     samples = read_waveform(spoken[4])
     assert samples.rate_hz != 16_000, "the logits below are those of the resampled sound"
     resampled = thymos.audio.resample(samples, 16_000).samples
-    (logits,) = recognizer.bundle.run(resampled, "logits")
+    logits = recognizer.bundle.hear(resampled).logits
     places = [recognizer.labels.index(word) for word in ORDER]
     expected = softmax(logits[places].astype(np.float64) / recognizer.bundle.about.temperature)
     assert list(heard.probabilities) == list(ORDER) == list(narrowed.labels), "in the model's order"

@@ -109,7 +109,7 @@ def test_it_explains_what_is_predicted(trained, mini, tmp_path):
     mask = np.zeros_like(explanation.marked)
     mask[2, 3] = True
     label = trained.labels.index(explanation.emotion)
-    left = trained._answer(occluder.without(mask)).probabilities[label]
+    left = trained._decider.probabilities(trained._listener.hear(occluder.without(mask))[0])[label]
     assert explanation.effect[2, 3] == pytest.approx(np.log(explanation.probability / left), abs=1e-9)
     assert (explanation.evidence.probabilities.sum(1) == pytest.approx(1)) and len(explanation.evidence.times_s) > 4
     content = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
