@@ -20,7 +20,7 @@ from thymos.runtime.recognizer import Recognizer, load
 
 RATE_HZ, LOW_HZ = 44_100, 16_000
 CLIPS, REAL_CLIPS = 5, 40
-TWO_POINTS = 0.02
+THREE_POINTS = 0.03
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def values(prediction: Prediction) -> np.ndarray:
     return np.array(list((prediction.probabilities or {}).values()))
 
 
-def assert_rate_matters_little(clips: list[Clip], recognizer: Recognizer, most: float = TWO_POINTS) -> None:
+def assert_rate_matters_little(clips: list[Clip], recognizer: Recognizer, most: float = THREE_POINTS) -> None:
     for clip in clips:
         expected = clip.heard_by(recognizer)
         for samples in lowered(clip):
@@ -157,7 +157,7 @@ def test_synthetic_clips_are_heard_in_a_batch_as_alone(shipped, synthetic):
 
 def test_synthetic_clips_are_heard_at_16_khz_as_at_44(shipped, synthetic):
     # Sound that is out of distribution lies far from what the 8-bit steps were made for: there they show more.
-    assert_rate_matters_little(synthetic, shipped, 4 * TWO_POINTS)
+    assert_rate_matters_little(synthetic, shipped, 4 * THREE_POINTS)
 
 
 @pytest.mark.real
