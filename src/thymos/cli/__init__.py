@@ -56,7 +56,9 @@ for command in (
     app.command()(command)
 
 
-def _as_note(message: Warning | str, category: type[Warning], *where: object) -> str:
+def _as_note(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """Return a warning as the commands write it: one sentence, and no line of code."""
     return f"thymos: {message}\n"
 

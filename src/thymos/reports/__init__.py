@@ -4,6 +4,6 @@ import os
 
 from thymos.cache import cache_place
 
-# Matplotlib keeps its list of fonts, and nothing of ours is written outside --out and the cache. Read as it is imported.
+# Matplotlib keeps a list of fonts as it is imported, and nothing of ours is written outside --out and the cache.
 if (_place := cache_place()) is not None:
     os.environ.setdefault("MPLCONFIGDIR", str(_place / "matplotlib"))
