@@ -68,6 +68,7 @@ def test_corpus_is_small_and_holds_nothing_else() -> None:
     assert Counter(path.suffix for path in files) == {".opus": 150, ".md": 1, "": 1}
 
 
+@pytest.mark.slow
 def test_every_clip_decodes_to_audible_speech_and_says_it_is_synthetic() -> None:
     durations = []
     for path in clips(CORPUS):
@@ -135,6 +136,7 @@ def test_missing_espeak_is_one_sentence_naming_the_package(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_failed_synthesis_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     path = fake_espeak(tmp_path / "bin", "echo 'no such voice.' >&2; exit 1")
     done = run_script("--out", str(tmp_path / "out"), path=path)
@@ -144,6 +146,7 @@ def test_failed_synthesis_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_silent_success_of_espeak_is_noticed(tmp_path: Path) -> None:
     path = fake_espeak(tmp_path / "bin", "exit 0")
     done = run_script("--out", str(tmp_path / "out"), path=path)
@@ -152,6 +155,7 @@ def test_silent_success_of_espeak_is_noticed(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     path = fake_espeak(tmp_path / "bin", "exit 0")
     recording = tmp_path / "out" / "anger" / "a01 (1).wav"

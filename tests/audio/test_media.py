@@ -242,6 +242,7 @@ def test_tables_of_gigabytes_are_stopped_in_time_and_in_memory(make_tone):
     assert memory_mb < 640 and cpu_s < 5
 
 
+@pytest.mark.slow
 def test_a_decoder_that_computes_without_end_is_stopped(make_tone, monkeypatch, tmp_path):
     worker = tmp_path / "worker.py"
     text = media._WORKER.read_text().replace(

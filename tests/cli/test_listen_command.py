@@ -73,6 +73,7 @@ def test_a_line_every_half_second_the_same_from_floats_and_stereo_and_an_odd_byt
     assert rows(listen(bundle, stereo, *options, "--channels", 2).stdout) == got
 
 
+@pytest.mark.slow
 def test_what_is_shorter_than_a_window_is_one_and_nothing_is_none(bundle, speech):
     done = listen(bundle, speech[: 2 * RATE_HZ].tobytes(), "--rate", RATE_HZ)
     assert [(row["start_s"], row["end_s"]) for row in rows(done.stdout)] == [(0, 2)]
@@ -219,6 +220,7 @@ def test_microphone(bundle, speech, tmp_path):
         assert absent.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_without_a_microphone_it_says_so(bundle, tmp_path):
     """Whichever is missing on this machine: PortAudio, or a device."""
     try:

@@ -51,6 +51,7 @@ def test_folders_are_searched_for_them_too(folder):
     assert [recording.path.name for recording in find_recordings([str(folder)])] == ["a.m4a", "b.MKV", "c.opus"]
 
 
+@pytest.mark.slow
 def test_with_the_extra_the_same_is_heard_in_every_format(folder):
     code, rows, _ = predict("", folder)
     assert code == 0 and len(rows) == 3

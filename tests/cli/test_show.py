@@ -29,6 +29,7 @@ def test_show_writes_a_png_beside_the_caller(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "λύπη [red] $x$.show.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_show_writes_where_it_is_told(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(44_100), 44_100)
     out = tmp_path / "figures" / "a.png"

@@ -136,6 +136,7 @@ def test_windows_follow_each_other_as_the_recipes_segments_do() -> None:
     assert hop_s("sound.segments=sliding", "sound.hop_s=4") == 1  # a bundle's windows touch at least
 
 
+@pytest.mark.slow
 def test_what_train_writes_is_a_bundle(mini: Path, tmp_path: Path) -> None:
     changes = [*SMALL_SOUND, "features.n_mels=32", *SMALL["study_cnn"], "training.epochs=1"]
     model = train(f"aesdd:{mini}", "model3", tmp_path / "model", changes=changes, threads=1, device="cpu")

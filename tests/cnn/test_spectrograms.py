@@ -126,6 +126,7 @@ def test_what_is_interrupted_leaves_nothing(corpus: Corpus, tmp_path: Path) -> N
     assert_same(whole, make_spectrograms(corpus, SOUND, FEATURES, tmp_path / "fresh"))
 
 
+@pytest.mark.slow
 def test_what_is_killed_is_not_taken_for_whole(corpus: Corpus, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\n"

@@ -211,7 +211,7 @@ def test_unreadable_files_are_named(corpus: Corpus, tmp_path: Path) -> None:
 def test_folds_are_told_and_pooled(corpus: Corpus) -> None:
     told: list[str] = []
     some: Mapping[str, Condition] = {name: CONDITIONS[name] for name in (CLEAN, "half volume")}
-    small = replace(corpus, clips=corpus.clips[::3])
+    small = replace(corpus, clips=corpus.clips[::6])
     found = robustness(small, Bands(), folds=2, conditions=some, threads=1, on_fold=lambda fold: told.append(fold.name))
     assert told == ["fold 1", "fold 2"]
     assert sorted(found.scored[CLEAN].clips) == sorted(clip.path for clip in small.clips)

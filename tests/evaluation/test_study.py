@@ -235,6 +235,7 @@ def test_learning_curves_are_of_inner_validation(done):
         assert rows[name]["curve"][0].keys() >= {"loss", "accuracy", "validation_loss", "validation_accuracy"}
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(done, corpus, cache, tmp_path):
     fitted = []
     plan = load_study(written(tmp_path, FAILING))

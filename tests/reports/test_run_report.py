@@ -285,6 +285,7 @@ def test_whole_recordings_are_shown_once(page_of, results):
     assert "hollow" not in page.split("</style>")[1]
 
 
+@pytest.mark.slow
 def test_a_figure_is_the_same_file_every_time(tmp_path):
     for folder in ("one", "two"):
         figure = folds_figure(["fold 1"], {"recording": [0.5]}, 0.2)

@@ -216,6 +216,7 @@ def test_whole_recordings_beside_segments_leave_a_field_empty():
     assert table.count("71.0") == 0
 
 
+@pytest.mark.slow
 def test_the_figures_are_files_in_every_format(tmp_path):
     study = _study()
     study["rows"] = [row | {"failed": "no"} for row in study["rows"][:2]]  # their own reports need results.json
