@@ -137,13 +137,23 @@ def test_adapting_by_folders_is_adapting_each_alone(bundle: Path, folder: Path) 
     words = ["--model", bundle, "--format", "jsonl", "--adapt", "--quiet"]
     both = thymos("predict", folder, *words, "--speaker-from", "folder")
     assert both.exit_code == 0, both.output
-    assert both.stderr == f"voices: {folder}/anna (4 clips), {folder}/ben (4 clips)\n" or FEW not in both.stderr
+    assert both.stderr == f"voices: {folder}/anna (4 clips), {folder}/ben (4 clips)\n"
     assert {row["voice"] for row in rows(both)} == {f"{folder}/anna", f"{folder}/ben"}
     alone = [*rows(thymos("predict", folder / "anna", *words)), *rows(thymos("predict", folder / "ben", *words))]
     assert {row["voice"] for row in alone} == {"all"}
     assert [row["probabilities"] for row in rows(both)] == [row["probabilities"] for row in alone]
     together = rows(thymos("predict", folder, *words))
-    assert [row["probabilities"] for row in together] != [row["probabilities"] for row in alone]
+    files = sorted(folder.glob("*/*"))
+    recognizer = load(bundle)
+    expected = [heard.to_dict()["probabilities"] for heard in recognizer.predict_adapted(files)]
+    assert [row["probabilities"] for row in together] == expected
+    # Rounded, the toy's answers may be the same: what is taken out is not.
+    heard = list(recognizer.listen_many(files))
+    of_each, (of_all,) = (
+        recognizer.offsets(heard, [path.parent.name for path in files]),
+        recognizer.offsets(heard).values(),
+    )
+    assert all(np.abs(own.values - of_all.values).max() > 1e-3 for own in of_each.values())
     one = thymos(
         "predict", *sorted(folder.glob("*/*"))[3:5], *words, "--speaker-from", "folder", "--labels", "anger,fear"
     )
