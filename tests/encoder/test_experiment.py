@@ -122,6 +122,8 @@ def test_a_head_may_be_fitted_to_another_corpus(
     np.testing.assert_allclose(
         fitted.predict(features, tuple(range(24))).probabilities, softmax(said, axis=1), atol=1e-6
     )
+    every = EncoderExperiment(toy_recipe()).fit(features.fitted_to[0], part_of(other, tuple(range(24))), work)
+    assert fitted.voice_space.emotions == pytest.approx(every.voice_space.emotions[1:]), "anger is not asked about"
     less = replace(other, clips=other.clips[:16])
     with pytest.raises(RecipeError, match="has no recording of happiness to fit to"):
         words = {"anger": "happiness"}

@@ -273,8 +273,10 @@ def test_many_keep_their_order_and_go_on_past_bad_ones(recognizer, spoken, tmp_p
 
 def test_many_may_be_left_early(recognizer, spoken):
     stream = recognizer.predict_many(spoken)
-    next(stream)
+    first = next(stream)
     stream.close()
+    assert next(stream, None) is None
+    assert recognizer.predict(spoken[0]).to_dict() == first.to_dict(), "it hears on"
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def export(
     from thymos.runtime.rewriting import rewrite_bundle
 
     if not (model / "model.json").is_file() and (model / ENCODER_ABOUT).is_file():
-        if name or model_version or licence or scores or graph_only or without_encoder:
+        if name or model_version or licence or scores or graph_only or without_encoder or calibration:
             raise BundleError(f"{model} is an encoder, which is exported as it is: give --out alone")
         _export_encoder(model, out)
         return

@@ -106,11 +106,13 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         """Fit the discriminant to ``part``, or to all of the other corpus that the recipe names."""
         if features.fitted_to is None:
             head = self._head(features, part.rows, part.targets)
-            return FittedHead(self.recipe, part.labels, head, FittedTo(features, part.rows, part.targets))
+            every = tuple(range(len(part.labels)))
+            return FittedHead(self.recipe, part.labels, head, FittedTo(features, part.rows, part.targets, every))
         other, labels, targets = features.fitted_to
         rows = tuple(range(len(targets)))
-        head = self._head(other, rows, targets).among([labels.index(word) for word in part.labels])
-        return FittedHead(self.recipe, part.labels, head, FittedTo(other, rows, targets))
+        asked = tuple(labels.index(word) for word in part.labels)
+        head = self._head(other, rows, targets).among(asked)
+        return FittedHead(self.recipe, part.labels, head, FittedTo(other, rows, targets, asked))
 
     def _head(self, features: DescribedCorpus, rows: Rows, targets: NDArray[np.int64]) -> Discriminant:
         recipe = self.recipe
@@ -139,11 +141,12 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
 
 
 class FittedTo(NamedTuple):
-    """The recordings that a head was fitted to, and the class of each."""
+    """The recordings that a head was fitted to, the class of each, and which classes it is asked about."""
 
     features: DescribedCorpus
     rows: Rows
     targets: NDArray[np.int64]
+    asked: tuple[int, ...]
 
 
 class FittedHead(Fitted[DescribedCorpus]):
@@ -159,11 +162,12 @@ class FittedHead(Fitted[DescribedCorpus]):
 
         Where nobody says who speaks, all recordings of a corpus are of one voice.
         """
-        recipe, (features, rows, targets) = self.recipe, self._part
+        recipe, (features, rows, targets, asked) = self.recipe, self._part
         voices = [f"{features.corpora[row]}/{features.speakers[row]}" for row in rows]
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
         shares = np.array(recipe.shares())
-        return fit_voice_space(features.read(rows), targets, voices, shares, recipe.shrinkage, weights)
+        space = fit_voice_space(features.read(rows), targets, voices, shares, recipe.shrinkage, weights)
+        return replace(space, emotions=space.emotions[list(asked)])
 
     def predict(self, features: DescribedCorpus, rows: Rows) -> Scores:
         """Return the head's probabilities of recordings as they are."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.runtime.adaptation import Coordinates, VoiceSpace
-from thymos.runtime.bundle import About, ConformalAbout
+from thymos.runtime.bundle import About, AdaptationAbout
 from thymos.runtime.listening import HeardWindow, Impression, Recording
 from thymos.runtime.prediction import Flag, Prediction, Timeline, Window
 from thymos.runtime.timeline import make_timeline
@@ -48,8 +48,7 @@ class Decider:
 
     def shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what ``logits`` (…, classes) of all of the model's emotions make probable: shape ``(…, labels)``."""
-        known = self.about.adaptation if self.offset is not None else None
-        scaled = logits[..., list(self.chosen)] / (known or self.about).temperature
+        scaled = logits[..., list(self.chosen)] / self._calibration.temperature
         shares = np.exp(scaled - scaled.max(-1, keepdims=True))
         probabilities: NDArray[np.float64] = shares / shares.sum(-1, keepdims=True)
         return probabilities
@@ -100,7 +99,7 @@ class Decider:
 
     def _set(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
         """Return the split-conformal prediction set, never empty; without a threshold, every emotion."""
-        conformal = self._conformal()
+        conformal = self._calibration.conformal
         order = np.argsort(-probabilities, kind="stable")
         if conformal is None or conformal.threshold is None:
             return tuple(self.labels[i] for i in order)
@@ -108,10 +107,10 @@ class Decider:
         held[order[0]] = True
         return tuple(self.labels[i] for i in order if held[i])
 
-    def _conformal(self) -> ConformalAbout | None:
-        if self.offset is not None and self.about.adaptation is not None:
-            return self.about.adaptation.conformal
-        return self.about.conformal
+    @property
+    def _calibration(self) -> About | AdaptationAbout:
+        """What says temperature and threshold: that of known voices, where one is known and the model has it."""
+        return (self.about.adaptation if self.offset is not None else None) or self.about
 
 
 class RunningOffset:
