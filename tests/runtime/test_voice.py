@@ -169,7 +169,9 @@ def test_temperature_and_sets_are_those_of_known_voices(recognizer: Recognizer) 
     roots = np.sqrt(np.arange(1, count + 1))
     assert plain.shares(logits) == pytest.approx(np.arange(1, count + 1) / (count * (count + 1) / 2))
     assert known.shares(logits) == pytest.approx(roots / roots.sum())
-    assert known._calibration.conformal is conformal and plain._calibration.conformal is recognizer.bundle.about.conformal
+    assert (
+        known._calibration.conformal is conformal and plain._calibration.conformal is recognizer.bundle.about.conformal
+    )
 
 
 def test_labels_and_voices_go_together_in_either_order(
