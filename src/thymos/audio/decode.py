@@ -27,6 +27,9 @@ from thymos.errors import AudioError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"})
 TINY_FILE_BYTES = 1024
+# What is decoded after a seek is there what it is after decoding from the beginning: not so in MP3, Vorbis or Opus.
+_SOUGHT_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC"})
+_SOUGHT_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,11 @@ def read_waveform_and_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> t
 
 
 @contextmanager
-def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[OpenSound]:
+def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS, start_s: float = 0.0) -> Iterator[OpenSound]:
     """Open ``source`` for decoding block by block, as its blocks are asked for; a file object from where it stands.
+
+    The first ``start_s`` seconds are left out; where the format is one in which every sample has its place, they are
+    not decoded. ``info`` is of the whole file.
 
     Raises:
         AudioError: here, if it cannot be opened or its header is outside ``limits``; from the blocks, if it is damaged
@@ -110,13 +116,30 @@ def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS) -> Iterator[Open
         opened = kind
     if isinstance(opened, MediaKind):
         with open_media(source, opened) as sound:
-            yield watched(sound, limits, n_bytes)
+            yield _begun(watched(sound, limits, n_bytes), round(start_s * sound.info.rate_hz))
         return
     with opened:
         info = AudioInfo(opened.samplerate, opened.channels, opened.frames, f"{opened.format} {opened.subtype}")
         if info.frames == UNKNOWN_FRAMES:
             raise AudioError("does not say how long it is, as streamed FLAC may; convert it anew")
-        yield watched(OpenSound(info, _blocks(opened)), limits, n_bytes)
+        first = min(round(start_s * info.rate_hz), info.frames)
+        if first and opened.format in _SOUGHT_FORMATS and opened.subtype in _SOUGHT_SUBTYPES:
+            opened.seek(first)
+            first = 0
+        yield _begun(watched(OpenSound(info, _blocks(opened)), limits, n_bytes), first)
+
+
+def _begun(sound: OpenSound, first: int) -> OpenSound:
+    """Return ``sound`` without its ``first`` samples."""
+
+    def blocks() -> Iterator[Samples]:
+        left = first
+        for block in sound.blocks:
+            if left < len(block):
+                yield block[left:]
+            left = max(0, left - len(block))
+
+    return OpenSound(sound.info, blocks()) if first else sound
 
 
 def _head_and_size(source: Source) -> tuple[bytes, int]:

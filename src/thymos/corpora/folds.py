@@ -20,8 +20,8 @@ from thymos.errors import LeakageError, ProtocolError
 GroupOf = Callable[[Clip], tuple[str, ...]]
 
 GROUPS: dict[str, GroupOf] = {
-    # Exact copies of one recording under two names are one recording.
-    "recording": lambda clip: (clip.sound.sha256,),
+    # Exact copies of one recording under two names are one recording, and so are excerpts that overlap.
+    "recording": lambda clip: (clip.recording or clip.sound.sha256,),
     "take": lambda clip: (clip.speaker, clip.emotion, clip.sentence),
     "sentence": lambda clip: (clip.sentence,),
     "speaker": lambda clip: (clip.speaker,),

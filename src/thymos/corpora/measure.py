@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thymos.audio.decode import AudioInfo, Samples, Waveform, read_waveform_and_info
+from thymos.audio.decode import AudioInfo, Samples, Waveform
+from thymos.audio.excerpt import read_excerpt
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
 from thymos.files import write_json
@@ -44,10 +45,14 @@ def measure_entries(
     measured: dict[str, dict[str, object]] = {}
 
     def measure(entry: ClipEntry) -> Clip | Exclusion:
-        path = root / entry.path
         try:
-            stamp = _stamp(path)
-            sound = known.get(stamp) or measure_sound(path, kept)
+            stamp = _stamp(root / entry.lies_in, entry)
+            sound = known.get(stamp) or measure_sound(
+                root / entry.lies_in,
+                entry.start_s,
+                entry.end_s,
+                lambda waveform: kept.keep(root / entry.path, waveform) if kept is not None else None,
+            )
         except AudioError as error:
             return Exclusion(entry.path, str(error))
         finally:
@@ -65,15 +70,19 @@ def measure_entries(
     return clips, [result for result in results if isinstance(result, Exclusion)]
 
 
-def measure_sound(path: Path, kept: KeptWaveforms | None = None) -> Measurements:
-    """Decode the file at ``path`` and measure it; ``kept`` takes the waveform.
+def measure_sound(
+    path: Path,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    keep: Callable[[Waveform], None] = lambda waveform: None,
+) -> Measurements:
+    """Decode the file at ``path``, or an excerpt of it, and measure it; ``keep`` is given the waveform.
 
     Raises:
-        AudioError: it cannot be decoded.
+        AudioError: it cannot be decoded, or does not have that excerpt.
     """
-    waveform, info = read_waveform_and_info(path)
-    if kept is not None:
-        kept.keep(path, waveform)
+    waveform, info = read_excerpt(path, start_s, end_s)
+    keep(waveform)
     return _measure(waveform, info)
 
 
@@ -120,12 +129,13 @@ def _count_clipped(samples: Samples) -> int:
     return sum(len(run) for run in runs if len(run) >= SHORTEST_CLIPPED_RUN)
 
 
-def _stamp(path: Path) -> str:
+def _stamp(path: Path, entry: ClipEntry) -> str:
+    excerpt = "" if (entry.start_s, entry.end_s) == (0.0, None) else f"|{entry.start_s!r}-{entry.end_s!r}"
     try:
         status = path.stat()
     except (OSError, ValueError):
-        return str(path)
-    return f"{path}|{status.st_size}|{status.st_mtime_ns}"
+        return f"{path}{excerpt}"
+    return f"{path}|{status.st_size}|{status.st_mtime_ns}{excerpt}"
 
 
 def _read_cache(cache_file: Path | None) -> dict[str, Measurements]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from thymos.cache import default_cache_dir
+from thymos.corpora.excerpts import with_shared_sound
 from thymos.corpora.label_map import LabelMap, Rules
 from thymos.corpora.measure import measure_entries
 from thymos.corpora.readers import aesdd, csv_table, folders
@@ -64,7 +65,7 @@ def open_corpus(
     return Corpus(
         listing.kind,
         root,
-        tuple(sorted(clips, key=lambda clip: clip.path)),
+        tuple(sorted(with_shared_sound(clips), key=lambda clip: clip.path)),
         tuple(excluded),
         labelled.uses(clips),
         label_map.unmatched(labelled.found.values()),

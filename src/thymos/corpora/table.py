@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio import Samples, Waveform, read_waveform
+from thymos.audio import Samples, Waveform
+from thymos.audio.excerpt import read_excerpt
 from thymos.errors import AudioError, CorpusError
 from thymos.labels import EMOTIONS, in_order, label_key, natural_key, one_spelling, to_emotion
 
@@ -54,7 +55,8 @@ class ClipEntry:
     """A file that a corpus lists, before its sound is measured. What a corpus does not tell is an empty string."""
 
     path: str
-    """Relative to the corpus root, with forward slashes: the clip's name in every table."""
+    """Relative to the corpus root, with forward slashes: the clip's name in every table. That of an excerpt of a file
+    has the times behind it: ``talk.wav#t=0.5,2`` (see ``corpora.excerpts``)."""
     emotion: str
     speaker: str = ""
     sentence: str = ""
@@ -62,6 +64,18 @@ class ClipEntry:
     """Tells recordings of one sentence by one speaker in one emotion apart."""
     corpus: str = ""
     """Name of the corpus that it comes from, where a table has clips of several."""
+    split: str = ""
+    """``train``, ``validation`` or ``test`` where the corpus comes divided."""
+    start_s: float = 0.0
+    """Where in its file it begins, in seconds, and where it ends; None: with the file."""
+    end_s: float | None = None
+    file: str = ""
+    """Where its sound lies, relative to the corpus root or absolute, if that is not ``path``."""
+
+    @property
+    def lies_in(self) -> str:
+        """The file that its sound lies in, relative to the corpus root or absolute."""
+        return self.file or self.path
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,8 @@ class Clip(ClipEntry):
     """One recording in a corpus, with what was measured in its sound."""
 
     sound: Measurements = field(kw_only=True)
+    recording: str = field(default="", kw_only=True)
+    """Whose recording it is a part of, where several clips share sound: excerpts that overlap have one name here."""
 
 
 @dataclass(frozen=True)
@@ -196,14 +212,14 @@ class Corpus:
         return np.array([emotions.index(clip.emotion) for clip in self.clips], np.int64)
 
     def waveform(self, clip: Clip) -> Waveform:
-        """Decode ``clip``: mono float32 samples of shape ``(samples,)`` at the file's own rate.
+        """Decode ``clip``, its excerpt of the file alone: mono float32, shape ``(samples,)``, at the file's own rate.
 
         Raises:
             AudioError: it can no longer be decoded; the message names it.
         """
-        path = self.root / clip.path
+        kept = self.kept.get(self.root / clip.path)
         try:
-            return self.kept.get(path) or read_waveform(path)
+            return kept or read_excerpt(self.root / clip.lies_in, clip.start_s, clip.end_s)[0]
         except AudioError as error:
             raise AudioError(f"{clip.path} {error}") from None
 
@@ -278,7 +294,9 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
         for clip in corpus.clips:
             name = clip.corpus or corpus.root.name
             speaker = f"{name}/{clip.speaker}" if clip.speaker else ""
-            clips.append(replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker))
+            moved = replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker)
+            shared = f"{name}/{clip.recording}" if clip.recording else ""
+            clips.append(replace(moved, file=clip.file and (inside / clip.file).as_posix(), recording=shared))
         excluded += [replace(each, clip=(inside / each.clip).as_posix()) for each in corpus.excluded]
     clips.sort(key=lambda clip: clip.path)
     twice = [clip.path for clip, after in pairwise(clips) if clip.path == after.path]

@@ -203,7 +203,7 @@ def distorted(corpus: Corpus, condition: Condition, voices: Voices, seed: int, t
                 raise AudioError(f"{clip.path} {error}") from None
             path = folder / f"{number:06}.wav"
             soundfile.write(path, samples, waveform.rate_hz, "FLOAT")
-            return replace(clip, path=path.name, sound=measure_sound(path))
+            return replace(clip, path=path.name, file="", start_s=0.0, end_s=None, sound=measure_sound(path))
 
         with ThreadPoolExecutor(threads) as pool:
             clips = tuple(pool.map(changed, range(len(corpus.clips))))

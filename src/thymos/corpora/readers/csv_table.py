@@ -47,5 +47,5 @@ def _add(listing: Listing, seen: set[str], row: dict[str, str]) -> None:
         listing.excluded.append(Exclusion(name, "is listed more than once; its first row counts"))
         return
     seen.add(name)
-    known_columns = {key: row.get(key, "") for key in ("speaker", "sentence", "take", "corpus")}
-    listing.entries.append(ClipEntry(name, row["emotion"], **known_columns))
+    speaker, sentence, take, corpus = (row.get(key, "") for key in ("speaker", "sentence", "take", "corpus"))
+    listing.entries.append(ClipEntry(name, row["emotion"], speaker, sentence, take, corpus))
