@@ -13,6 +13,10 @@ from collections.abc import Iterable, Sequence
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "neutral", "calm", "surprise")
 """Every emotion word of the house, in the order in which tables and probabilities list them."""
 
+DIMENSIONS = ("arousal", "valence", "dominance")
+"""Every dimension of emotion, in the order in which tables list them (Russell & Mehrabian 1977, Evidence for a
+three-factor theory of emotions)."""
+
 AESDD_EMOTIONS = EMOTIONS[:5]
 """The five acted emotions of AESDD, in the study's order."""
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from thymos.audio import read_waveform
 from thymos.corpora import Clip, Corpus, Measurements, RecordingFolds, open_corpus
-from thymos.errors import AudioError
+from thymos.errors import AudioError, CorpusError
 
 SOUND = Measurements(16_000, 1, 16_000 * 900, "WAV PCM_16", 0.5, 0, 0.0, "x")
 CORPUS = Corpus(
@@ -52,3 +54,31 @@ def test_what_an_experiment_of_ones_own_needs(mini: Path) -> None:
 def test_a_clip_that_is_gone_is_named() -> None:
     with pytest.raises(AudioError, match=r"^a\.wav does not exist$"):
         CORPUS.waveform(CORPUS.clips[0])
+
+
+def test_dimensions_are_those_that_are_told_and_vary() -> None:
+    assert CORPUS.dimensions == ()
+    assert CORPUS.values is None
+    told = (
+        replace(CORPUS.clips[0], valence=0.25, arousal=3.0, dominance=1.0),
+        replace(CORPUS.clips[1], arousal=5.0, dominance=1.0),
+        CORPUS.clips[2],
+    )
+    corpus = replace(CORPUS, clips=told)
+    assert corpus.dimensions == ("arousal",), "one value of valence, and one of dominance, cannot be learnt"
+    assert corpus.values is not None
+    np.testing.assert_array_equal(corpus.values, [[3.0], [5.0], [np.nan]])
+
+
+def test_a_table_tells_gender_language_and_dimensions(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
+    for name in ("a.wav", "b.wav"):
+        write_sound(tmp_path / name)
+    head = "file,emotion,gender,language,arousal,valence\n"
+    (tmp_path / "clips.csv").write_text(head + "a.wav,anger,female,el,0.75,\nb.wav,sadness,male,de,-1e-1,2\n")
+    one, two = open_corpus(tmp_path / "clips.csv").clips
+    assert (one.gender, one.language, one.arousal, one.valence, one.dominance) == ("female", "el", 0.75, None, None)
+    assert (two.gender, two.language, two.arousal, two.valence) == ("male", "de", -0.1, 2.0)
+    for wrong in ("high", "nan", "1,5"):
+        (tmp_path / "clips.csv").write_text(head + f'a.wav,anger,female,el,"{wrong}",\n')
+        with pytest.raises(CorpusError, match="is no value of a dimension"):
+            open_corpus(tmp_path / "clips.csv")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, Waveform
 from thymos.audio.excerpt import read_excerpt
 from thymos.errors import AudioError, CorpusError
-from thymos.labels import EMOTIONS, in_order, label_key, natural_key, one_spelling, to_emotion
+from thymos.labels import DIMENSIONS, EMOTIONS, in_order, label_key, natural_key, one_spelling, to_emotion
 
 SYNTHETIC_MARK = "SYNTHETIC"
 _PCM_16_SCALE = np.float32(1 << 15)
@@ -71,6 +71,16 @@ class ClipEntry:
     end_s: float | None = None
     file: str = ""
     """Where its sound lies, relative to the corpus root or absolute, if that is not ``path``."""
+    gender: str = ""
+    """Of who speaks: ``female``, ``male``, or the corpus's own word."""
+    language: str = ""
+    """What is spoken: a code of ISO 639-1, such as ``el``, or the corpus's own word."""
+    arousal: float | None = None
+    """How excited, on the corpus's own scale, as ``valence`` and ``dominance``; None: it does not tell."""
+    valence: float | None = None
+    """How pleasant."""
+    dominance: float | None = None
+    """How much in control."""
 
     @property
     def lies_in(self) -> str:
@@ -210,6 +220,21 @@ class Corpus:
         """Class of every clip, an index into ``emotions``: shape ``(clips,)``."""
         emotions = self.emotions
         return np.array([emotions.index(clip.emotion) for clip in self.clips], np.int64)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Which of ``DIMENSIONS`` vary among the clips that tell them: what never varies cannot be learnt."""
+        told = {name: {getattr(clip, name) for clip in self.clips} - {None} for name in DIMENSIONS}
+        return tuple(name for name, values in told.items() if len(values) > 1)
+
+    @property
+    def values(self) -> NDArray[np.float64] | None:
+        """Value of every clip in each of ``dimensions``, NaN where it is not told: shape ``(clips, dimensions)``; None
+        without any."""
+        names = self.dimensions
+        if not names:
+            return None
+        return np.array([[getattr(clip, name) for name in names] for clip in self.clips], np.float64)
 
     def waveform(self, clip: Clip) -> Waveform:
         """Decode ``clip``, its excerpt of the file alone: mono float32, shape ``(samples,)``, at the file's own rate.

@@ -1,12 +1,16 @@
 """A corpus given as a CSV table: columns ``file`` (relative to the table) and ``emotion``, and if known
-``speaker``, ``sentence``, ``take`` and ``corpus``. Other columns are left alone."""
+``speaker``, ``sentence``, ``take``, ``corpus``, ``gender``, ``language``, ``arousal``, ``valence`` and ``dominance``.
+Other columns are left alone."""
 
 import csv
+import math
 from pathlib import Path
+from typing import Any
 
 from thymos.corpora.readers.folders import Knows
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.errors import CorpusError
+from thymos.labels import DIMENSIONS
 
 KIND = "csv"
 
@@ -47,5 +51,28 @@ def _add(listing: Listing, seen: set[str], row: dict[str, str]) -> None:
         listing.excluded.append(Exclusion(name, "is listed more than once; its first row counts"))
         return
     seen.add(name)
-    speaker, sentence, take, corpus = (row.get(key, "") for key in ("speaker", "sentence", "take", "corpus"))
-    listing.entries.append(ClipEntry(name, row["emotion"], speaker, sentence, take, corpus))
+    told: dict[str, Any] = {
+        key: row.get(key, "") for key in ("speaker", "sentence", "take", "corpus", "gender", "language")
+    }
+    try:
+        told |= {key: dimension_value(row.get(key, "")) for key in DIMENSIONS}
+    except CorpusError as error:
+        raise CorpusError(f"{name}: {error}") from None
+    listing.entries.append(ClipEntry(name, row["emotion"], **told))
+
+
+def dimension_value(text: str) -> float | None:
+    """Return the value of a dimension as a table has it; None where the field is empty.
+
+    Raises:
+        CorpusError: it is no number.
+    """
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise CorpusError(f"{text!r} is no value of a dimension: a number is needed, or nothing")
+    return value
