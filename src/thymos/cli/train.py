@@ -39,6 +39,9 @@ def train(
     seed: SeedOption = 0,
     changes: ChangesOption = None,
     precision: PrecisionOption = None,
+    finetune: Annotated[
+        bool, typer.Option("--finetune", help="Fine-tune the encoder, too (recipes of kind encoder): minutes a fit.")
+    ] = False,
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     threads: ThreadsOption = None,
@@ -57,7 +60,8 @@ def train(
     from thymos.recipes import load_experiment
     from thymos.runtime.rewriting import check_folder
 
-    experiment = load_experiment(recipe, with_precision(changes, precision))
+    changes = [*with_precision(changes, precision), *(["finetune=fold"] if finetune else [])]
+    experiment = load_experiment(recipe, changes)
     experiment.check_exportable()
     check_folder(out)
     found, mapped = chosen_device(device), label_map_of(labels, label_map)

@@ -45,6 +45,7 @@ class DescribedCorpus:
         corpora: which corpus each recording comes from.
         speakers: of each recording; "" where it is not known.
         fitted_to: where a head is fitted to another corpus: that one, its emotions, and the class of each recording.
+        source: the corpus itself, where each fit has an encoder of its own that describes it.
     """
 
     files: tuple[Path, ...]
@@ -52,6 +53,7 @@ class DescribedCorpus:
     corpora: tuple[str, ...]
     speakers: tuple[str, ...]
     fitted_to: "tuple[DescribedCorpus, tuple[str, ...], NDArray[np.int64]] | None" = None
+    source: Corpus | None = None
 
     def read(self, rows: Sequence[int], versions: int | None = None) -> Descriptions:
         """Return the descriptions of some recordings, all of their versions or the first so many."""

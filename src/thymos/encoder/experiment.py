@@ -16,8 +16,9 @@ from thymos.encoder.describe import Descriptions
 from thymos.encoder.described import DescribedCorpus, describe_corpus
 from thymos.encoder.discriminant import Discriminant, fit_discriminant
 from thymos.encoder.export import exportable
+from thymos.encoder.in_fold import EPOCH, described_by, tuned_start, undescribed
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.start import start_of
+from thymos.encoder.start import Start, start_of
 from thymos.encoder.voices import fit_voice_space
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work, corpus_for
@@ -36,6 +37,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         self.transductive = recipe.centring != "none"
         self.learns = recipe.fitted_to is None
         self.calibrated = recipe.calibrated
+        self.epochs = recipe.tuning.steps // EPOCH if recipe.finetune == "fold" else 0
 
     def settings(self) -> dict[str, Any]:
         """Return the recipe."""
@@ -82,7 +84,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
             recipe.half,
             recipe.fitted_to,
         )
-        return f"encoder {shaping}"
+        return f"encoder {shaping}" if recipe.finetune == "never" else "sound for encoders"
 
     def features(self, corpus: Corpus, work: Work) -> DescribedCorpus:
         """Describe the recordings of ``corpus``, and where the head is fitted to another one, of that, too.
@@ -92,6 +94,8 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
             RecipeError: it lacks an emotion of ``corpus``.
             AudioError: a file can no longer be read.
         """
+        if self.recipe.finetune == "fold":
+            return undescribed(corpus)
         start, where = start_of(self.recipe), self.recipe.fitted_to
         if where is None:
             return describe_corpus(corpus, self.recipe, start, work)
@@ -103,10 +107,19 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         return replace(described, fitted_to=(heard, other.emotions, other.targets))
 
     def fit(self, features: DescribedCorpus, part: TrainingPart, work: Work) -> "FittedHead":
-        """Fit the discriminant to ``part``, or to all of the other corpus that the recipe names."""
+        """Fit the discriminant to ``part``, or to all of the other corpus that the recipe names.
+
+        Where the encoder is fine-tuned first, that is to ``part``, too.
+        """
+        every = tuple(range(len(part.labels)))
+        if features.source is not None:
+            start = tuned_start(features.source, part.rows, self.recipe, part.seed, work)
+            described = described_by(start, features.source, self.recipe, work)
+            head = self._head(described, part.rows, part.targets)
+            own = FittedTo(described, part.rows, part.targets, every)
+            return TunedHead(self.recipe, part.labels, head, own, start, work)
         if features.fitted_to is None:
             head = self._head(features, part.rows, part.targets)
-            every = tuple(range(len(part.labels)))
             return FittedHead(self.recipe, part.labels, head, FittedTo(features, part.rows, part.targets, every))
         other, labels, targets = features.fitted_to
         rows = tuple(range(len(targets)))
@@ -120,6 +133,17 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         descriptions -= _centres(features, recipe, rows, len(descriptions))
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
         return fit_discriminant(descriptions, targets, np.array(recipe.shares()), recipe.shrinkage, weights)
+
+    def steps(self, corpus: Corpus) -> int:
+        """Return how many recordings are described before anything is fitted."""
+        return 0 if self.recipe.finetune == "fold" else len(corpus.clips)
+
+    def quick(self, epochs: int) -> "EncoderExperiment":
+        """Return the same with few steps of fine-tuning, where there are any."""
+        if self.recipe.finetune == "never":
+            return self
+        tuning = self.recipe.tuning.model_copy(update={"steps": max(1, epochs * EPOCH)})
+        return EncoderExperiment(self.recipe.model_copy(update={"tuning": tuning}))
 
     def only_to_predict(self) -> "EncoderExperiment":
         """Return the same at one speed, without distorted copies."""
@@ -136,7 +160,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
     def export(self, fitted: Fitted[DescribedCorpus]) -> Exportable:
         """Return encoder and head."""
         assert isinstance(fitted, FittedHead)
-        start = start_of(self.recipe)
+        start = fitted.start if isinstance(fitted, TunedHead) else start_of(self.recipe)
         return exportable(start, fitted.discriminant, fitted.voice_space, fitted.labels, self.recipe.int8)
 
 
@@ -179,6 +203,36 @@ class FittedHead(Fitted[DescribedCorpus]):
     def embed(self, features: DescribedCorpus, rows: Rows) -> NDArray[np.float32]:
         """Return the encoder's embedding of each recording, shape ``(rows, E)``."""
         return features.embeddings(rows)
+
+
+class TunedHead(FittedHead):
+    """A head on an encoder of its own, which describes what the head is asked about."""
+
+    def __init__(
+        self,
+        recipe: EncoderRecipe,
+        labels: tuple[str, ...],
+        discriminant: Discriminant,
+        part: FittedTo,
+        start: Start,
+        work: Work,
+    ):
+        super().__init__(recipe, labels, discriminant, part)
+        self.start, self._work, self._described = start, work, part.features
+
+    def predict(self, features: DescribedCorpus, rows: Rows) -> Scores:
+        """Return the head's probabilities of recordings as they are."""
+        return super().predict(self._own(features), rows)
+
+    def embed(self, features: DescribedCorpus, rows: Rows) -> NDArray[np.float32]:
+        """Return the tuned encoder's embedding of each recording, shape ``(rows, E)``."""
+        return super().embed(self._own(features), rows)
+
+    def _own(self, features: DescribedCorpus) -> DescribedCorpus:
+        assert features.source is not None
+        if features.source is not self._described.source:
+            self._described = described_by(self.start, features.source, self.recipe, self._work)
+        return self._described
 
 
 def _speakers_alike(features: DescribedCorpus, rows: Sequence[int]) -> NDArray[np.float64]:

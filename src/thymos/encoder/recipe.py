@@ -11,6 +11,15 @@ from thymos.labels import label_key
 SHIPPED = "shipped"
 
 
+class FoldTuning(Settings):
+    """How the encoder is fine-tuned to a training part of some hundreds of recordings; else as ``thymos pretrain``."""
+
+    steps: PositiveInt = 150
+    batch: PositiveInt = Field(32, ge=2)
+    encoder_rate: PositiveFloat = 1e-5
+    warm_up: PositiveInt = 20
+
+
 class EncoderRecipe(Settings):
     """From whole recordings, described by an encoder that stays as it is, to a linear discriminant."""
 
@@ -30,6 +39,10 @@ class EncoderRecipe(Settings):
     """Every recording is also fitted to so many times in a room, in noise, or on a line, at one of the speeds."""
     distorted_share: float = Field(0.1, gt=0, lt=1)
     """How much all distorted copies count together, where there are any."""
+    finetune: Literal["never", "fold"] = "never"
+    """``fold``: the encoder itself is fine-tuned to each training part, before the head is fitted to what it then
+    says. That takes minutes a fit, and a calibrated recipe has several fits a fold."""
+    tuning: FoldTuning = FoldTuning()
     shrinkage: float = Field(0.3, ge=0, le=1)
     """How far the covariance within emotions is drawn towards a multiple of the identity (Ledoit, Wolf 2004, A
     well-conditioned estimator for large-dimensional covariance matrices)."""
@@ -60,6 +73,8 @@ class EncoderRecipe(Settings):
             raise PydanticCustomError("merge", "merge: {word} counts as another emotion itself", {"word": chained[0]})
         if self.fitted_to is not None and (self.calibrated or self.centring != "none"):
             raise PydanticCustomError("fitted_to", "fitted_to goes with no centring, and is not calibrated")
+        if self.finetune == "fold" and (self.fitted_to is not None or self.centring != "none"):
+            raise PydanticCustomError("finetune", "finetune: fold goes with no centring, and with no fitted_to")
         if self.speeds[0] != 1.0:
             raise PydanticCustomError("scored", "speeds should begin with 1.0: recordings are scored as they are")
         others = len(self.speeds) > 1

@@ -71,6 +71,14 @@ class Sounds:
         kept = [i for i in sorted(first.values()) if self.clips[i].corpus not in corpora]
         if not kept:
             raise CorpusError("every corpus is left out")
+        return self._some(kept)
+
+    def only(self, digests: Collection[int]) -> "Sounds":
+        """Return the clips of these digests, exact copies once."""
+        first = {clip.digest: i for i, clip in reversed(list(enumerate(self.clips)))}
+        return self._some(sorted(first[digest] for digest in digests))
+
+    def _some(self, kept: Sequence[int]) -> "Sounds":
         return Sounds([self.clips[i] for i in kept], [self._starts[i] for i in kept], self._samples)
 
 
@@ -79,20 +87,27 @@ def digest_of(clip: Clip) -> int:
     return int(clip.sound.sha256[:16], 16) >> 1
 
 
-def read_sounds(corpora: Sequence[Corpus], cache_dir: Path, advance: Callable[[], None] = lambda: None) -> Sounds:
+def read_sounds(
+    corpora: Sequence[Corpus],
+    cache_dir: Path,
+    advance: Callable[[], None] = lambda: None,
+    never: str | None = NEVER,
+) -> Sounds:
     """Return the sound of all clips of ``corpora``, decoded unless the cache has the sound of these very clips.
 
     Args:
         corpora: a clip is of the corpus that its table names, else of that called as its folder is.
         cache_dir: 32 kB a second go below it.
         advance: called after each clip that is decoded.
+        never: the corpus that must not be among them; None: any may.
 
     Raises:
-        CorpusError: among them is the home corpus, or a recording can no longer be decoded.
+        CorpusError: among them is what must not be, or a recording can no longer be decoded.
     """
     clips = [(corpus, clip) for corpus in corpora for clip in corpus.clips]
     for corpus, clip in clips:
-        if NEVER in (corpus.kind, clip.corpus.lower(), clip.path.split("/")[0].lower(), corpus.root.name.lower()):
+        names = (corpus.kind, clip.corpus.lower(), clip.path.split("/")[0].lower(), corpus.root.name.lower())
+        if never is not None and never in names:
             raise CorpusError(f"{clip.path} is of AESDD, the home corpus, which the encoder must never hear")
     named = [(corpus.root.name, asdict(clip)) for corpus, clip in clips]
     key = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]

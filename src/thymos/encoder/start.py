@@ -52,11 +52,16 @@ def start_of(recipe: EncoderRecipe) -> Start:
         RecipeError: there is no such encoder, it cannot be used, or it has fewer layers than are asked for.
     """
     path = shipped_encoder() if recipe.start_from == SHIPPED else Path(recipe.start_from).expanduser()
-    return _read(path, recipe.layers)
+    return read_start(path, recipe.layers)
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, layers: tuple[int, ...]) -> Start:
+def read_start(path: Path, layers: tuple[int, ...]) -> Start:
+    """Return the encoder in the folder ``path``, or the layers of the Whisper checkpoint of that name.
+
+    Raises:
+        RecipeError: as ``start_of``.
+    """
     if path.is_dir() or not path.suffix:
         fine_tuned = read_encoder(path)
         depth = len(fine_tuned.network.layers.layers)

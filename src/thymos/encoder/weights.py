@@ -68,11 +68,18 @@ def write_encoder(
     recipe: FineTuningRecipe,
     seed: int,
     more: Mapping[str, Any] | None = None,
+    start: FineTuned | None = None,
 ) -> None:
-    """Write ``network`` to ``folder``, in 16 bits, for others to start from: no graph."""
+    """Write ``network`` to ``folder``, in 16 bits, for others to start from: no graph.
+
+    What ``start``, the encoder that it began as, had heard, it has heard, too.
+    """
     clips = lesson.sounds.clips
     seen = np.array(sorted({clip.digest for clip in clips}), np.int64)
     counts = Counter(clip.corpus for clip in clips)
+    if start is not None:
+        seen = np.union1d(seen, start.clips_seen)
+        counts.update(start.about["corpora"])
     about = {
         "labels": list(lesson.labels),
         "layers": network.layers.settings.model_dump(mode="json"),
