@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from thymos.errors import ThymosWarning
 
-class CacheWarning(UserWarning):
+
+class CacheWarning(ThymosWarning):
     """Nothing can be kept between calls: work is done anew each time, with the same results."""
 
 
@@ -75,7 +77,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``; it takes that name only if the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_left_behind(folder)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{platform.node()}.{os.getpid()}."))
+    temporary = folder.parent / f".{folder.name}.{platform.node()}.{os.getpid()}.{os.urandom(8).hex()}"
+    temporary.mkdir()
     try:
         yield temporary
         try:

@@ -19,7 +19,6 @@ EXIT_CODE = 130
 GRACE_S = 3.0
 """How long a command may take to end by itself."""
 _RESUMABLE = ("evaluate", "study")
-_STDERR = 2
 _FRESH_LINE = "\r\x1b[K\x1b[?25h"
 """Takes what is left of a progress bar from a terminal's line, and shows the cursor again."""
 _ending = threading.Lock()
@@ -77,7 +76,9 @@ def _end() -> NoReturn:
         for child in processes.active_children():  # type: ignore[union-attr]
             child.kill()
     hint = "; the same command goes on where it stopped" if sys.argv[1:2] in [[word] for word in _RESUMABLE] else ""
-    fresh_line = _FRESH_LINE if os.isatty(_STDERR) else ""
-    with suppress(OSError):  # not by print: whoever holds the stream's lock may never give it back
-        os.write(_STDERR, f"{fresh_line}thymos: interrupted{hint}\n".encode())
+    with suppress(OSError, ValueError, AttributeError):  # a stream that is closed
+        number = sys.stderr.fileno()
+        fresh_line = _FRESH_LINE if os.isatty(number) else ""
+        # Not by print: whoever holds the stream's lock may never give it back.
+        os.write(number, f"{fresh_line}thymos: interrupted{hint}\n".encode())
     os._exit(EXIT_CODE)

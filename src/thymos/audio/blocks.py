@@ -1,5 +1,6 @@
 """Sound block by block, in flat memory: files of any length, and arrays as if they were files."""
 
+import numbers
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ Array = tuple[NDArray[Any], int]
 
 LONGEST_S = 100 * 3600.0
 """Longer recordings are refused: a small file may claim, and decode to, years of silence."""
+
+_LARGEST_RATE_HZ = 1e12
+"""A number that is not below it is none: infinite, NaN, or too large for a whole number of Hz."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,28 @@ def _checked_array(source: Array, limits: Limits) -> tuple[NDArray[Any], int]:
     if len(source) != 2 or not isinstance(source[0], np.ndarray):
         raise AudioError("is a tuple, but not of a numpy array and its sampling rate in Hz")
     samples, rate_hz = source
-    if isinstance(rate_hz, bool) or int(rate_hz) != rate_hz:
+    return _checked_samples(samples, limits), checked_rate(rate_hz, limits)
+
+
+def checked_rate(rate_hz: Any, limits: Limits = DEFAULT_LIMITS) -> int:
+    """Return a sampling rate that came from outside as a whole number.
+
+    Raises:
+        AudioError: it is no whole number, or none that sound has.
+    """
+    is_number = isinstance(rate_hz, numbers.Real) and not isinstance(rate_hz, bool)
+    if not is_number or not -_LARGEST_RATE_HZ < rate_hz < _LARGEST_RATE_HZ or int(rate_hz) != rate_hz:
         raise AudioError(f"has a sampling rate of {rate_hz!r}; it must be a whole number of Hz")
     if not limits.min_rate_hz <= rate_hz <= limits.max_rate_hz:
         raise AudioError(
             f"has a sampling rate of {rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz}"
         )
-    return _checked_samples(samples, limits), int(rate_hz)
+    return int(rate_hz)
 
 
 def _checked_samples(samples: NDArray[Any], limits: Limits) -> NDArray[Any]:
+    if not isinstance(samples, np.ndarray):
+        raise no_source(samples, "a numpy array of samples")
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and not 1 <= samples.shape[1] <= limits.max_channels):
         raise AudioError(
             f"is an array of shape {samples.shape}; it must be (samples,) or (samples, channels) with at most "

@@ -3,11 +3,12 @@
 libsndfile reads what it can, in this process; what else there is (``media.py``) is decoded in one of its own.
 """
 
+import errno
 import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
+from thymos.audio.faults import decoder_faults, guarded, state_of
 from thymos.audio.media import HEAD_BYTES, MediaKind, media_kind, open_media
 from thymos.audio.source import BLOCK_FRAMES as BLOCK_FRAMES
 from thymos.audio.source import DEFAULT_LIMITS as DEFAULT_LIMITS
@@ -23,7 +25,7 @@ from thymos.audio.source import AudioInfo as AudioInfo
 from thymos.audio.source import Limits as Limits
 from thymos.audio.source import Samples as Samples
 from thymos.audio.source import Source as Source
-from thymos.errors import AudioError
+from thymos.errors import AudioAbsentError, AudioError, AudioFileError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"})
 TINY_FILE_BYTES = 1024
@@ -97,11 +99,23 @@ def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS, start_s: float =
 
     Raises:
         AudioError: here, if it cannot be opened or its header is outside ``limits``; from the blocks, if it is damaged
-            further on, or more comes out of it than ``limits`` allow.
+            further on, changes while it is read, or more comes out of it than ``limits`` allow.
     """
+    with ExitStack() as opened:
+        with decoder_faults():
+            before = state_of(source)
+            sound = opened.enter_context(_opened(source, limits))
+        yield replace(sound, blocks=guarded(sound.blocks, source, before))
+
+
+@contextmanager
+def _opened(source: Source, limits: Limits) -> Iterator[OpenSound]:
+    """As ``open_sound``, with the decoders' own exceptions, whatever they are."""
     if isinstance(source, bytes) and not source:
         raise AudioError("is empty (0 bytes)")
     if isinstance(source, str | os.PathLike):
+        if not os.fspath(source):
+            raise AudioAbsentError("is an empty name, which no file has")
         _check_is_file_with_content(Path(source))
     head, n_bytes = _head_and_size(source)
     kind = media_kind(head)
@@ -155,7 +169,7 @@ def _head_and_size(source: Source) -> tuple[bytes, int]:
         n_bytes = source.seek(0, io.SEEK_END) - position
         source.seek(position)
     except OSError as error:
-        raise AudioError(f"cannot be opened: {error}") from None
+        raise AudioFileError(f"cannot be opened: {error.strerror or error}") from None
     except (AttributeError, TypeError):
         raise no_source(source, "a path, bytes or a file object") from None
     if not isinstance(head, bytes):
@@ -203,7 +217,7 @@ def _open(source: Source) -> soundfile.SoundFile:
     except soundfile.LibsndfileError as error:
         raise AudioError(_plain_reason(error.error_string) + _size_if_tiny(source)) from None
     except OSError as error:
-        raise AudioError(f"cannot be opened: {error}") from None
+        raise AudioFileError(f"cannot be opened: {error.strerror or error}") from None
 
 
 def _check_is_file_with_content(path: Path) -> None:
@@ -211,23 +225,24 @@ def _check_is_file_with_content(path: Path) -> None:
     try:
         status = path.stat()
     except FileNotFoundError:
-        reason = "is a symbolic link to nothing" if path.is_symlink() else "does not exist"
-        raise AudioError(reason) from None
+        raise AudioAbsentError("is a symbolic link to nothing" if path.is_symlink() else "does not exist") from None
     except PermissionError:
-        raise AudioError("may not be read: permission denied") from None
+        raise AudioFileError("may not be read: permission denied") from None
     except ValueError as error:
-        raise AudioError(f"has a name that no file can have: {error}") from None
+        raise AudioFileError(f"has a name that no file can have: {error}") from None
     except OSError as error:
-        looped = "Too many levels" in str(error.strerror)
-        raise AudioError("is a symbolic link that leads back to itself" if looped else str(error)) from None
+        looped = error.errno == errno.ELOOP
+        raise AudioFileError(
+            "is a symbolic link that leads back to itself" if looped else f"cannot be opened: {error.strerror}"
+        ) from None
     if stat.S_ISDIR(status.st_mode):
-        raise AudioError("is a directory, not a sound file")
+        raise AudioFileError("is a directory, not a sound file")
     if not stat.S_ISREG(status.st_mode):
-        raise AudioError("is not a regular file")
+        raise AudioFileError("is not a regular file")
     if status.st_size == 0:
         raise AudioError("is empty (0 bytes)")
     if not os.access(path, os.R_OK):
-        raise AudioError("may not be read: permission denied")
+        raise AudioFileError("may not be read: permission denied")
 
 
 def _plain_reason(libsndfile_words: str) -> str:

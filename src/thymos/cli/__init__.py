@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,11 +19,18 @@ from thymos.cli.models import models
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
 from thymos.cli.show import show
+from thymos.cli.streams import output_told, prepare_streams
 from thymos.cli.study import study
 from thymos.cli.train import train
 from thymos.cli.voices import voices
 from thymos.errors import ThymosError
+from thymos.escaping import printable
 from thymos.interruption import ending_when_interrupted
+
+
+class EmptyWordError(ThymosError, ValueError):
+    """A word of the command is empty."""
+
 
 app = typer.Typer(
     name="thymos",
@@ -60,7 +68,7 @@ def _as_note(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a warning as the commands write it: one sentence, and no line of code."""
-    return f"thymos: {message}\n"
+    return f"thymos: {printable(str(message))}\n"
 
 
 def main() -> None:
@@ -84,17 +92,36 @@ def main() -> None:
         set_up_process()
     warnings.formatwarning = _as_note
     try:
-        with ending_when_interrupted():
+        prepare_streams()
+        check_words(sys.argv[1:])
+        with ending_when_interrupted(), output_told():
             app()
     except ThymosError as error:
-        print(f"thymos: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("thymos"):
             raise
-        print(f"thymos: this needs the library {error.name}: pip install 'thymos[train]'", file=sys.stderr)
-        sys.exit(2)
+        _end(f"this needs the library {error.name}: pip install 'thymos[train]'")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"thymos: {where}{error.strerror or error}", file=sys.stderr)
-        sys.exit(2)
+        _end(f"{where}{error.strerror or error}")
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Check that no word of a command is empty, as where a variable of the shell is not set: it would be taken for the
+    folder where the command runs.
+
+    Raises:
+        EmptyWordError: one is.
+    """
+    for place, word in enumerate(words):
+        if word == "" and words[place - 1 : place] != ["--label-map"]:
+            raise EmptyWordError(f"word {place + 1} of this command is empty; is a variable not set?")
+        option, equals, value = word.partition("=")
+        if option.startswith("--") and equals and not value and option != "--label-map":
+            raise EmptyWordError(f"{option} is given nothing; is a variable not set?")
+
+
+def _end(sentence: str) -> NoReturn:
+    print(f"thymos: {printable(sentence)}", file=sys.stderr)
+    sys.exit(2)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thymos.cli.console import ModelOption, QuietOption, console, say
+from thymos.cli.console import ModelOption, QuietOption, say, tell
 from thymos.cli.enrol import describe_known, known_by
 
 
@@ -32,7 +32,7 @@ def adapt(
     if known is None:
         raise typer.Exit(1)
     write_adapted(recognizer.bundle, out, known, name)
-    console.print(f"{describe_known(recognizer, known)}; model: {out}", markup=False, highlight=False, soft_wrap=True)
+    tell(f"{describe_known(recognizer, known)}; model: {out}")
     for doubt in known.doubts(recognizer.space):
         say(f"{name}: {doubt}")
     if failures:

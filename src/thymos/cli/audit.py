@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thymos.cli.console import CacheOption, CorpusArgument, LabelMapOption, LabelsOption, QuietOption
+from thymos.cli.console import CacheOption, CorpusArgument, LabelMapOption, LabelsOption, QuietOption, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ def audit(
     name_unmatched(found.corpus)
     print_audit(found, console, most=None if out is None else ROWS_BESIDE_REPORT)
     if out is not None:
-        console.print(f"Report: {out / 'audit.html'}", markup=False, highlight=False, soft_wrap=True)
+        tell(f"Report: {out / 'audit.html'}")
     if found.unusable:
         raise typer.Exit(1)
 

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
-from thymos.cli.console import console
+from thymos.cli.console import console, shown
 
 
 def compare(
@@ -47,7 +46,7 @@ def compare(
     table = compare_all(runs, name or None, level, places.index(base.resolve()) if base else 0)
     console.print(comparison_table(table))
     for sentence in verdicts(table):
-        console.print(escape(sentence), highlight=False)
+        console.print(shown(sentence), highlight=False)
     if out is not None:
         write_comparison(table, out)
-        console.print(f"Files: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+        console.print(f"Files: [bold]{shown(out)}[/bold]", soft_wrap=True)

@@ -1,15 +1,17 @@
 """What the commands share: options, where they print, how they show progress, how they open a corpus."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+
+from thymos.escaping import printable, printable_lines
 
 CorpusArgument = Annotated[
     str,
@@ -77,18 +79,39 @@ if TYPE_CHECKING:
     from thymos.corpora.label_map import LabelMap
     from thymos.corpora.table import LabelUse
 
-console = Console()
-notes = Console(stderr=True)
+
+class SafeConsole(Console):
+    """A console on which nothing steers the terminal but its own styles, whatever names and tags are shown."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Return what rich makes of ``renderable``, every text of it printable."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
 
 
-def say(sentence: str) -> None:
-    """Print a note as it is, whatever file names are in it."""
-    notes.print(sentence, markup=False, highlight=False, soft_wrap=True)
+# A name such as :cat: is no picture.
+console = SafeConsole(emoji=False)
+notes = SafeConsole(stderr=True, emoji=False)
+
+
+def shown(text: object) -> str:
+    """Return ``text``, such as a file's name, as a part of rich's markup: on one line, and as itself."""
+    return escape(printable(str(text)))
+
+
+def say(sentence: str, style: str | None = None) -> None:
+    """Print a note of one line as it is, whatever file names are in it."""
+    notes.print(printable(sentence), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(sentence: str) -> None:
+    """Print a result of one line as it is, whatever file names are in it."""
+    console.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
 
 
 def not_heard(name: str, reason: str) -> None:
     """Say that a recording could not be heard, and why."""
-    notes.print(f"[yellow]not heard:[/yellow] {escape(name)} {escape(reason)}", soft_wrap=True)
+    notes.print(f"[yellow]not heard:[/yellow] {shown(name)} {shown(reason)}", soft_wrap=True)
 
 
 class PlainProgress(Progress):
@@ -115,7 +138,7 @@ class PlainProgress(Progress):
         quarter = int(self.QUARTERS * task.completed / task.total) if task.total else 0
         if quarter > self._shown.get(task_id, 0):
             self._shown[task_id] = quarter
-            print(f"{task.description}: {task.completed:.0f} of {task.total:.0f}", file=sys.stderr, flush=True)
+            say(f"{task.description}: {task.completed:.0f} of {task.total:.0f}")
 
 
 @contextmanager
@@ -179,7 +202,7 @@ def name_labels(corpus: "Corpus") -> None:
     }
     for how, labels in said.items():
         if labels:
-            notes.print(f"labels, {how}: {', '.join(labels)}", markup=False, highlight=False, soft_wrap=True)
+            say(f"labels, {how}: {', '.join(labels)}")
     name_unmatched(corpus)
 
 
@@ -189,8 +212,7 @@ def name_unmatched(corpus: "Corpus") -> None:
 
     labels = [use.label for use in corpus.labels]
     for word in corpus.unmatched:
-        said = f"no clip has the label {word!r}, which the label map names{nearest(word, labels)}"
-        notes.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(f"no clip has the label {word!r}, which the label map names{nearest(word, labels)}", "yellow")
 
 
 def _uses(corpus: "Corpus", how: str) -> "list[LabelUse]":

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thymos.cli.console import ModelOption, QuietOption, VoicesOption, console, not_heard, progress, say
+from thymos.cli.console import ModelOption, QuietOption, VoicesOption, not_heard, progress, say, tell
 from thymos.errors import BundleError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def enrol(
     if earlier is not None:
         voice = earlier.with_more(voice)
     voice.save(path)
-    console.print(f"{describe_known(recognizer, voice)}; kept: {path}", markup=False, highlight=False, soft_wrap=True)
+    tell(f"{describe_known(recognizer, voice)}; kept: {path}")
     for doubt in voice.doubts(recognizer.space):
         say(f"{name}: {doubt}")
     if failures:
@@ -69,7 +69,7 @@ def known_by(recognizer: "Recognizer", paths: list[str], name: str, quiet: bool)
         for each in heard_in(recognizer, recordings):
             if isinstance(each, Failure):
                 failures += 1
-                not_heard(each.source, str(each.error))
+                not_heard(each.source, each.reason)
             else:
                 heard.append(each)
             bars.advance(task)

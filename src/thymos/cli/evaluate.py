@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from thymos.cli.console import (
     CacheOption,
@@ -28,6 +27,8 @@ from thymos.cli.console import (
     notes,
     open_corpus_with_progress,
     progress,
+    say,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -94,13 +95,13 @@ def evaluate(
             watcher=_watcher(bars),
         )
     for note in fold_notes(run.results["folds"]):
-        notes.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(note, "yellow")
     absent = run.results["protocol"]["absent"]
     if absent:
-        notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {escape(', '.join(absent))}")
+        notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {shown(', '.join(absent))}")
     page = write_report(out)
     console.print(summary_table(run.results))
-    console.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
+    console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
 
 
 def with_precision(changes: list[str] | None, precision: str | None) -> list[str]:
@@ -112,9 +113,9 @@ def name_unusable(corpus: "Corpus", strict: bool) -> None:
     """Name labels of ``corpus`` and files that cannot be used; of those, stop with exit code 1 if ``strict``."""
     name_labels(corpus)
     for left_out in corpus.unusable:
-        notes.print(f"[yellow]left out:[/yellow] {escape(left_out.clip)} {escape(left_out.reason)}", soft_wrap=True)
+        notes.print(f"[yellow]left out:[/yellow] {shown(left_out.clip)} {shown(left_out.reason)}", soft_wrap=True)
     if strict and corpus.unusable:
-        notes.print(f"{len(corpus.unusable)} files cannot be used, and --strict was given: nothing was done")
+        say(f"{len(corpus.unusable)} files cannot be used, and --strict was given: nothing was done")
         raise typer.Exit(1)
 
 

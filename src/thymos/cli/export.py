@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from thymos.cli.console import console
+from thymos.cli.console import console, shown
 from thymos.errors import BundleError, RunError
 
 
@@ -61,7 +60,7 @@ def export(
     if calibration is not None:
         changes |= _read_calibration(calibration)
     rewrite_bundle(model, out, changes, leave_out, lambda about: [_scores_of(run, about) for run in scores or ()])
-    console.print(f"Model: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+    console.print(f"Model: [bold]{shown(out)}[/bold]", soft_wrap=True)
 
 
 def _read_calibration(path: Path) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def _export_encoder(encoder: Path, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists; choose another --out for the encoder")
     export_encoder(start_of(EncoderRecipe(name="encoder", start_from=str(encoder))), out, int8=True)
-    console.print(f"Encoder: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+    console.print(f"Encoder: [bold]{shown(out)}[/bold]", soft_wrap=True)
 
 
 def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from thymos.audio import AUDIO_SUFFIXES
 from thymos.audio.media import MEDIA_SUFFIXES
 from thymos.errors import AudioError
-from thymos.files import is_unfinished
+from thymos.escaping import printable
+from thymos.files import home_path, is_hidden
 
 STANDARD_INPUT = "-"
 
@@ -46,40 +47,46 @@ def find_recordings(words: Iterable[str]) -> list[NamedRecording]:
 
 
 def _expanded(word: str) -> Iterator[NamedRecording]:
-    path = Path(word).expanduser()
+    path = home_path(word)
     if word == STANDARD_INPUT:
         yield NamedRecording(word, None, Path("stdin"))
-    elif path.is_dir():
+    elif os.path.isdir(path):  # noqa: PTH112 - Path's own raises where a name is too long, or may not be looked at
         yield from _folder(word, path)
     elif glob.has_magic(word) and not os.path.lexists(path):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matches:
-            yield NamedRecording(word, None, path, AudioError("matches no file"))
+            yield NamedRecording(printable(word), None, path, AudioError("matches no file"))
         for match in matches:
-            if Path(match).is_dir():
+            if os.path.isdir(match):  # noqa: PTH112
                 yield from _folder(match, Path(match))
             else:
-                yield NamedRecording(match, Path(match), Path(Path(match).name))
+                yield _named(match, Path(match), Path(Path(match).name))
     else:
-        yield NamedRecording(word, path, Path(path.name))
+        yield _named(word, path, Path(path.name))
+
+
+def _named(name: str, path: Path, inside: Path) -> NamedRecording:
+    """Return the recording at ``path``; one of a name that is no text has a problem: no result could name it."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        as_text = printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
+        return NamedRecording(as_text, None, inside, AudioError("has a name that is not UTF-8 text; rename it"))
+    return NamedRecording(name, path, inside)
 
 
 def _folder(name: str, folder: Path) -> Iterator[NamedRecording]:
-    problem = None
-
-    def note(error: OSError) -> None:
-        nonlocal problem
-        problem = error
-
+    problems: list[OSError] = []
     count = 0
-    for where, folders, files in os.walk(folder, onerror=note):
-        folders.sort()
+    for where, folders, files in os.walk(folder, onerror=problems.append):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for file in sorted(files):
             path = Path(where) / file
-            if path.suffix.lower() in AUDIO_SUFFIXES | MEDIA_SUFFIXES and not is_unfinished(path):
+            if path.suffix.lower() in AUDIO_SUFFIXES | MEDIA_SUFFIXES and not is_hidden(file):
                 count += 1
-                yield NamedRecording(str(path), path, path.relative_to(folder))
-    if problem is not None:
-        yield NamedRecording(str(problem.filename), None, folder, AudioError(f"cannot be listed: {problem.strerror}"))
-    elif not count:
+                yield _named(str(path), path, path.relative_to(folder))
+    for problem in problems:
+        where = printable(os.fsdecode(problem.filename))
+        yield NamedRecording(where, None, folder, AudioError(f"cannot be listed: {problem.strerror}"))
+    if not count and not problems:
         yield NamedRecording(name, None, folder, AudioError("is a folder without recordings"))

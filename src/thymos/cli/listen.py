@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thymos.cli.console import ChosenOption, ModelOption, VoiceOption, VoicesOption, chosen_labels, notes
+from thymos.cli.console import ChosenOption, ModelOption, VoiceOption, VoicesOption, chosen_labels, say
 from thymos.errors import ThymosError
 from thymos.live import HOP_S, TIME_CONSTANT_S, PcmFormat
 
@@ -128,7 +128,7 @@ def _standard_input(format: PcmFormat, channels: int) -> "Iterator[NDArray[Any]]
     while content := os.read(sys.stdin.fileno(), _READ_BYTES):
         yield pcm.push(content)
     if pcm.left:
-        notes.print("standard input ended within a sample, which is left out", soft_wrap=True)
+        say("standard input ended within a sample, which is left out")
 
 
 def _microphone(device: str | None, opened: ExitStack) -> "tuple[int, Iterator[NDArray[Any]]]":
@@ -141,7 +141,7 @@ def _microphone(device: str | None, opened: ExitStack) -> "tuple[int, Iterator[N
         for block in microphone.blocks:
             if microphone.lost and not said:
                 said = True
-                notes.print("sound was lost: this machine does not keep up")
+                say("sound was lost: this machine does not keep up")
             yield block
 
     return microphone.rate_hz, blocks()
@@ -161,7 +161,7 @@ def _osc_sender(target: str, labels: tuple[str, ...], opened: ExitStack) -> "Cal
             failed = False
         except OSError as error:
             if not failed:
-                notes.print(f"OSC to {target} is not sent: {error.strerror or error}", soft_wrap=True, markup=False)
+                say(f"OSC to {target} is not sent: {error.strerror or error}")
             failed = True
 
     return send

@@ -4,10 +4,9 @@ import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from thymos.cli.console import console, notes
+from thymos.cli.console import console, notes, shown
 from thymos.errors import BundleError
 
 if TYPE_CHECKING:
@@ -35,14 +34,14 @@ def models(
             console.print(_description(read_bundle(find_bundle(place))))
         except BundleError as error:
             failures += 1
-            notes.print(f"[yellow]not usable:[/yellow] {escape(str(error))}", soft_wrap=True)
+            notes.print(f"[yellow]not usable:[/yellow] {shown(error)}", soft_wrap=True)
     if failures:
         raise typer.Exit(1)
 
 
 def _description(bundle: "Bundle") -> Table:
     about = bundle.about
-    table = Table("", "", title=escape(f"{about.name} {about.version}"), show_header=False)
+    table = Table("", "", title=shown(f"{about.name} {about.version}"), show_header=False)
     sets = "none" if about.conformal is None else f"hold the true emotion in {about.conformal.coverage:.0%}"
     known = about.out_of_distribution
     unlike = "not told" if known is None else f"told; {known.acceptance:.0%} of held-out recordings are within"
@@ -69,7 +68,7 @@ def _description(bundle: "Bundle") -> Table:
     if about.adapted_to is None:
         rows.pop("adapted to")
     for key, value in rows.items():
-        table.add_row(key, escape(value))
+        table.add_row(key, shown(value))
     return table
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from thymos.cli.console import (
     ChosenOption,
@@ -18,9 +17,10 @@ from thymos.cli.console import (
     VoicesOption,
     chosen_labels,
     not_heard,
-    notes,
     progress,
+    say,
 )
+from thymos.cli.streams import write_line
 from thymos.errors import AudioError, MissingExtraError, ThymosError
 from thymos.runtime.formats import (
     PER_FILE,
@@ -146,7 +146,7 @@ def predict(
         journal.remove()
     if failures:
         if len(recordings) > 1:
-            notes.print(f"{len(recordings) - failures} of {len(recordings)} recordings were heard")
+            say(f"{len(recordings) - failures} of {len(recordings)} recordings were heard")
         raise typer.Exit(1)
 
 
@@ -173,13 +173,11 @@ def _figures(folder: Path) -> "Callable[[Recognizer, NamedRecording], None]":
         try:
             explanation = recognizer.explain(recording.path)
         except AudioError as error:
-            notes.print(
-                f"[yellow]not explained:[/yellow] {escape(recording.name)} {escape(str(error))}", soft_wrap=True
-            )
+            say(f"not explained: {recording.name} {error.reason}", "yellow")
             return
         drawn.add(path)
         write_explanation(explanation, recording.path.name, path)
-        notes.print(f"{recording.name}: {explanation}; drawn: {path}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{recording.name}: {explanation}; drawn: {path}")
 
     return draw
 
@@ -202,7 +200,7 @@ def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callab
         else:
             text = _one(row, format).removesuffix("\n")
         first = False
-        print(text, flush=True)
+        write_line(text)
 
     return show
 

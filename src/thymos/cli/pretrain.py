@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from thymos.cli.console import (
     CacheOption,
@@ -21,6 +20,7 @@ from thymos.cli.console import (
     notes,
     open_corpus_with_progress,
     progress,
+    shown,
 )
 from thymos.cli.evaluate import name_unusable
 from thymos.errors import RunError
@@ -103,4 +103,4 @@ def pretrain(
     }
     write_encoder(out, network, lesson, recipe, seed, about)
     (out / CHECKPOINT).unlink()
-    console.print(f"Encoder: [bold]{escape(str(out))}[/bold]", soft_wrap=True)
+    console.print(f"Encoder: [bold]{shown(out)}[/bold]", soft_wrap=True)

@@ -1,13 +1,14 @@
 """What is heard in recordings, as rows: each at once, or all of them once voices are taken out of what was heard."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from thymos.cli.console import say
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
+from thymos.cli.streams import StreamError, standard_input
 from thymos.errors import AudioError, ThymosError
 from thymos.runtime.adaptation import Offset
 from thymos.runtime.formats import ResultRow
@@ -84,13 +85,21 @@ def _entries(
     """Yield each recording with what there is to keep of it, in order; what the journal knows is not heard again."""
     keys = [key_of(recording.path) if recording.path else None for recording in recordings]
     done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
-    to_hear = [i for i, recording in enumerate(recordings) if done[i] is None and recording.problem is None]
-    results = hear(_source(recordings[i]) for i in to_hear)
-    for recording, key, kept in zip(recordings, keys, done, strict=True):
+    problems = [recording.problem for recording in recordings]
+    sources: list[Path | bytes | None] = [recording.path for recording in recordings]
+    for i, recording in enumerate(recordings):
+        if recording.path is None and recording.problem is None:
+            piped = _from_standard_input()
+            if isinstance(piped, bytes):
+                sources[i] = piped
+            else:
+                problems[i] = piped
+    results = hear(sources[i] for i in range(len(recordings)) if done[i] is None and problems[i] is None)
+    for recording, key, kept, problem in zip(recordings, keys, done, problems, strict=True):
         if kept is not None:
             yield recording, kept
             continue
-        result = recording.problem or next(results)
+        result = problem or next(results)
         if isinstance(result, AudioError):
             yield recording, result
         elif isinstance(result, Failure):
@@ -104,7 +113,7 @@ def _entries(
 
 def _row(recording: NamedRecording, said: _Entry | ThymosError, voice: str | None) -> ResultRow:
     if not isinstance(said, dict):
-        return {"file": recording.name, "error": str(said)}
+        return {"file": recording.name, "error": said.reason if isinstance(said, AudioError) else str(said)}
     return {"file": recording.name, **said} | ({} if voice is None else {"voice": voice})
 
 
@@ -121,11 +130,14 @@ def _say_voices(offsets: dict[str, Offset]) -> None:
         say(f"{', '.join(names)}: {doubt}")
 
 
-def _source(recording: NamedRecording) -> Any:
-    """Return what the recogniser takes: a path, or the bytes of standard input."""
-    if recording.path is not None:
-        return recording.path
-    content = sys.stdin.buffer.read(_MOST_STANDARD_INPUT + 1)
-    if len(content) > _MOST_STANDARD_INPUT:
-        raise AudioError(f"is larger than {_MOST_STANDARD_INPUT >> 20} MiB: write it to a file")
-    return content
+def _from_standard_input() -> bytes | AudioError:
+    """Return the file that comes in on standard input, or why there is none."""
+    content = bytearray()
+    try:
+        for part in standard_input():
+            content += part
+            if len(content) > _MOST_STANDARD_INPUT:
+                return AudioError(f"is larger than {_MOST_STANDARD_INPUT >> 20} MiB: write it to a file")
+    except StreamError as error:
+        return AudioError(f"cannot be read: {error}")
+    return bytes(content)

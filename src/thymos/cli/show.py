@@ -16,7 +16,7 @@ def show(
     ] = None,
 ) -> None:
     """Draw waveform, spectrogram, mel spectrogram and mel scale of a sound as a PNG."""
-    from thymos.cli.console import console
+    from thymos.cli.console import tell
     from thymos.reports.sound_figure import draw_sound
 
-    console.print(str(draw_sound(file, out)), markup=False, highlight=False, soft_wrap=True)
+    tell(str(draw_sound(file, out)))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from thymos.cli.console import (
     label_map_of,
     notes,
     open_corpus_with_progress,
+    shown,
 )
 from thymos.cli.evaluate import name_unusable
 
@@ -90,8 +90,8 @@ def study(
     console.print(view.table(sorted(view.outcomes, key=lambda outcome: order.index(outcome.row.name))))
     failed = [row for row in content["rows"] if row["failed"]]
     for row in failed:
-        notes.print(f"[red]failed:[/red] {escape(row['row'])}: {escape(row['failed'])}", soft_wrap=True)
-    console.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
+        notes.print(f"[red]failed:[/red] {shown(row['row'])}: {shown(row['failed'])}", soft_wrap=True)
+    console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
@@ -145,7 +145,7 @@ class StudyView:
     def render(self) -> RenderableType:
         """Return the whole view; of a table taller than the screen, its end."""
         room = max(3, notes.height - self.LINES_AROUND_TABLE)
-        failures = [f"[red]failed:[/red] {escape(line)}" for line in self.failures[-3:]]
+        failures = [f"[red]failed:[/red] {shown(line)}" for line in self.failures[-3:]]
         table = [self.table(self.outcomes[-room:])] if self.outcomes else []
         return Group(*table, *failures, self.bars)
 
@@ -155,7 +155,7 @@ class StudyView:
             "", "per segment", "per recording", caption=f"accuracy in %, mean ± sd over folds; {self._rows_done()}"
         )
         for outcome in outcomes:
-            table.add_row(escape(outcome.row.name), *_scores(outcome))
+            table.add_row(shown(outcome.row.name), *_scores(outcome))
         return table
 
     def _rows_done(self) -> str:

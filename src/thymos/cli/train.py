@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from thymos.cli.console import (
     CacheOption,
@@ -20,9 +19,11 @@ from thymos.cli.console import (
     ThreadsOption,
     console,
     label_map_of,
-    notes,
     open_corpus_with_progress,
     progress,
+    say,
+    shown,
+    tell,
 )
 from thymos.cli.evaluate import name_unusable, with_precision
 
@@ -79,10 +80,10 @@ def train(
             watcher=_watcher(bars),
         )
     for note in model.notes:
-        notes.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(note, "yellow")
     said = f"; accuracy on these, at the end: {model.curve[-1].accuracy:.3f}" if model.curve else ""
-    console.print(f"Trained on {model.recordings} recordings{said}")
-    console.print(f"Model: [bold]{escape(str(model.folder))}[/bold]", soft_wrap=True)
+    tell(f"Trained on {model.recordings} recordings{said}")
+    console.print(f"Model: [bold]{shown(model.folder)}[/bold]", soft_wrap=True)
 
 
 def _watcher(bars: Any) -> Any:

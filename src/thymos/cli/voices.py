@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from thymos.cli.console import VoicesOption, console, notes
+from thymos.cli.console import VoicesOption, console, notes, say, shown, tell
 from thymos.errors import BundleError
 
 
@@ -22,7 +21,7 @@ def voices(
         if not path.is_file():
             find_voice(forget, folder)  # says so, and which are known
         path.unlink()
-        console.print(f"forgotten: {path}", markup=False, highlight=False, soft_wrap=True)
+        tell(f"forgotten: {path}")
         return
     place = folder or voices_folder()
     table = Table("voice", "model")
@@ -34,13 +33,13 @@ def voices(
             voice = read_voice(path)
         except BundleError as error:
             failures += 1
-            notes.print(f"[yellow]not usable:[/yellow] {escape(str(error))}", soft_wrap=True)
+            notes.print(f"[yellow]not usable:[/yellow] {shown(error)}", soft_wrap=True)
             continue
         clips = str(len(voice.coordinates))
-        table.add_row(escape(path.stem), escape(voice.model), clips, f"{voice.speech_s:.1f} s")
+        table.add_row(shown(path.stem), shown(voice.model), clips, f"{voice.speech_s:.1f} s")
     if table.row_count:
         console.print(table)
     elif not failures:
-        notes.print(f"no voice is known in {place}: `thymos enrol NAME FILES…` makes one", markup=False, soft_wrap=True)
+        say(f"no voice is known in {place}: `thymos enrol NAME FILES…` makes one")
     if failures:
         raise typer.Exit(1)

@@ -12,6 +12,7 @@ import numpy as np
 
 from thymos.audio.decode import AudioInfo, Samples, Waveform
 from thymos.audio.excerpt import read_excerpt
+from thymos.audio.faults import decoder_faults
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
 from thymos.files import write_json
@@ -47,14 +48,15 @@ def measure_entries(
     def measure(entry: ClipEntry) -> Clip | Exclusion:
         try:
             stamp = _stamp(root / entry.lies_in, entry)
-            sound = known.get(stamp) or measure_sound(
-                root / entry.lies_in,
-                entry.start_s,
-                entry.end_s,
-                lambda waveform: kept.keep(root / entry.path, waveform) if kept is not None else None,
-            )
+            with decoder_faults():
+                sound = known.get(stamp) or measure_sound(
+                    root / entry.lies_in,
+                    entry.start_s,
+                    entry.end_s,
+                    lambda waveform: kept.keep(root / entry.path, waveform) if kept is not None else None,
+                )
         except AudioError as error:
-            return Exclusion(entry.path, str(error))
+            return Exclusion(entry.path, error.reason)
         finally:
             advance()
         measured[stamp] = asdict(sound)

@@ -246,7 +246,7 @@ class Corpus:
         try:
             return kept or read_excerpt(self.root / clip.lies_in, clip.start_s, clip.end_s)[0]
         except AudioError as error:
-            raise AudioError(f"{clip.path} {error}") from None
+            raise error.of(clip.path) from None
 
     def rows(self, paths: Sequence[str]) -> NDArray[np.int64]:
         """Return the places among ``clips`` of the clips at ``paths``, such as ``fold.train``: shape ``(paths,)``.

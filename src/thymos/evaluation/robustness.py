@@ -200,7 +200,7 @@ def distorted(corpus: Corpus, condition: Condition, voices: Voices, seed: int, t
             try:
                 samples = condition(waveform.samples, waveform.rate_hz, own_seed, others)
             except AudioError as error:
-                raise AudioError(f"{clip.path} {error}") from None
+                raise error.of(clip.path) from None
             path = folder / f"{number:06}.wav"
             soundfile.write(path, samples, waveform.rate_hz, "FLOAT")
             return replace(clip, path=path.name, file="", start_s=0.0, end_s=None, sound=measure_sound(path))

@@ -59,7 +59,7 @@ def draw_sound(file: Path, out: Path | None = None) -> Path:
     try:
         waveform, info = read_waveform_and_info(file, Limits(max_decoded_bytes=LARGEST_DECODED_BYTES))
     except AudioError as error:
-        raise AudioError(f"{file}: {error}") from None
+        raise error.of(f"{file}:") from None
     figure = sound_figure(waveform, file.name, f"{channels_name(info.channels)} · {info.format}")
     save_figure(figure, out.with_suffix(""), [out.suffix.removeprefix(".")])
     return out

@@ -70,7 +70,7 @@ def measure(
         try:
             heard = one.predict(file)
         except AudioError as error:
-            raise ThymosError(f"{file} {error}") from None
+            raise ThymosError(str(error)) from None
         began("new processes")
         command = ["-m", "thymos", "predict", str(file), "--model", folder]
         imports_s = repeated(lambda: _python("-c", "import thymos"), seconds / 2, LEAST_STARTS)

@@ -1,10 +1,12 @@
 """What a recogniser answers: plain, typed, printable."""
 
 import importlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from thymos.errors import MissingExtraError, ThymosError
+from thymos.errors import AudioError, MissingExtraError, ThymosError
+from thymos.escaping import printable
 from thymos.labels import spaced
 
 if TYPE_CHECKING:
@@ -165,14 +167,22 @@ class Failure:
     error: ThymosError
 
     def __str__(self) -> str:
-        return f"{describe(self.source)} {self.error}"
+        return f"{describe(self.source)} {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in words that follow the recording's name."""
+        return self.error.reason if isinstance(self.error, AudioError) else str(self.error)
 
 
 def describe(source: Any) -> str:
     """Return how to name ``source`` in a sentence."""
     if isinstance(source, bytes):
         return f"sound of {len(source)} bytes"
-    return "an array" if isinstance(source, tuple) else str(source)
+    if isinstance(source, str | os.PathLike):
+        return printable(os.fsdecode(source)) or "the name of a recording"
+    name = getattr(source, "name", None)  # of an open file
+    return "an array" if isinstance(source, tuple) else printable(name) if isinstance(name, str) else "what was given"
 
 
 def most_probable(probabilities: dict[str, float] | None) -> str | None:

@@ -1,18 +1,16 @@
 """Hear a recording: which emotion, where, and how sure. This is what people import."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.blocks import Array
 from thymos.audio.decode import Source
-from thymos.errors import AudioError, BundleError, ThymosError
+from thymos.errors import ArgumentError, AudioError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores
 from thymos.runtime.adaptation import Offset, VoiceSpace, named_groups, offsets_of_groups
@@ -21,21 +19,24 @@ from thymos.runtime.decision import Decider, RunningOffset
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
 from thymos.runtime.hearing import HEAD
 from thymos.runtime.listening import Listener, Recording
-from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
+from thymos.runtime.many import heard_in_order
+from thymos.runtime.prediction import Failure, Prediction, Timeline, Window, describe
 from thymos.runtime.stream import Stream
 from thymos.runtime.voice import Voice
 from thymos.runtime.windows import WindowSamples
-
-_Result = TypeVar("_Result")
-_AHEAD = 64
-"""Files that may be done before one that they have to wait for."""
 
 
 class Recognizer:
     """A model that is ready to hear. Any number of threads may use it at once."""
 
     def __init__(self, bundle: Bundle, threads: int | None = None):
-        """Take a checked bundle, and the number of files, or windows of one file, to work on at once; see ``load``."""
+        """Take a checked bundle, and the number of files, or windows of one file, to work on at once; see ``load``.
+
+        Raises:
+            ArgumentError: no threads, or no number of them.
+        """
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise ArgumentError(f"threads must be a whole number of 1 or more, not {threads!r}")
         self.bundle, self.threads = bundle, threads or available_cores()
         self._listener = Listener(bundle, self.threads)
         self._decider = Decider(bundle.about, bundle.hearing.space, range(len(bundle.about.labels)))
@@ -190,11 +191,12 @@ class Recognizer:
             AudioError: it cannot be read, or is outside the bounds.
             ThymosError: ``labels`` cannot be told apart.
         """
-        return self.among(labels)._predict(source, timeline)
+        with _named(source):
+            return self.among(labels)._predict(source, timeline)
 
     def timeline(self, source: Source | Array, labels: Sequence[str] | None = None) -> Timeline:
         """Return which emotion is heard from when to when; see ``predict`` for what is taken and raised."""
-        timeline = self.among(labels)._predict(source, True).timeline
+        timeline = self.predict(source, True, labels).timeline
         assert timeline is not None
         return timeline
 
@@ -206,9 +208,10 @@ class Recognizer:
         Raises:
             AudioError: as ``predict``, or nobody speaks.
         """
-        embedding = self._listener.listen(source, False).embedding
-        if embedding is None:
-            raise AudioError("holds no speech, so it has no embedding")
+        with _named(source):
+            embedding = self._listener.listen(source, False).embedding
+            if embedding is None:
+                raise AudioError("holds no speech, so it has no embedding")
         return embedding
 
     def explain(
@@ -232,11 +235,12 @@ class Recognizer:
             raise ThymosError(f"{emotion!r} is none of the model's emotions: {', '.join(self.labels)}")
         # It is read twice: once to know what is heard, and where most.
         source = source if isinstance(source, tuple) or not hasattr(source, "read") else source.read()
-        prediction = self._predict(source, True)
-        if prediction.emotion is None:
-            raise AudioError("holds no speech, so there is no emotion to explain")
-        emotion = emotion or prediction.emotion
-        part = part_to_explain(source, self.bundle, prediction, emotion)
+        with _named(source):
+            prediction = self._predict(source, True)
+            if prediction.emotion is None:
+                raise AudioError("holds no speech, so there is no emotion to explain")
+            emotion = emotion or prediction.emotion
+            part = part_to_explain(source, self.bundle, prediction, emotion)
         evidence = frame_evidence(self.bundle, part, self._decider)
 
         def hear(samples: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -249,20 +253,14 @@ class Recognizer:
     ) -> Iterator[Prediction | Failure]:
         """Yield what is heard in each of ``sources``, in their order, as soon as it is known.
 
-        A recording that cannot be read is a ``Failure`` in its place, and the rest go on.
+        A recording that cannot be heard, for whatever reason, is a ``Failure`` in its place, and the rest go on.
 
         Raises:
+            ArgumentError: ``sources`` is a single recording, or the name of a folder.
             ThymosError: ``labels`` cannot be told apart; see ``among``.
         """
         recognizer = self.among(labels)
-
-        def hear(source: Source | Array) -> Prediction | Failure:
-            try:
-                return recognizer.predict(source, timeline)
-            except AudioError as error:
-                return Failure(source, error)
-
-        return self._in_order(sources, hear)
+        return heard_in_order(sources, lambda source: recognizer._predict(source, timeline), self.threads)
 
     def predict_adapted(
         self,
@@ -304,34 +302,11 @@ class Recognizer:
 
     def listen_many(self, sources: Iterable[Source | Array], windows: bool = False) -> Iterator[Recording | Failure]:
         """Yield what is kept of each of ``sources``, in windows too if ``windows``, for ``decide`` and ``offsets``."""
-
-        def hear(source: Source | Array) -> Recording | Failure:
-            try:
-                return self._listener.listen(source, windows)
-            except AudioError as error:
-                return Failure(source, error)
-
-        return self._in_order(sources, hear)
+        return heard_in_order(sources, lambda source: self._listener.listen(source, windows), self.threads)
 
     def decide(self, recording: Recording, timeline: bool = False) -> Prediction:
         """Return what is heard in a recording of ``listen_many``, which heard it in windows if ``timeline``."""
         return self._decider.prediction(recording, timeline)
-
-    def _in_order(
-        self, sources: Iterable[Source | Array], hear: Callable[[Source | Array], _Result]
-    ) -> Iterator[_Result]:
-        """Yield what ``hear`` makes of each of ``sources``, in their order, several at once."""
-        waiting: deque[Future[_Result]] = deque()
-        files = ThreadPoolExecutor(self.threads, "thymos-files")
-        try:
-            for source in sources:
-                waiting.append(files.submit(hear, source))
-                while waiting and (waiting[0].done() or len(waiting) > _AHEAD):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            files.shutdown(wait=False, cancel_futures=True)
 
     def stream(
         self,
@@ -382,6 +357,15 @@ class Recognizer:
         return window
 
 
+@contextmanager
+def _named(source: Source | Array) -> Iterator[None]:
+    """Name ``source`` in an error of the block."""
+    try:
+        yield
+    except AudioError as error:
+        raise error.of(describe(source)) from None
+
+
 def load(model: str | os.PathLike[str] | None = None, threads: int | None = None) -> Recognizer:
     """Return a recogniser: of ``model``, of ``THYMOS_MODEL``, or of the one that is shipped.
 
@@ -392,5 +376,6 @@ def load(model: str | os.PathLike[str] | None = None, threads: int | None = None
 
     Raises:
         BundleError: there is none, or it cannot be used.
+        ArgumentError: ``threads`` is not a positive whole number.
     """
     return Recognizer(read_bundle(find_bundle(model)), threads)

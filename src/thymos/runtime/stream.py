@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio.blocks import as_mono
-from thymos.audio.decode import DEFAULT_LIMITS
+from thymos.audio.blocks import as_mono, checked_rate
 from thymos.errors import AudioError
 from thymos.runtime.prediction import Window
 from thymos.runtime.windows import WindowCutter, WindowSamples
@@ -31,9 +30,10 @@ class Stream:
         Raises:
             AudioError: a rate that sound does not have, or windows that leave gaps.
         """
-        limits = DEFAULT_LIMITS
-        if not limits.min_rate_hz <= rate_hz <= limits.max_rate_hz:
-            raise AudioError(f"a stream's rate must be {limits.min_rate_hz} to {limits.max_rate_hz} Hz, not {rate_hz}")
+        try:
+            rate_hz = checked_rate(rate_hz)
+        except AudioError as error:
+            raise error.of("a stream") from None
         if not 0 < hop_s <= window_s:
             raise AudioError(f"windows of {window_s:g} s cannot begin every {hop_s:g} s without leaving gaps")
         self._hear = hear
@@ -51,7 +51,10 @@ class Stream:
         """
         if self._closed:
             raise AudioError("this stream is closed")
-        mono = as_mono(samples)
+        try:
+            mono = as_mono(samples)
+        except AudioError as error:
+            raise error.of("what the stream is fed") from None
         if not np.isfinite(mono).all():
             raise AudioError("samples are NaN or infinite")
         self._cutter.take(mono)

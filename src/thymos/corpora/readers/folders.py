@@ -9,6 +9,7 @@ from pathlib import Path
 
 from thymos.audio import AUDIO_SUFFIXES
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
+from thymos.files import is_hidden
 
 KIND = "folders"
 Knows = Callable[[str], bool]
@@ -43,14 +44,9 @@ def sound_files(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a folder of this name is an operating system's own."""
-    return name.startswith((".", "__MACOSX"))
-
-
 def is_sound_name(name: str) -> bool:
     """Return whether ``name`` has a sound file's ending; files that an operating system hides do not count."""
-    return not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
+    return not is_hidden(name) and Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 
 def label_folders(root: Path, knows: Knows) -> list[Path]:

@@ -1,0 +1,130 @@
+"""Standard input, output and error: closed, full, broken or non-blocking ones, and libraries that write into them."""
+
+import errno
+import logging
+import os
+import select
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+from thymos.errors import ThymosError, ThymosWarning
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+_READ_BYTES = 1 << 16
+_OF_STREAMS = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EAGAIN, errno.EDQUOT}
+
+
+class StreamError(ThymosError):
+    """A standard stream cannot be used as it is."""
+
+
+def prepare_streams() -> None:
+    """Make standard streams safe to use: to be called once, before anything is opened or printed.
+
+    A closed one would be given to the next file that is opened, and be written into. What libraries in C write to a
+    stream that is no terminal goes nowhere, and so do notes of libraries in Python, so that lines of JSON stay that.
+
+    Raises:
+        StreamError: standard output is closed, so that results would be lost.
+    """
+    if sys.stdout is not sys.__stdout__:  # a program that calls the command line has its own
+        return
+    was_closed = {number for number in (STDIN, STDOUT, STDERR) if _is_closed(number)}
+    for number in sorted(was_closed):
+        # The lowest number that is free is taken: this one.
+        os.open(os.devnull, os.O_RDONLY if number == STDIN else os.O_WRONLY)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.dup(STDERR), "w", encoding="utf-8")  # print would take standard output instead
+    if sys.stdout is None:
+        raise StreamError("standard output is closed; > /dev/null says that it is not wanted")
+    sys.stdout, sys.stderr = _own(sys.stdout, STDOUT), _own(sys.stderr, STDERR)
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("default", ThymosWarning)
+
+
+def _is_closed(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
+
+
+def _own(stream: TextIO, number: int) -> TextIO:
+    """Return ``stream`` on a file descriptor of its own where it is no terminal; nothing else gets into it."""
+    try:
+        if stream.fileno() != number or os.isatty(number):
+            return stream
+    except (OSError, ValueError):  # a test's, in memory
+        return stream
+    stream.flush()
+    own = os.dup(number)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    encoding = stream.encoding if os.environ.get("PYTHONIOENCODING") else "utf-8"  # under whatever locale
+    line_by_line = 1 if number == STDERR else -1
+    return os.fdopen(own, "w", line_by_line, encoding, "backslashreplace")
+
+
+@contextmanager
+def output_told() -> Iterator[None]:
+    """Turn a full disk, or a reader who has gone away, into one sentence.
+
+    Raises:
+        StreamError: not all could be written.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OF_STREAMS:
+            raise
+        _drop_output()
+        if isinstance(error, BrokenPipeError):
+            raise StreamError("who reads the output has gone away, so not all of it was written") from None
+        raise StreamError(f"not all of the output was written: {error.strerror}") from None
+
+
+def write_line(text: str) -> None:
+    """Print ``text`` to standard output at once.
+
+    Raises:
+        StreamError: as ``output_told``.
+    """
+    with output_told():  # here: what runs commands would end without a word
+        print(text)
+
+
+def _drop_output() -> None:
+    """Let what is held back go: the interpreter would try once more as it ends, and complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def standard_input() -> Iterator[bytes]:
+    """Yield what comes in on standard input as it comes, also where it was left non-blocking by another program.
+
+    Raises:
+        StreamError: it is closed, or cannot be read.
+    """
+    if sys.stdin is None:
+        raise StreamError("standard input is closed")
+    number = sys.stdin.fileno()
+    while True:
+        try:
+            content = os.read(number, _READ_BYTES)
+        except BlockingIOError:
+            select.select([number], [], [])
+            continue
+        except OSError as error:
+            raise StreamError(f"standard input cannot be read: {error.strerror}") from None
+        if not content:
+            return
+        yield content
