@@ -27,7 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Its permissions are those that the umask leaves. What is no regular file, such as ``/dev/stdout`` or a named pipe,
     is not replaced: the content goes into it.
     """
-    if _is_stream(path):
+    if is_stream(path):
         with temporary_file(Path(tempfile.gettempdir())) as temporary:
             yield temporary
             with temporary.open("rb") as source, path.open("wb") as target:
@@ -51,7 +51,7 @@ def temporary_file(folder: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Return whether ``path`` is a device, a pipe or a socket."""
     try:
         mode = path.stat().st_mode

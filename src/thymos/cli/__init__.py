@@ -19,13 +19,13 @@ from thymos.cli.models import models
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
 from thymos.cli.show import show
-from thymos.cli.streams import output_told, prepare_streams
 from thymos.cli.study import study
 from thymos.cli.train import train
 from thymos.cli.voices import voices
 from thymos.errors import ThymosError
 from thymos.escaping import printable
 from thymos.interruption import ending_when_interrupted
+from thymos.streams import output_told, prepare_streams
 
 
 class EmptyWordError(ThymosError, ValueError):

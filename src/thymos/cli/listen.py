@@ -1,6 +1,5 @@
 """``thymos listen``: which emotion is heard now, from the microphone or from raw PCM on standard input."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import typer
 
 from thymos.cli.console import ChosenOption, ModelOption, VoiceOption, VoicesOption, chosen_labels, say
 from thymos.errors import ThymosError
+from thymos.escaping import json_line
 from thymos.live import HOP_S, TIME_CONSTANT_S, PcmFormat
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _show(heard: "LiveAnswer", show: "list[Callable[[LiveAnswer], None]]") -> No
 
 
 def _print(beside: dict[str, str], heard: "LiveAnswer") -> None:
-    print(json.dumps(heard.to_dict() | beside, ensure_ascii=False), flush=True)
+    print(json_line(heard.to_dict() | beside), flush=True)
 
 
 def _ignore(samples: "Samples") -> None:

@@ -1,6 +1,5 @@
 """``thymos predict``: which emotion is heard in files and folders."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -20,8 +19,8 @@ from thymos.cli.console import (
     progress,
     say,
 )
-from thymos.cli.streams import write_line
 from thymos.errors import AudioError, MissingExtraError, ThymosError
+from thymos.escaping import json_line
 from thymos.runtime.formats import (
     PER_FILE,
     Format,
@@ -32,6 +31,7 @@ from thymos.runtime.formats import (
     table_lines,
     textgrid,
 )
+from thymos.streams import write_line
 
 if TYPE_CHECKING:
     from thymos.cli.inputs import NamedRecording
@@ -87,6 +87,7 @@ def predict(
     from thymos.cli.inputs import find_recordings
     from thymos.cli.journal import Journal
     from thymos.cli.rows import rows_adapted, rows_at_once
+    from thymos.files import is_stream
     from thymos.runtime.recognizer import load
     from thymos.runtime.voice import find_voice
 
@@ -124,7 +125,7 @@ def predict(
         if known is not None:
             decides["voice"] = known.coordinates.tolist()
         hear = partial(rows_at_once, recognizer, recordings, voice=None if known is None else known.name)
-    journal = None if out is None else Journal(out, decides)
+    journal = None if out is None or is_stream(out) else Journal(out, decides)
     failures = 0
     rows: list[ResultRow] = []
     show = _printer(format, recognizer, timeline) if out is None else rows.append
@@ -138,11 +139,12 @@ def predict(
             show(row)
             if draw is not None and row.get("emotion") is not None:
                 draw(decider, recording)
-    if out is not None and journal is not None:
+    if out is not None:
         if per_file:
             _write_folder(out, recordings, rows, format)
         else:
             _write_file(out, rows, format, recognizer, timeline)
+    if journal is not None:
         journal.remove()
     if failures:
         if len(recordings) > 1:
@@ -189,7 +191,7 @@ def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callab
     def show(row: ResultRow) -> None:
         nonlocal first
         if format == "jsonl":
-            text = json.dumps(row, ensure_ascii=False)
+            text = json_line(row)
         elif format == "csv":
             text = csv_lines([row], recognizer.labels, timeline, first).removesuffix("\n")
         elif "error" in row:
@@ -213,7 +215,7 @@ def _write_file(out: Path, rows: list[ResultRow], format: Format, recognizer: "R
     from thymos.files import write_text
 
     if format == "jsonl":
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        text = "".join(json_line(row) + "\n" for row in rows)
     elif format == "csv":
         text = csv_lines(rows, recognizer.labels, timeline, True)
     else:

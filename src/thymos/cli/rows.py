@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from thymos.cli.console import say
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
-from thymos.cli.streams import StreamError, standard_input
 from thymos.errors import AudioError, ThymosError
 from thymos.runtime.adaptation import Offset
 from thymos.runtime.formats import ResultRow
 from thymos.runtime.listening import Recording
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer
+from thymos.streams import StreamError, standard_input
 
 _MOST_STANDARD_INPUT = 1 << 30
 _Heard = Prediction | Recording | Failure

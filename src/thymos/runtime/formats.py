@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from thymos.escaping import csv_cell, printable
 from thymos.labels import spaced
 from thymos.runtime.prediction import NONE_HEARD
 
@@ -20,13 +21,13 @@ def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:
     """Return ``row`` as aligned text: emotion of ``labels``, probability, speech, file; then its timeline, indented."""
     width = _width(labels)
     if "error" in row:
-        return [f"{'—':<{width}} {'':>5} {'':>8}  {row['file']}  {row['error']}"]
+        return [f"{'—':<{width}} {'':>5} {'':>8}  {printable(row['file'])}  {printable(row['error'])}"]
     emotion = row["emotion"]
     sure = f"{row['probabilities'][emotion]:.2f}" if emotion else ""
     others = row["prediction_set"][1:]
     remarks = ([f"or {', '.join(others)}"] if others else []) + row["flags"]
     said = f"  ({'; '.join(remarks)})" if remarks else ""
-    lines = [f"{emotion or NONE_HEARD:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {row['file']}{said}"]
+    lines = [f"{emotion or NONE_HEARD:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {printable(row['file'])}{said}"]
     for at in row.get("timeline", []):
         part = "" if at["probability"] is None else f" {at['probability']:.2f}"
         lines.append(f"    {at['start_s']:9.2f} – {at['end_s']:9.2f} s  {at['emotion'] or NONE_HEARD}{part}")
@@ -58,14 +59,19 @@ def csv_lines(rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, 
         writer.writeheader()
     for row in rows:
         if "error" in row:
-            writer.writerow(row)
+            writer.writerow(_cells(row))
         elif timeline:
-            writer.writerows({"file": row["file"], **stretch} for stretch in row["timeline"])
+            writer.writerows(_cells({"file": row["file"], **stretch}) for stretch in row["timeline"])
         else:
             probabilities = {f"p_{word}": value for word, value in (row["probabilities"] or {}).items()}
             words = {key: spaced(row[key]) for key in ("prediction_set", "flags")}
-            writer.writerow(row | probabilities | words)
+            writer.writerow(_cells(row | probabilities | words))
     return text.getvalue()
+
+
+def _cells(row: ResultRow) -> ResultRow:
+    """Return ``row`` with words as a spreadsheet may be given them (``csv_cell``)."""
+    return {key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def textgrid(row: ResultRow) -> str:

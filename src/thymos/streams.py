@@ -13,6 +13,7 @@ from typing import TextIO
 from thymos.errors import ThymosError, ThymosWarning
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+_NAMES_OF_STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 _READ_BYTES = 1 << 16
 _OF_STREAMS = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EAGAIN, errno.EDQUOT}
 
@@ -32,26 +33,27 @@ def prepare_streams() -> None:
     """
     if sys.stdout is not sys.__stdout__:  # a program that calls the command line has its own
         return
-    was_closed = {number for number in (STDIN, STDOUT, STDERR) if _is_closed(number)}
-    for number in sorted(was_closed):
-        # The lowest number that is free is taken: this one.
-        os.open(os.devnull, os.O_RDONLY if number == STDIN else os.O_WRONLY)
+    take_closed_numbers()
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.dup(STDERR), "w", encoding="utf-8")  # print would take standard output instead
     if sys.stdout is None:
         raise StreamError("standard output is closed; > /dev/null says that it is not wanted")
     sys.stdout, sys.stderr = _own(sys.stdout, STDOUT), _own(sys.stderr, STDERR)
+    # By these names, users mean what they have piped.
+    sys.argv = [f"/dev/fd/{sys.stdout.fileno()}" if word in _NAMES_OF_STDOUT else word for word in sys.argv]
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
     warnings.simplefilter("default", ThymosWarning)
 
 
-def _is_closed(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError as error:
-        return error.errno == errno.EBADF
-    return False
+def take_closed_numbers() -> None:
+    """Let no file that is opened later get the number of a standard stream that is closed."""
+    for number in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is taken: this one.
+            os.open(os.devnull, os.O_RDONLY if number == STDIN else os.O_WRONLY)
 
 
 def _own(stream: TextIO, number: int) -> TextIO:

@@ -1,0 +1,51 @@
+"""Standard streams that are closed, full, broken or non-blocking: one sentence, and nothing is lost without a word."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+THYMOS = f"'{sys.executable}' -m thymos"
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=folder, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "sentence"),
+    [
+        ("{thymos} --version >&-", 2, "standard output is closed"),
+        ("{thymos} --version >/dev/full", 2, "No space left on device"),
+        ("{thymos} predict '{sound}' --model '{bundle}' >/dev/full", 2, "No space left on device"),
+        ("{thymos} predict '{sound}' --model '{bundle}' --quiet --out /dev/full", 2, "No space left on device"),
+        ("{thymos} predict - --model '{bundle}' <&-", 1, "standard input is closed"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_one_sentence(command, code, sentence, bundle, spoken, tmp_path):
+    done = run(command.format(thymos=THYMOS, sound=spoken[0], bundle=bundle), tmp_path)
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_who_stops_reading_is_told_of_and_a_closed_error_stream_takes_no_results(bundle, spoken, tmp_path):
+    sounds = " ".join(f"'{sound}'" for sound in spoken)
+    words = f"predict {sounds} nothing.wav --model '{bundle}' --format jsonl"
+    done = run(f"{THYMOS} {words} | head -1 >/dev/null; echo ${{PIPESTATUS[0]}}", tmp_path)
+    assert done.stdout == "2\n" and "gone away" in done.stderr and done.stderr.count("\n") == 1
+    done = run(f"{THYMOS} {words} 2>&-; echo $?", tmp_path)
+    *rows, code = done.stdout.splitlines()
+    assert code == "1" and len(rows) == len(spoken) + 1 and all(row.startswith('{"file"') for row in rows)
+    piped = run(f"{THYMOS} {words} --quiet --out /dev/stdout 2>/dev/null | cat", tmp_path)
+    assert piped.stdout.splitlines() == rows
+
+
+def test_what_a_library_writes_is_not_among_the_lines(tmp_path):
+    code = (
+        "import ctypes, sys, warnings; from thymos.streams import prepare_streams; prepare_streams()\n"
+        "libc = ctypes.CDLL(None); libc.puts(b'note of a library'); libc.fflush(None); warnings.warn('another')\n"
+        "print('{}'); print('thymos: note', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{}\n", "thymos: note\n")
