@@ -104,12 +104,12 @@ def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS, start_s: float =
     with ExitStack() as opened:
         with decoder_faults():
             before = state_of(source)
-            sound = opened.enter_context(_opened(source, limits))
+            sound = opened.enter_context(_opened(source, limits, start_s))
         yield replace(sound, blocks=guarded(sound.blocks, source, before))
 
 
 @contextmanager
-def _opened(source: Source, limits: Limits) -> Iterator[OpenSound]:
+def _opened(source: Source, limits: Limits, start_s: float) -> Iterator[OpenSound]:
     """As ``open_sound``, with the decoders' own exceptions, whatever they are."""
     if isinstance(source, bytes) and not source:
         raise AudioError("is empty (0 bytes)")
