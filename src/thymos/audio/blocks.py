@@ -105,7 +105,7 @@ def checked_rate(rate_hz: Any, limits: Limits = DEFAULT_LIMITS) -> int:
         raise AudioError(f"has a sampling rate of {rate_hz!r}; it must be a whole number of Hz")
     if not limits.min_rate_hz <= rate_hz <= limits.max_rate_hz:
         raise AudioError(
-            f"has a sampling rate of {rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz}"
+            f"has a sampling rate of {rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz} Hz"
         )
     return int(rate_hz)
 

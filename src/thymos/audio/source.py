@@ -70,7 +70,7 @@ def check_info(info: AudioInfo, limits: Limits) -> None:
     """Raise ``AudioError`` if the rate, the channels or the size that a header claims are outside ``limits``."""
     if not limits.min_rate_hz <= info.rate_hz <= limits.max_rate_hz:
         raise AudioError(
-            f"has a sampling rate of {info.rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz}"
+            f"has a sampling rate of {info.rate_hz} Hz; it must be {limits.min_rate_hz} to {limits.max_rate_hz} Hz"
         )
     if info.channels > limits.max_channels:
         raise AudioError(f"has {info.channels} channels, more than {limits.max_channels}")
