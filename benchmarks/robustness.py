@@ -2,7 +2,8 @@
 
     python benchmarks/robustness.py aesdd:PATH --out docs/results [--recipe thymos-aesdd] [--protocol recording]
 
-Writes robustness.json and robustness.md of what ``thymos.evaluation.robustness`` finds, for a recipe of any kind.
+Writes robustness.json, robustness.md and the figure robustness of what ``thymos.evaluation.robustness`` finds, for a
+recipe of any kind.
 """
 
 import argparse
@@ -13,12 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from thymos.audio.distort import CLEAN
 from thymos.engine.process import set_up_process
 from thymos.errors import ThymosError
-from thymos.evaluation.robustness import breakdown, robustness
-from thymos.files import write_json, write_text
+from thymos.evaluation.robustness import robustness
+from thymos.files import figure_formats, write_json, write_text
 from thymos.recipes import load_experiment
+from thymos.reports.figures import save_figure
+from thymos.reports.forest import ForestRow, Mark, forest_figure, make_forest
+from thymos.scoring.breakdown import breakdown
 from thymos.scoring.results import versions
 
 GENDERS = {"1": "female", "2": "female", "5": "female", "3": "male", "4": "male", "6": "male"}
@@ -70,6 +76,22 @@ def as_markdown(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def as_figure(found: dict[str, Any]) -> Figure:
+    """A forest plot of the accuracy under each condition, and of each group of clean recordings."""
+    rows = [(row["condition"], "under conditions", row) for row in found["conditions"]]
+    rows += [(row["group"], f"clean, by {row['by']}", row) for row in found["groups"]]
+    forest = make_forest(
+        [
+            ForestRow(name, group, (Mark("recording", row["accuracy"], *row["accuracy_ci95"]),))
+            for name, group, row in rows
+        ],
+        found["conditions"][0]["accuracy"],
+        step=0.05,
+    )
+    assert forest is not None
+    return forest_figure(forest, "accuracy in %, with 95 % intervals", {"recording": "per recording"})
+
+
 def _percent(value: float, interval: Sequence[float]) -> str:
     low, high = interval
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -85,13 +107,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cache-dir", type=Path)
+    parser.add_argument("--figures", default="png")
     args = parser.parse_args()
     try:
+        formats = figure_formats(args.figures)
         found = measure(args)
     except ThymosError as error:
         raise SystemExit(str(error)) from None
     write_json(args.out / "robustness.json", found)
     write_text(args.out / "robustness.md", as_markdown(found))
+    save_figure(as_figure(found), args.out / "robustness", formats)
     print(as_markdown(found))
 
 

@@ -284,7 +284,7 @@ def _run_of(right: tuple[bool, ...], folds: int) -> tuple[dict[str, Any], Any]:
     from thymos.corpora.protocols import RecordingFolds, Split
     from thymos.corpora.table import Clip, Corpus, Measurements
     from thymos.scoring.predictions import predictions_frame
-    from thymos.scoring.results import make_results
+    from thymos.scoring.summary import make_results
 
     labels, clips = ("anger", "fear", "sadness"), len(right)
     sounds = [Measurements(16_000, 1, 16_000, "WAV", 0.5, 0, 0.0, str(i)) for i in range(clips)]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from thymos.files import whole_file, write_json, write_text
+from thymos.errors import FigureFormatError
+from thymos.files import figure_formats, whole_file, write_json, write_text
 
 
 def test_what_succeeds_takes_the_name_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -71,3 +72,10 @@ def test_what_is_not_json_is_refused_and_not_written(tmp_path: Path, value: obje
         write_json(path, value)
     assert json.loads(path.read_text()) == {"old": True}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_formats_of_figures_are_read_once_each() -> None:
+    assert figure_formats("PNG, pdf,png") == ("png", "pdf")
+    for words, named in (("png,jpg", "jpg"), ("", "nothing"), (",", "nothing")):
+        with pytest.raises(FigureFormatError, match=f"png, pdf, svg, not as {named}"):
+            figure_formats(words)

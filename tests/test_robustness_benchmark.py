@@ -60,7 +60,7 @@ def out(
 ) -> Path:
     """What the command leaves."""
     folder = tmp_path_factory.mktemp("out")
-    words = [str(corpus), "--out", str(folder), "--cache-dir", str(cache), "--threads", "1"]
+    words = [str(corpus), "--figures", "png,pdf", "--out", str(folder), "--cache-dir", str(cache), "--threads", "1"]
     words += [word for change in changes for word in ("--set", change)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["robustness.py", *words])
@@ -78,6 +78,12 @@ def test_it_scores_every_condition_and_group(out: Path) -> None:
     assert sum(count for (by, _), count in groups.items() if by == "duration") == 25
     assert found["recipe"]["name"] == "thymos-aesdd"
     assert found["protocol"] == "recording"
+
+
+def test_the_figure_is_written_as_asked(out: Path) -> None:
+    assert (out / "robustness.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "robustness.pdf").read_bytes().startswith(b"%PDF")
+    assert not (out / "robustness.svg").exists()
 
 
 def test_what_is_clean_scores_as_an_evaluation_does(out: Path, corpus: Path, changes: list[str], cache: Path) -> None:

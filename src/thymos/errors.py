@@ -91,5 +91,9 @@ class BundleAbsentError(BundleError, AbsentError):
     """There is no such model."""
 
 
+class FigureFormatError(ThymosError, ValueError):
+    """Figures are not written as what was asked for."""
+
+
 class MissingExtraError(ThymosError, ImportError):
     """A library of an optional extra is not installed."""

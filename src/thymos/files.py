@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all; and what figures are written as."""
 
 import csv
 import errno
@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from thymos.errors import FigureFormatError
 from thymos.escaping import csv_cell
 
 PART_SUFFIX = ".part"
+FIGURE_FORMATS = ("png", "pdf", "svg")
+"""What a figure can be saved as."""
 MOST_TEXT_BYTES = 64 << 20
 """Of a file that is read as text: no table, list or recipe of this house comes near."""
 
@@ -159,3 +162,16 @@ def home_path(path: str | os.PathLike[str]) -> Path:
         return given.expanduser()
     except RuntimeError:  # no such user, or no home
         return given
+
+
+def figure_formats(words: str) -> tuple[str, ...]:
+    """Return the formats that ``words``, such as "png,pdf", names: each once, in the order given.
+
+    Raises:
+        FigureFormatError: it names none, or another than ``FIGURE_FORMATS``.
+    """
+    named = tuple(dict.fromkeys(part for word in words.split(",") if (part := word.strip().lower())))
+    unknown = [name for name in named if name not in FIGURE_FORMATS] or ([] if named else ["nothing"])
+    if unknown:
+        raise FigureFormatError(f"figures are written as {', '.join(FIGURE_FORMATS)}, not as {unknown[0]}")
+    return named

@@ -67,11 +67,24 @@ def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path, monkeypatch):
     drawn: list[tuple[str, str]] = []
     monkeypatch.setattr(
         "thymos.reports.explanation_figure.write_explanation",
-        lambda explanation, name, path: drawn.append((name, str(path.relative_to(tmp_path / "out")))),
+        lambda explanation, name, stem, formats: (
+            drawn.extend((name, f"{stem.relative_to(tmp_path / 'out')}.{each}") for each in formats) or []
+        ),
     )
-    words = ["predict", str(sounds), "--model", str(bundle), "--explain-out", str(tmp_path / "out")]
+    words = [
+        "predict",
+        str(sounds),
+        "--model",
+        str(bundle),
+        "--explain-out",
+        str(tmp_path / "out"),
+        "--figures",
+        "png,svg",
+    ]
     assert CliRunner().invoke(app, words).exit_code == 0
-    assert drawn == [("$x$ [1].opus", f"{folder}/$x$ [1].opus.explain.png") for folder in "ab"]
+    assert drawn == [
+        ("$x$ [1].opus", f"{folder}/$x$ [1].opus.explain.{each}") for folder in "ab" for each in ("png", "svg")
+    ]
 
 
 def test_what_cannot_be_is_one_sentence(bundle, sounds, tmp_path):
@@ -116,7 +129,7 @@ def test_the_figure_says_what_it_shows(tmp_path):
     marked = np.flatnonzero(explanation.marked.any(axis=0))
     assert outlined[:, 0].min() == pytest.approx(explanation.times_s[marked[0]])
     assert outlined[:, 0].max() == pytest.approx(explanation.times_s[marked[-1] + 1])
-    write_explanation(explanation, "call.wav", tmp_path / "deep" / "a.png")
+    write_explanation(explanation, "call.wav", tmp_path / "deep" / "a")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
 
 

@@ -33,7 +33,7 @@ def test_show_writes_a_png_beside_the_caller(tmp_path: Path, monkeypatch: pytest
 def test_show_writes_where_it_is_told(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(44_100), 44_100)
     out = tmp_path / "figures" / "a.png"
-    assert draw_sound(tmp_path / "a.wav", out) == out
+    assert draw_sound(tmp_path / "a.wav", out) == [out]
     assert out.read_bytes().startswith(PNG)
 
 
@@ -45,9 +45,19 @@ def test_unreadable_file_is_named_in_one_sentence(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == [tmp_path / "clip.wav"]
 
 
-def test_only_png_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ThymosError, match=r"must end in \.png"):
+def test_another_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ThymosError, match=r"a\.jpg: figures are written as png, pdf, svg, so its name must end so"):
         draw_sound(tmp_path / "a.wav", tmp_path / "a.jpg")
+
+
+@pytest.mark.slow
+def test_formats_are_those_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(8_000), 16_000)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["show", "a.wav", "--figures", "SVG, pdf"])
+    assert result.stdout.split() == ["a.show.svg", "a.show.pdf"]
+    assert Path("a.show.pdf").read_bytes().startswith(b"%PDF") and b"<svg" in Path("a.show.svg").read_bytes()
+    assert [path.name for path in draw_sound(Path("a.wav"), Path("b.PDF"), ("png", "pdf"))] == ["b.PDF", "b.png"]
 
 
 @pytest.mark.parametrize(

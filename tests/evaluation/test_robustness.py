@@ -21,13 +21,13 @@ from thymos.evaluation.robustness import (
     Robustness,
     Voices,
     babblers,
-    breakdown,
     distorted,
     robustness,
     score_conditions,
 )
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
 from thymos.labels import AESDD_EMOTIONS
+from thymos.scoring.breakdown import breakdown
 from thymos.scoring.predictions import Scored
 
 BANDS = 24

@@ -27,7 +27,8 @@ from thymos.corpora.table import Clip, Corpus, Exclusion, Measurements
 from thymos.errors import RunError
 from thymos.files import write_json
 from thymos.scoring.predictions import FoldResult, predictions_frame
-from thymos.scoring.results import Results, make_results, read_results, versions
+from thymos.scoring.results import Results, read_results, versions
+from thymos.scoring.summary import make_results
 
 LABELS = ("anger", "fear", "sadness")
 SPEAKER = {"a1": "2", "a2": "10", "a3": "2", "f1": "2", "f2": "10", "s1": "2", "s2": "10"}

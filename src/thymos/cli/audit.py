@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thymos.cli.console import CacheOption, CorpusArgument, LabelMapOption, LabelsOption, QuietOption, tell
+from thymos.cli.console import (
+    CacheOption,
+    CorpusArgument,
+    FiguresOption,
+    LabelMapOption,
+    LabelsOption,
+    QuietOption,
+    tell,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +37,7 @@ def audit(
     ] = None,
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
+    figures: FiguresOption = "png",
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -37,9 +46,12 @@ def audit(
     Exits with 1 if any file cannot be used; each is named with its reason.
     """
     from thymos.cli.console import console, label_map_of, name_unmatched, open_corpus_with_progress
+    from thymos.files import figure_formats
     from thymos.reports.audit_report import audit as run_audit
 
-    found = run_audit(open_corpus_with_progress(corpus, cache_dir, quiet, label_map_of(labels, label_map)), out)
+    formats = figure_formats(figures)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, label_map_of(labels, label_map))
+    found = run_audit(opened, out, formats=formats)
     name_unmatched(found.corpus)
     print_audit(found, console, most=None if out is None else ROWS_BESIDE_REPORT)
     if out is not None:

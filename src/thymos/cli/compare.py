@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from thymos.cli.console import console, shown
+from thymos.cli.console import FiguresOption, console, shown
 
 
 def compare(
@@ -26,8 +26,9 @@ def compare(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="A folder for compare.csv, .md, .tex and .json, and forest.png, .pdf and .svg."),
+        typer.Option(help="A folder for compare.csv, .md, .tex and .json, and the figure forest."),
     ] = None,
+    figures: FiguresOption = "png,pdf,svg",
 ) -> None:
     """Compare finished runs: paired differences with interval, t-test over folds, McNemar's test, Holm's correction.
 
@@ -35,9 +36,11 @@ def compare(
     is none.
     """
     from thymos.errors import RunError
+    from thymos.files import figure_formats
     from thymos.reports.comparison_report import claim_comparison_folder, comparison_table, verdicts, write_comparison
     from thymos.scoring.comparison import compare as compare_all
 
+    formats = figure_formats(figures)
     if out is not None:
         claim_comparison_folder(out)
     places = [run.resolve() for run in runs]
@@ -48,5 +51,5 @@ def compare(
     for sentence in verdicts(table):
         console.print(shown(sentence), highlight=False)
     if out is not None:
-        write_comparison(table, out)
+        write_comparison(table, out, formats)
         console.print(f"Files: [bold]{shown(out)}[/bold]", soft_wrap=True)

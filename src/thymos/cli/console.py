@@ -59,6 +59,10 @@ VoicesOption = Annotated[
     Path | None,
     typer.Option("--voices", metavar="FOLDER", help="Where voices are kept (default: voices, in the cache folder)."),
 ]
+FiguresOption = Annotated[
+    str,
+    typer.Option("--figures", metavar="FORMATS", help="What figures are written as: png, pdf, svg; commas between."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 ThreadsOption = Annotated[
     int | None,

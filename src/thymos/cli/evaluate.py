@@ -12,6 +12,7 @@ from thymos.cli.console import (
     ChangesOption,
     CorpusArgument,
     DeviceOption,
+    FiguresOption,
     LabelMapOption,
     LabelsOption,
     PrecisionOption,
@@ -56,6 +57,7 @@ def evaluate(
     ] = False,
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
+    figures: FiguresOption = "png",
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
@@ -69,9 +71,11 @@ def evaluate(
     """
     from thymos.engine.process import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
+    from thymos.files import figure_formats
     from thymos.recipes import load_experiment
     from thymos.reports.run_report import fold_notes, summary_table, write_report
 
+    formats = figure_formats(figures)
     experiment = load_experiment(recipe, with_precision(changes, precision))
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, keep=True)
@@ -99,7 +103,7 @@ def evaluate(
     absent = run.results["protocol"]["absent"]
     if absent:
         notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {shown(', '.join(absent))}")
-    page = write_report(out)
+    page = write_report(out, formats)
     console.print(summary_table(run.results))
     console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
 

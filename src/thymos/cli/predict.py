@@ -1,6 +1,6 @@
 """``thymos predict``: which emotion is heard in files and folders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import typer
 
 from thymos.cli.console import (
     ChosenOption,
+    FiguresOption,
     ModelOption,
     QuietOption,
     VoiceOption,
@@ -73,8 +74,9 @@ def predict(
         bool, typer.Option("--explain", help="Draw which regions of time and frequency carried the decision.")
     ] = False,
     explain_out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where --explain draws (default: here); one PNG a recording.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where --explain draws (default: here).")
     ] = None,
+    figures: FiguresOption = "png",
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -87,10 +89,11 @@ def predict(
     from thymos.cli.inputs import find_recordings
     from thymos.cli.journal import Journal
     from thymos.cli.rows import rows_adapted, rows_at_once
-    from thymos.files import is_stream
+    from thymos.files import figure_formats, is_stream
     from thymos.runtime.recognizer import load
     from thymos.runtime.voice import find_voice
 
+    formats = figure_formats(figures)
     recordings = find_recordings(paths)
     if adapt and voice is not None:
         raise OutputError(
@@ -110,7 +113,7 @@ def predict(
     if explain or explain_out is not None:
         if any(recording.path is None and recording.problem is None for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
-        draw = _figures(explain_out or Path())
+        draw = _figures(explain_out or Path(), formats)
     recognizer = load(model, threads).among(chosen_labels(labels))
     decides: dict[str, Any] = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
     if adapt:
@@ -152,7 +155,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _figures(folder: Path) -> "Callable[[Recognizer, NamedRecording], None]":
+def _figures(folder: Path, formats: Sequence[str]) -> "Callable[[Recognizer, NamedRecording], None]":
     """Return what draws the explanation of a recording into ``folder``, and says where.
 
     Raises:
@@ -168,18 +171,18 @@ def _figures(folder: Path) -> "Callable[[Recognizer, NamedRecording], None]":
 
     def draw(recognizer: "Recognizer", recording: "NamedRecording") -> None:
         assert recording.path is not None
-        path, number = folder / f"{recording.inside}.explain.png", 1
-        while path in drawn:  # another folder's file of the same name
+        stem, number = folder / f"{recording.inside}.explain", 1
+        while stem in drawn:  # another folder's file of the same name
             number += 1
-            path = folder / f"{recording.inside}.{number}.explain.png"
+            stem = folder / f"{recording.inside}.{number}.explain"
         try:
             explanation = recognizer.explain(recording.path)
         except AudioError as error:
             say(f"not explained: {recording.name} {error.reason}", "yellow")
             return
-        drawn.add(path)
-        write_explanation(explanation, recording.path.name, path)
-        say(f"{recording.name}: {explanation}; drawn: {path}")
+        drawn.add(stem)
+        paths = ", ".join(map(str, write_explanation(explanation, recording.path.name, stem, formats)))
+        say(f"{recording.name}: {explanation}; drawn: {paths}")
 
     return draw
 

@@ -7,16 +7,24 @@ from typing import Annotated
 
 import typer
 
+from thymos.cli.console import FiguresOption
+
 
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A sound file.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="PNG", help="Where to write. Default: FILE's name with .show.png, here."),
+        typer.Option(
+            "--out", metavar="PATH", help="Where to write, as .png, .pdf or .svg. Default: FILE.show.png, here."
+        ),
     ] = None,
+    figures: FiguresOption = "",
 ) -> None:
-    """Draw waveform, spectrogram, mel spectrogram and mel scale of a sound as a PNG."""
+    """Draw waveform, spectrogram, mel spectrogram and mel scale of a sound."""
     from thymos.cli.console import tell
+    from thymos.files import figure_formats
     from thymos.reports.sound_figure import draw_sound
 
-    tell(str(draw_sound(file, out)))
+    formats = figure_formats(figures) if figures else ()
+    for path in draw_sound(file, out, formats):
+        tell(str(path))

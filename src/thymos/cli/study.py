@@ -17,6 +17,7 @@ from rich.table import Table
 from thymos.cli.console import (
     CacheOption,
     DeviceOption,
+    FiguresOption,
     LabelMapOption,
     LabelsOption,
     QuietOption,
@@ -51,6 +52,7 @@ def study(
     ] = None,
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
+    figures: FiguresOption = "png",
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
@@ -64,8 +66,10 @@ def study(
     from thymos.engine.process import chosen_device
     from thymos.evaluation.study import study as run_study
     from thymos.evaluation.study_plan import load_study
+    from thymos.files import figure_formats
     from thymos.reports.study_report import write_study_report
 
+    formats = figure_formats(figures)
     plan = load_study(config, quick)
     if rows:
         plan = plan.only(rows)
@@ -85,7 +89,7 @@ def study(
             watcher=view.watcher(),
         )
         view.note("Drawing the reports")
-        page = write_study_report(out)
+        page = write_study_report(out, formats)
     order = [row.name for row in plan.rows]
     console.print(view.table(sorted(view.outcomes, key=lambda outcome: order.index(outcome.row.name))))
     failed = [row for row in content["rows"] if row["failed"]]

@@ -28,7 +28,8 @@ from thymos.machine import available_cores
 from thymos.recipes import load_experiment
 from thymos.scoring.paired import FinishedRun
 from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
-from thymos.scoring.results import make_results, versions
+from thymos.scoring.results import versions
+from thymos.scoring.summary import make_results
 
 
 @dataclass(frozen=True)

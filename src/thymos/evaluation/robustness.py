@@ -1,4 +1,4 @@
-"""How much of a model's accuracy is left in noise, on the telephone, in a room; and where in a corpus it is right.
+"""How much of a model's accuracy is left in noise, on the telephone, in a room.
 
 An experiment is fitted to the training part of each fold, as in an evaluation, and scores the test part once under each
 condition of ``audio.distort.CONDITIONS``. Predictions of all folds are pooled before they are scored. All intervals are
@@ -42,7 +42,6 @@ Interval = tuple[float, float]
 
 BABBLERS = 40
 """Recordings that babble is made of, at most."""
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,6 @@ class ConditionScore:
     """Accuracy less that of the clean recordings, in points (hundredths)."""
     difference_ci95: Interval
     """In points; paired, so a draw holds the same recordings in both."""
-
-
-@dataclass(frozen=True)
-class GroupScore:
-    """Accuracy on the recordings that have something in common."""
-
-    by: str
-    """What they were grouped by: ``emotion``, ``gender``, ``duration``."""
-    group: str
-    recordings: int
-    accuracy: float
-    accuracy_ci95: Interval
 
 
 @dataclass(frozen=True)
@@ -235,44 +222,6 @@ def score_conditions(
     return [_condition_score(name, own, clean, seed) for name, own in counts.items()]
 
 
-def breakdown(
-    scored: Scored,
-    labels: Sequence[str],
-    durations_s: Mapping[str, float],
-    genders: Mapping[str, str] | None = None,
-    seed: int = 0,
-) -> list[GroupScore]:
-    """Return accuracy by true emotion, by gender of the speaker, and by third of the durations.
-
-    Groups without a recording are left out.
-
-    Args:
-        scored: recordings.
-        labels: their vocabulary, in the order of the probabilities.
-        durations_s: length of each clip in seconds.
-        genders: of speakers; a speaker that is not there counts as unknown. None: no such rows. AESDD's description
-            counts three women and two men among its first five actors, but gives neither their numbers nor the sixth.
-            The median pitch of ten sad recordings of each (YIN) parts 1, 2 and 5 (223 to 251 Hz) from 3, 4 and 6
-            (122 to 125 Hz), which fits that count.
-        seed: of the bootstrap.
-
-    Raises:
-        KeyError: a clip has no duration.
-    """
-    lengths_s = np.array([durations_s[str(clip)] for clip in scored.clips])
-    groupings = {"emotion": (np.array(labels)[scored.truth], list(labels))}
-    if genders is not None:
-        own = np.array([genders.get(str(speaker), UNKNOWN) for speaker in scored.speakers])
-        groupings["gender"] = (own, [*sorted(set(own.tolist()) - {UNKNOWN}), UNKNOWN])
-    groupings["duration"] = _duration_thirds(lengths_s, scored.clips)
-    return [
-        _group_score(by, name, scored.where(own == name), seed)
-        for by, (own, names) in groupings.items()
-        for name in names
-        if (own == name).any()
-    ]
-
-
 def _check_has_clean(conditions: Mapping[str, Any]) -> None:
     if CLEAN not in conditions:
         raise ValueError(f"needs the condition {CLEAN!r} to compare with")
@@ -294,24 +243,6 @@ def _condition_score(name: str, counts: Counts, clean: Floats, seed: int) -> Con
     )
 
 
-def _group_score(by: str, name: str, rows: Scored, seed: int) -> GroupScore:
-    counts = confusion_by_group(rows.clips, rows.truth, rows.predicted, rows.probabilities.shape[1])
-    interval = bootstrap_interval(counts, seed)["accuracy"]
-    return GroupScore(by, name, len(counts), scores(counts.sum(0))["accuracy"], interval)
-
-
 def _hits_and_total(counts: Counts) -> Floats:
     """Right decisions and decisions of each clip: shape ``(clips, 2)``."""
     return np.column_stack([np.trace(counts, axis1=1, axis2=2), counts.sum((1, 2))]).astype(np.float64)
-
-
-def _duration_thirds(lengths_s: Floats, clips: NDArray[np.str_]) -> tuple[NDArray[np.str_], list[str]]:
-    """Third of each row, equally many recordings in each as far as ties allow, and the thirds' names."""
-    once = lengths_s[np.unique(clips, return_index=True)[1]]
-    first, second = np.quantile(once, [1 / 3, 2 / 3])
-    names = [
-        f"shortest third, up to {first:.2f} s",
-        f"middle third, up to {second:.2f} s",
-        f"longest third, above {second:.2f} s",
-    ]
-    return np.array(names)[np.searchsorted([first, second], lengths_s)], names

@@ -43,7 +43,8 @@ from thymos.files import write_csv, write_json
 from thymos.machine import available_cores
 from thymos.scoring.paired import FinishedRun
 from thymos.scoring.predictions import FoldResult, write_predictions
-from thymos.scoring.results import describe_corpus, make_results, versions
+from thymos.scoring.results import describe_corpus, versions
+from thymos.scoring.summary import make_results
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,27 +40,34 @@ LONGEST_LEVEL_WORD = 10
 """Letters that fit under a column of a figure."""
 
 
-def audit(corpus: Corpus | str | Path, out: str | Path | None = None, *, cache_dir: str | Path | None = None) -> Audit:
+def audit(
+    corpus: Corpus | str | Path,
+    out: str | Path | None = None,
+    *,
+    cache_dir: str | Path | None = None,
+    formats: Sequence[str] = ("png",),
+) -> Audit:
     """Return what a corpus holds and what is odd about it: broken files, copies, silence, outliers, gaps.
 
     Args:
         corpus: opened, or what ``open_corpus`` takes.
         out: a folder to write ``audit.html``, ``clips.csv`` and figures to; None writes nothing.
         cache_dir: as for ``open_corpus``.
+        formats: of the figures, of ``files.FIGURE_FORMATS``.
 
     Raises:
         CorpusError: the corpus cannot be opened.
     """
     found = audit_corpus(corpus if isinstance(corpus, Corpus) else open_corpus(corpus, cache_dir=cache_dir))
     if out is not None:
-        write_audit(found, Path(out))
+        write_audit(found, Path(out), formats)
     return found
 
 
-def write_audit(audit: Audit, directory: Path) -> Path:
-    """Write ``audit.html``, ``clips.csv`` and ``figures/*.png`` to ``directory``; return the page's path."""
-    save_figure(durations_figure(audit), directory / "figures" / "durations")
-    save_figure(counts_figure(audit), directory / "figures" / "counts")
+def write_audit(audit: Audit, directory: Path, formats: Sequence[str] = ("png",)) -> Path:
+    """Write ``audit.html``, ``clips.csv`` and ``figures/``, in each of ``formats``; return the page's path."""
+    save_figure(durations_figure(audit), directory / "figures" / "durations", formats)
+    save_figure(counts_figure(audit), directory / "figures" / "counts", formats)
     write_text(directory / "clips.csv", clips_csv(audit))
     page = directory / "audit.html"
     write_text(page, audit_page(audit))

@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from thymos.errors import RunError
-from thymos.files import is_unfinished, write_csv, write_json, write_text
-from thymos.reports.figures import FORMATS, save_figure
+from thymos.files import FIGURE_FORMATS, is_unfinished, write_csv, write_json, write_text
+from thymos.reports.figures import save_figure
 from thymos.reports.forest import ForestRow, Mark, forest_figure, make_forest
-from thymos.reports.study_report import in_field
+from thymos.reports.tables import PaperTable, in_field, table_latex, table_markdown
 from thymos.scoring.comparison import ComparedRun, ComparisonTable
 from thymos.scoring.paired import points
 
@@ -46,7 +46,7 @@ def claim_comparison_folder(out: Path) -> None:
     Raises:
         RunError: it holds something else.
     """
-    ours = {"compare.json", "compare.csv", "compare.md", "compare.tex", *(f"forest.{name}" for name in FORMATS)}
+    ours = {"compare.json", "compare.csv", "compare.md", "compare.tex", *(f"forest.{name}" for name in FIGURE_FORMATS)}
     if not out.exists():
         return
     if not out.is_dir():
@@ -56,15 +56,15 @@ def claim_comparison_folder(out: Path) -> None:
         raise RunError(f"{out} holds something else, such as {others[0]}; choose another --out")
 
 
-def write_comparison(table: ComparisonTable, out: Path) -> None:
-    """Write ``compare.json``, ``.csv``, ``.md`` and ``.tex``, and ``forest`` as PNG, PDF and SVG, into ``out``.
+def write_comparison(table: ComparisonTable, out: Path, formats: Sequence[str] = FIGURE_FORMATS) -> None:
+    """Write ``compare.json``, ``.csv``, ``.md`` and ``.tex``, and ``forest`` in each of ``formats``, into ``out``.
 
     Raises:
         RunError: ``out`` holds something else.
     """
     claim_comparison_folder(out)
-    save_figure(comparison_figure(table), out / "forest", FORMATS)
-    write_csv(out / "compare.csv", [_csv_row(table, row) for row in table.to_dict()["runs"]])
+    save_figure(comparison_figure(table), out / "forest", formats)
+    write_csv(out / "compare.csv", _paper_table(table).records)
     write_text(out / "compare.md", comparison_markdown(table))
     write_text(out / "compare.tex", comparison_latex(table))
     write_json(out / "compare.json", table.to_dict())
@@ -72,35 +72,25 @@ def write_comparison(table: ComparisonTable, out: Path) -> None:
 
 def comparison_markdown(table: ComparisonTable) -> str:
     """Return ``table`` and its verdicts as Markdown."""
-    lines = [f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
-    for each in table.runs:
-        fields = [in_field(field) for field in _fields(each)]
-        if each.comparison and each.comparison.shown:
-            fields[2] = f"**{fields[2]}**"
-        lines.append(f"| {' | '.join(fields)} |")
     said = [f"- {in_field(sentence)}" for sentence in verdicts(table)]
-    heading = f"Accuracy per {table.level}, compared with {in_field(table.base)}. {_legend()}."
-    return "\n".join([heading, "", *lines, "", *said]) + "\n"
+    return table_markdown(_paper_table(table)) + "\n" + "\n".join(said) + "\n"
 
 
 def comparison_latex(table: ComparisonTable) -> str:
     """Return ``table`` as a LaTeX table in the manner of booktabs, ready for ``\\input``."""
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
-        "\\centering",
-        f"\\caption{{Accuracy per {table.level}, compared with {_tex(table.base)}. {_tex(_legend())}.}}",
-        "\\begin{tabular}{l" + "r" * (len(HEADINGS) - 1) + "}",
-        "\\toprule",
-        " & ".join(map(_tex, HEADINGS)) + " \\\\",
-        "\\midrule",
-    ]
-    for each in table.runs:
-        fields = [_tex(field) for field in _fields(each)]
-        if each.comparison and each.comparison.shown:
-            fields[2] = f"\\textbf{{{fields[2]}}}"
-        lines.append(" & ".join(fields) + " \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}"]) + "\n"
+    return table_latex(_paper_table(table))
+
+
+def _paper_table(table: ComparisonTable) -> PaperTable:
+    shown = {(row, 2) for row, each in enumerate(table.runs) if each.comparison and each.comparison.shown}
+    return PaperTable(
+        "compare",
+        f"Accuracy per {table.level}, compared with {table.base}. {_legend()}.",
+        HEADINGS,
+        tuple(tuple(_fields(each)) for each in table.runs),
+        tuple(_csv_row(table, row) for row in table.to_dict()["runs"]),
+        frozenset(shown),
+    )
 
 
 def comparison_figure(table: ComparisonTable) -> Figure:
@@ -194,15 +184,3 @@ def _csv_row(table: ComparisonTable, row: dict[str, Any]) -> dict[str, Any]:
         "shown": comparison.get("shown"),
         "verdict": comparison.get("verdict"),
     }
-
-
-_TEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "±": r"$\pm$", "−": "$-$",
-    "×": r"$\times$",
-}  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    """Return ``text`` with nothing in it that LaTeX would take for a command."""
-    return "".join(_TEX.get(letter, letter) for letter in " ".join(text.split()))

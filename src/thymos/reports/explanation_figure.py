@@ -1,6 +1,7 @@
 """Why an emotion was heard, as a figure: the effect of each region over the mel-spaced spectrogram, and the frames'
 evidence above it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +49,9 @@ def explanation_figure(explanation: Explanation, name: str) -> Figure:
     return figure
 
 
-def write_explanation(explanation: Explanation, name: str, path: Path) -> None:
-    """Write the figure of ``explanation`` to ``path`` as what its ending says, whole or not at all."""
-    save_figure(explanation_figure(explanation, name), path.with_suffix(""), [path.suffix.removeprefix(".")])
+def write_explanation(explanation: Explanation, name: str, stem: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write the figure of ``explanation`` in each of ``formats``, as ``save_figure`` does, and return the paths."""
+    return save_figure(explanation_figure(explanation, name), stem, formats)
 
 
 def _draw_title(axes: Axes, explanation: Explanation, name: str) -> None:

@@ -18,12 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
-from thymos.files import whole_file
+from thymos.files import FIGURE_FORMATS, whole_file
 from thymos.scoring.metrics import Level
 
 DOTS_PER_INCH = 200
-FORMATS = ("png", "pdf", "svg")
-"""What a figure can be saved as."""
 WIDE_INCHES = (7.2, 3.6)
 """Across a page or both columns of a paper."""
 
@@ -101,14 +99,14 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png",)) -
     Args:
         figure: what to write.
         stem: the files' path without its ending.
-        formats: of ``FORMATS``, in either case; the ending is as given.
+        formats: of ``FIGURE_FORMATS``, in either case; the ending is as given.
 
     Raises:
         ValueError: another format.
     """
-    unknown = [name for name in formats if name.lower() not in FORMATS]
+    unknown = [name for name in formats if name.lower() not in FIGURE_FORMATS]
     if unknown:
-        raise ValueError(f"figures are written as {', '.join(FORMATS)}, not as {unknown[0]}")
+        raise ValueError(f"figures are written as {', '.join(FIGURE_FORMATS)}, not as {unknown[0]}")
     nameless = {"png": {"Software": "Thymos"}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     paths = []
     for name in formats:
@@ -143,6 +141,27 @@ def confusion_figure(panels: Mapping[str, npt.NDArray[np.float64]], labels: Sequ
         plain_axes(axes, grid="")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
+    return figure
+
+
+def reliability_figure(bins: Sequence[Mapping[str, float]], ece: float) -> Figure:
+    """Draw a reliability diagram: of recordings by the probability of their answer, the share that is right.
+
+    Args:
+        bins: fields of ``scoring.calibration.ReliabilityBin``.
+        ece: expected calibration error, shown in the title.
+    """
+    figure = new_figure((3.6, 4.2))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    lows, widths = [at["low"] for at in bins], [at["high"] - at["low"] for at in bins]
+    above.bar(lows, [at["accuracy"] for at in bins], widths, align="edge", color=ACCENT, edgecolor="white", alpha=0.8)
+    above.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.3)
+    above.plot([at["confidence"] for at in bins], [at["accuracy"] for at in bins], "o", color=INK, markersize=3.5)
+    below.bar(lows, [at["rows"] for at in bins], widths, align="edge", color=SECOND, edgecolor="white", alpha=0.8)
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right", title=f"expected calibration error {ece:.3f}")
+    below.set(xlabel="probability of the answer", ylabel="recordings")
+    for axes in (above, below):
+        plain_axes(axes)
     return figure
 
 

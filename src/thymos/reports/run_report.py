@@ -16,6 +16,7 @@ from thymos.files import write_text
 from thymos.reports import figures
 from thymos.reports.curves import LARGE, Curve, CurvePlot, curve_plot, folds_curves_figure, mean_curve
 from thymos.reports.page import render
+from thymos.reports.run_tables import run_tables, write_run_tables
 from thymos.scoring.metrics import Level
 from thymos.scoring.results import LEVELS, PerLevel, Results, read_results, recipe_name
 
@@ -24,19 +25,20 @@ SIDES: tuple[Side, ...] = ("truth", "prediction")
 
 
 def write_report(run_dir: Path, formats: Sequence[str] = ("png",)) -> Path:
-    """Draw the figures of a finished run and write its ``report.html``, all from its ``results.json``.
+    """Draw the figures of a finished run and write its tables and ``report.html``, all from its ``results.json``.
 
     Args:
         run_dir: the run folder.
-        formats: of the figures beside the page, of ``figures.FORMATS``; PNG, which is in the page too, always.
+        formats: of the figures beside the page, of ``files.FIGURE_FORMATS``; PNG, which is in the page too, always.
 
     Returns:
-        The page's path. The figures are inside it, and beside it in ``figures/``.
+        The page's path. The figures are inside it, and beside it in ``figures/``; tables are in ``tables/``.
 
     Raises:
         RunError: results.json is missing, damaged or of another format.
     """
     results = read_results(run_dir)
+    write_run_tables(results, run_dir / "tables")
     path = run_dir / "report.html"
     write_text(path, run_page(results, _draw(results, run_dir / "figures", formats)))
     return path
@@ -59,6 +61,7 @@ def run_page(results: Results, drawn: Mapping[str, Path]) -> str:
         last_fold=_last_fold(results),
         fold_notes=fold_notes([fold.model_dump() for fold in results.folds]),
         plots=_plots(results),
+        tables={table.name: table for table in run_tables(results)},
         figures=drawn,
     )
 
@@ -126,6 +129,9 @@ def _draw(results: Results, folder: Path, formats: Sequence[str]) -> dict[str, P
         panels = {f"per {level}": shares(results.confusion.at(level), of) for level in levels}
         colours = figures.RAMPS[of].light
         drawn[f"confusion_by_{of}"] = figures.confusion_figure(panels, results.labels, colours)
+    if results.confidence:
+        told = results.confidence
+        drawn["reliability"] = figures.reliability_figure(told["reliability"], told["ece"]["value"])
     losses, accuracies = _curves(results, "loss"), _curves(results, "accuracy")
     if losses and accuracies:
         drawn["curves"] = folds_curves_figure(losses, accuracies)

@@ -1,5 +1,6 @@
 """One sound as a figure: waveform, spectrogram, mel spectrogram, and the mel scale between the two."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from thymos.audio.decode import Limits, read_waveform_and_info
 from thymos.audio.mel_scale import hz_to_mel
 from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
 from thymos.corpora.findings import channels_name, printable
-from thymos.errors import AudioError, ThymosError
+from thymos.errors import AudioError, FigureFormatError
+from thymos.files import FIGURE_FORMATS
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 from thymos.reports.page import clock
 
@@ -46,23 +48,33 @@ class Spectrum:
     span_s: float
 
 
-def draw_sound(file: Path, out: Path | None = None) -> Path:
+def draw_sound(file: Path, out: Path | None = None, formats: Sequence[str] = ()) -> list[Path]:
     """Draw the sound in ``file`` and return where the figure was written: by default in the working folder.
 
+    Args:
+        file: any that can be heard.
+        out: a path whose ending is one of ``FIGURE_FORMATS``.
+        formats: of ``FIGURE_FORMATS``, beside that of ``out``; none without ``out`` is PNG.
+
     Raises:
-        ThymosError: ``out`` does not end in .png.
+        FigureFormatError: ``out`` has another ending.
         AudioError: the file cannot be read, or would take more than 512 MiB once decoded.
     """
-    out = out or Path(f"{file.stem}.show.png")
-    if out.suffix.lower() != ".png":
-        raise ThymosError(f"{out}: figures of sound are written as PNG, so the name must end in .png")
+    if out is None:
+        stem, endings = Path(f"{file.stem}.show"), list(formats or ("png",))
+    else:
+        stem, own = out.with_suffix(""), out.suffix.removeprefix(".")
+        if own.lower() not in FIGURE_FORMATS:
+            raise FigureFormatError(
+                f"{out}: figures are written as {', '.join(FIGURE_FORMATS)}, so its name must end so"
+            )
+        endings = [own, *(each for each in formats if each != own.lower())]
     try:
         waveform, info = read_waveform_and_info(file, Limits(max_decoded_bytes=LARGEST_DECODED_BYTES))
     except AudioError as error:
         raise error.of(f"{file}:") from None
     figure = sound_figure(waveform, file.name, f"{channels_name(info.channels)} · {info.format}")
-    save_figure(figure, out.with_suffix(""), [out.suffix.removeprefix(".")])
-    return out
+    return save_figure(figure, stem, endings)
 
 
 def sound_figure(waveform: Waveform, name: str, detail: str = "") -> Figure:

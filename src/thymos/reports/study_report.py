@@ -18,6 +18,7 @@ from thymos.reports.figures import save_figure
 from thymos.reports.forest import Forest, ForestRow, Mark, forest_figure, make_forest
 from thymos.reports.page import render
 from thymos.reports.run_report import shown_levels, write_report
+from thymos.reports.tables import PaperTable, in_field, table_latex
 from thymos.scoring.metrics import Level
 from thymos.scoring.results import LEVELS
 
@@ -31,11 +32,12 @@ StudyRow = dict[str, Any]
 def write_study_report(out: Path, formats: Sequence[str] = ("png",)) -> Path:
     """Write the report of the finished study in ``out``.
 
-    That is ``study.html``, ``study.md`` and ``figures/`` in its folder, and ``report.html`` in each row's.
+    That is ``study.html``, ``study.md``, ``study.tex`` and ``figures/`` in its folder, and ``report.html`` and
+    ``tables/`` in each row's.
 
     Args:
         out: the study's folder.
-        formats: of the figures, of ``figures.FORMATS``.
+        formats: of the figures, of ``files.FIGURE_FORMATS``.
 
     Returns:
         The path of ``study.html``.
@@ -48,6 +50,7 @@ def write_study_report(out: Path, formats: Sequence[str] = ("png",)) -> Path:
         if not row["failed"]:
             write_report(out / "rows" / row["slug"], formats)
     write_text(out / "study.md", study_markdown(study))
+    write_text(out / "study.tex", study_latex(study))
     if forest := study_forest(study):
         words = {"recording": "per recording", "segment": "per segment", "published": "published, ± its sd"}
         save_figure(
@@ -136,31 +139,48 @@ def study_markdown(study: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def study_latex(study: dict[str, Any]) -> str:
+    """Return the tables of ``study``, one for each group of rows, as LaTeX in the manner of booktabs."""
+    return "\n".join(table_latex(table) for table in study_tables(study))
+
+
+def study_tables(study: dict[str, Any]) -> list[PaperTable]:
+    """Return a table for each group of rows of ``study``: mean ± sd over folds and the 95 % interval of that mean."""
+    levels = shown_levels(_levels(study["rows"]))[::-1]
+    tables = []
+    for number, (group, members) in enumerate(groupby(study["rows"], key=lambda row: row["group"]), start=1):
+        caption = f"{group or study['name']} on {study['corpus']['name']}: accuracy and UAR in %, mean ± sd over folds"
+        rows = tuple(_fields(row, levels) for row in members)
+        tables.append(
+            PaperTable(f"study-{number}", f"{caption} [95 % interval of the mean].", _columns(levels), rows, ())
+        )
+    return tables
+
+
+def _columns(levels: Sequence[Level]) -> tuple[str, ...]:
+    accuracies = (f"per {level}" for level in levels)
+    return ("row", "protocol, folds", *accuracies, "UAR per recording", "published", "compared")
+
+
+def _fields(row: StudyRow, levels: Sequence[Level]) -> tuple[str, ...]:
+    if row["failed"]:
+        return (row["row"], row["protocol"], f"failed: {row['failed']}", *[""] * (len(levels) + 2))
+    summary = row["summary"]
+    return (
+        row["row"],
+        f"{row['protocol']}, {row['repeats']} × {row['folds']}",
+        *(_score(summary[level]["accuracy"]) if level in _row_levels(row) else "" for level in levels),
+        _score(summary["recording"]["uar"]),
+        _published(row["published"]),
+        _verdict(row["comparison"]),
+    )
+
+
 def _table(rows: list[StudyRow], levels: Sequence[Level]) -> str:
-    columns = [
-        "row", "protocol, folds", *(f"per {level}" for level in levels), "UAR per recording", "published", "compared"
-    ]  # fmt: skip
+    columns = _columns(levels)
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in rows:
-        if row["failed"]:
-            fields = [row["row"], row["protocol"], f"failed: {row['failed']}", *[""] * (len(columns) - 3)]
-        else:
-            summary = row["summary"]
-            fields = [
-                row["row"],
-                f"{row['protocol']}, {row['repeats']} × {row['folds']}",
-                *(_score(summary[level]["accuracy"]) if level in _row_levels(row) else "" for level in levels),
-                _score(summary["recording"]["uar"]),
-                _published(row["published"]),
-                _verdict(row["comparison"]),
-            ]
-        lines.append("| " + " | ".join(map(in_field, fields)) + " |")
+    lines += ["| " + " | ".join(map(in_field, _fields(row, levels))) + " |" for row in rows]
     return "\n".join(lines)
-
-
-def in_field(text: str) -> str:
-    """Return ``text`` on one line, with nothing in it that would end a Markdown table's field."""
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _score(score: dict[str, Any]) -> str:

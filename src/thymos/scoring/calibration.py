@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.labels import natural_key
+from thymos.scoring.breakdown import Grouping
 from thymos.scoring.metrics import Floats, Interval, bootstrap_weights, percentile_interval
-from thymos.scoring.predictions import FoldResult, scored_recordings
+from thymos.scoring.predictions import FoldResult, Scored, scored_recordings
 
 Ints = NDArray[np.int64]
 Sets = NDArray[np.bool_]
@@ -137,9 +138,7 @@ def expected_calibration_error(
         ValueError: as ``fit_temperature``.
     """
     _check(probabilities, truth)
-    confidence, right = probabilities.max(1), (probabilities.argmax(1) == truth).astype(np.float64)
-    # Right-closed bins, as Guo et al. have them.
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    confidence, right, place = _binned(probabilities, truth, bins)
     recordings = np.arange(len(truth)) if clips is None else np.unique(clips, return_inverse=True)[1]
     n_recordings = int(recordings.max()) + 1
     gaps = np.zeros((n_recordings, bins))
@@ -155,6 +154,58 @@ def expected_calibration_error(
     low, high = percentile_interval(drawn)
     interval = (max(0.0, 2 * value - high), max(0.0, 2 * value - low))
     return Ece(value, interval, float(np.concatenate(by_chance).mean()))
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows whose top label's probability lies in one of equally wide bins."""
+
+    low: float
+    high: float
+    """The bin is open below and closed above, as that of Guo et al."""
+    rows: int
+    confidence: float
+    """Mean probability of the top label."""
+    accuracy: float
+
+
+def reliability(probabilities: Floats, truth: Ints, bins: int = BINS) -> list[ReliabilityBin]:
+    """Return the bins of a reliability diagram that hold rows, from the least sure; ECE is made of the same bins.
+
+    Args:
+        probabilities: shape ``(rows, labels)``.
+        truth: index of the true label, shape ``(rows,)``.
+        bins: how many.
+
+    Raises:
+        ValueError: as ``fit_temperature``.
+    """
+    _check(probabilities, truth)
+    confidence, right, place = _binned(probabilities, truth, bins)
+    return [
+        ReliabilityBin(
+            at / bins, (at + 1) / bins, int(own.sum()), float(confidence[own].mean()), float(right[own].mean())
+        )
+        for at in range(bins)
+        if (own := place == at).any()
+    ]
+
+
+def _binned(probabilities: Floats, truth: Ints, bins: int) -> tuple[Floats, Floats, Ints]:
+    """Return the probability of each row's top label, whether it is right, and its bin."""
+    confidence, right = probabilities.max(1), (probabilities.argmax(1) == truth).astype(np.float64)
+    # Right-closed bins, as Guo et al. have them.
+    return confidence, right, np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def confidence_summary(scored: Scored) -> dict[str, Any]:
+    """Return ``ece``, ``nll`` and ``reliability`` of recordings' probabilities as they were given out."""
+    ece = expected_calibration_error(scored.probabilities, scored.truth, scored.clips)
+    return {
+        "ece": asdict(ece),
+        "nll": mean_nll(scored.probabilities, scored.truth),
+        "reliability": [asdict(each) for each in reliability(scored.probabilities, scored.truth)],
+    }
 
 
 # --- prediction sets --------------------------------------------------------------------------------------
@@ -247,8 +298,10 @@ def set_quality_by_group(sets: Sets, truth: Ints, groups: NDArray[np.str_]) -> d
 # --- what calibration was worth over the outer folds ------------------------------------------------------
 
 
-def calibration_summary(fold_results: Sequence[FoldResult], labels: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return ``ece_before``, ``ece_after``, ``temperatures`` and ``sets`` (all, by speaker, by emotion).
+def calibration_summary(
+    fold_results: Sequence[FoldResult], labels: tuple[str, ...], divided: Sequence[Grouping] = ()
+) -> dict[str, Any] | None:
+    """Return ``ece_before``, ``ece_after``, ``temperatures`` and ``sets`` (all, by speaker, by emotion, by group).
 
     Temperatures and thresholds come from inner splits of each fold's training part; here they meet its test part. None
     where the folds were not calibrated.
@@ -280,7 +333,18 @@ def calibration_summary(fold_results: Sequence[FoldResult], labels: tuple[str, .
         "sets": asdict(set_quality(all_sets, all_truth)),
         "sets_by_speaker": {word: asdict(quality) for word, quality in by_speaker.items()},
         "sets_by_emotion": {word: asdict(quality) for word, quality in by_emotion.items()},
+        "sets_by_group": [
+            {"by": grouping.by, "group": name, **asdict(set_quality(all_sets[own], all_truth[own]))}
+            for grouping in divided
+            for name, own in _rows_of(grouping, all_clips).items()
+        ],
     }
+
+
+def _rows_of(grouping: Grouping, clips: NDArray[np.str_]) -> dict[str, NDArray[np.bool_]]:
+    """Return which rows are of each group that has any."""
+    groups = np.array([grouping.group_of[str(clip)] for clip in clips])
+    return {name: groups == name for name in grouping.names if name in groups}
 
 
 def _threshold(kept: float | None) -> float:

@@ -1,37 +1,20 @@
-"""results.json: one schema, what makes it of folds' facts and predictions, and what reads it again."""
+"""results.json: one schema, and what reads it again; ``scoring.summary`` makes it."""
 
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
-from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
 from thymos.errors import RunError
 from thymos.labels import natural_key
 from thymos.machine import processor, versions_of
-from thymos.scoring.calibration import calibration_summary
-from thymos.scoring.metrics import (
-    METRICS,
-    Interval,
-    Level,
-    bootstrap_interval,
-    bootstrap_intervals,
-    confusion,
-    confusion_by_group,
-    mean_and_sd,
-    per_class,
-    scores,
-)
-from thymos.scoring.predictions import FoldResult, Scored, scored_recordings, scored_segments
+from thymos.scoring.metrics import Interval, Level
 
 FORMAT = 1
 """The version of ``results.json`` that is written and read."""
@@ -128,6 +111,46 @@ class SpeakerRow(PerLevel[SpeakerScores]):
     clips: int
 
 
+class GroupRow(PerLevel[SpeakerScores]):
+    """The scores of recordings that have something in common, over all folds."""
+
+    by: str
+    """``gender``, ``language``, ``corpus`` or ``duration``."""
+    group: str
+    clips: int
+
+
+class DimensionScores(_Part):
+    """How well values of one dimension agree with the truth, over recordings."""
+
+    ccc: float
+    """Concordance correlation coefficient."""
+    pearson: float
+    mae: float
+    """Mean absolute error, on the corpus's own scale."""
+
+
+class DimensionFold(DimensionScores):
+    """Of one fold."""
+
+    repeat: int
+    fold: int
+    recordings: int
+
+
+class DimensionRow(_Part):
+    """One dimension's scores over all folds."""
+
+    dimension: str
+    recordings: int
+    folds: list[DimensionFold]
+    ccc: Spread
+    pearson: Spread
+    mae: Spread
+    pooled: DimensionScores
+    """Of all folds' values scored together."""
+
+
 class EmotionScores(_Part):
     """Shares of one; None where nothing was there to divide by."""
 
@@ -199,7 +222,13 @@ class Results(_Part):
     summary: PerLevel[Summary]
     per_speaker: list[SpeakerRow] = []
     per_emotion: list[EmotionRow]
+    per_group: list[GroupRow] = []
+    """By gender, language and corpus, where the corpus tells them, and by thirds of the durations."""
+    per_dimension: list[DimensionRow] = []
+    """Arousal, valence, dominance: where the corpus tells them and the experiment learns them."""
     confusion: PerLevel[Matrix]
+    confidence: dict[str, Any] | None = None
+    """Whether probabilities of recordings mean what they say: ``ece``, ``nll``, bins of a reliability diagram."""
     calibration: dict[str, Any] | None = None
     """What calibration was worth (see ``calibration_summary``), where folds were calibrated."""
     excluded: list[Excluded] = []
@@ -252,65 +281,6 @@ def read_results(run_dir: Path) -> Results:
         raise RunError(f"{path} is damaged: {place}{': ' if place else ''}{first['msg']}") from error
 
 
-ByLevel = dict[Level, Scored]
-
-
-def make_results(
-    corpus: Corpus,
-    recipe: Mapping[str, Any],
-    transductive: bool,
-    split: Split,
-    fold_results: Sequence[FoldResult],
-    seed: int,
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the content of ``results.json`` (see ``Results``).
-
-    Args:
-        corpus: what was evaluated, exclusions kept.
-        recipe: settings of what was fitted, with its ``name``.
-        transductive: whether predictions hinge on other recordings that are tested.
-        split: how it was divided.
-        fold_results: facts and predictions of each fold.
-        seed: of the run.
-        facts: more to say of the run: ``command``, ``finished`` and ``wall_s`` at least.
-    """
-    labels = corpus.emotions
-    predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
-    rows = _by_level(predictions, labels)
-    calibration = calibration_summary(fold_results, labels)
-    folds = [_fold_row(own, frame, labels) for own, frame in fold_results]
-    content = {
-        "format": 1,
-        "corpus": describe_corpus(corpus) | ({"labels": list(map(asdict, corpus.labels))} if corpus.labels else {}),
-        "recipe": dict(recipe),
-        "transductive": transductive,
-        "protocol": {
-            "name": split.name,
-            "folds": len(split.folds),
-            "repeats": len({fold.repeat for fold in split.folds}),
-            "must_not_cross": list(split.must_not_cross),
-            "absent": list(split.absent),
-        },
-        "seed": seed,
-        "labels": list(labels),
-        "levels": ["recording"] if len(rows["segment"].clips) == len(rows["recording"].clips) else list(LEVELS),
-        **facts,
-        "versions": versions(),
-        "folds": folds,
-        "summary": {level: _summary(rows[level], [fold[level] for fold in folds], len(labels)) for level in LEVELS},
-        "per_speaker": _per_speaker(rows, len(labels)),
-        "per_emotion": _per_emotion(rows, labels),
-        "confusion": {level: _counts(rows[level], len(labels)) for level in LEVELS},
-        **({"calibration": calibration} if calibration else {}),
-        "excluded": [
-            {"clip": left_out.clip, "reason": left_out.reason, "readable": left_out.readable}
-            for left_out in corpus.excluded
-        ],
-    }
-    return Results.model_validate(content).as_json()
-
-
 def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     """Return what a reader of results needs to know of ``corpus``."""
     speakers = sorted({clip.speaker for clip in corpus.clips if clip.speaker}, key=natural_key)
@@ -329,62 +299,3 @@ def versions() -> dict[str, str]:
     """Return the versions and the machine that numbers may depend on. A library that is not installed is left out."""
     libraries = versions_of(("thymos", "torch", "numpy", "scipy", "soundfile", "soxr", "scikit-learn"))
     return libraries | {"platform": platform.platform(), "processor": processor(), "cores": str(os.cpu_count())}
-
-
-def _by_level(predictions: pd.DataFrame, labels: tuple[str, ...]) -> ByLevel:
-    return {
-        "segment": scored_segments(predictions, labels),
-        "recording": scored_recordings(predictions, labels),
-    }
-
-
-def _fold_row(facts: dict[str, Any], frame: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]:
-    counts = {
-        level: confusion(rows.truth, rows.predicted, len(labels)) for level, rows in _by_level(frame, labels).items()
-    }
-    return {
-        **facts,
-        **{level: scores(counts[level]) for level in LEVELS},
-        "confusion": {level: counts[level].tolist() for level in LEVELS},
-    }
-
-
-def _counts(rows: Scored, n_classes: int) -> list[list[int]]:
-    counts: list[list[int]] = confusion(rows.truth, rows.predicted, n_classes).tolist()
-    return counts
-
-
-def _summary(rows: Scored, folds: Sequence[Mapping[str, float]], n_classes: int) -> dict[str, Any]:
-    # One confusion matrix for each recording in each fold: what the bootstrap draws.
-    clips = np.unique(rows.clips, return_inverse=True)[1]
-    tests, first, place = np.unique(
-        np.column_stack([rows.folds, clips]), axis=0, return_index=True, return_inverse=True
-    )
-    counts = confusion_by_group(place.reshape(-1), rows.truth, rows.predicted, n_classes)
-    fold_numbers = np.unique(tests[:, :2], axis=0, return_inverse=True)[1].reshape(-1)
-    pooled, means = bootstrap_intervals(counts, clips[first], fold_numbers)
-    summary: dict[str, Any] = {}
-    for metric in METRICS:
-        mean, sd = mean_and_sd([fold[metric] for fold in folds])
-        summary[metric] = {"mean": mean, "sd": sd, "ci95": pooled[metric], "mean_ci95": means[metric]}
-    summary["pooled"] = scores(counts.sum(0))
-    return summary
-
-
-def _per_speaker(levels: ByLevel, n_classes: int) -> list[dict[str, Any]]:
-    speakers = sorted({str(word) for word in levels["recording"].speakers if word}, key=natural_key)
-    table = []
-    for speaker in speakers:
-        row: dict[str, Any] = {"speaker": speaker}
-        for level, rows in levels.items():
-            own = rows.where(rows.speakers == speaker)
-            per_recording = confusion_by_group(own.clips, own.truth, own.predicted, n_classes)
-            row["clips"] = len(per_recording)
-            row[level] = scores(per_recording.sum(0)) | {"accuracy_ci95": bootstrap_interval(per_recording)["accuracy"]}
-        table.append(row)
-    return table
-
-
-def _per_emotion(levels: ByLevel, labels: tuple[str, ...]) -> list[dict[str, Any]]:
-    classes = {level: per_class(confusion(rows.truth, rows.predicted, len(labels))) for level, rows in levels.items()}
-    return [{"emotion": word, **{level: classes[level][i] for level in levels}} for i, word in enumerate(labels)]
