@@ -67,7 +67,6 @@ REASONS = {
     "anger/empty.wav": "is empty (0 bytes)",
     "anger/loop.wav": "is a symbolic link that leads back to itself",
     "anger/gone.wav": "is a symbolic link to nothing",
-    "anger/around": "is a link to a folder, which is not followed",
 }
 
 

@@ -26,7 +26,7 @@ def seconds_of(text: str) -> float | None:
         return float(word.removesuffix("s"))
     match = _CLOCK.fullmatch(word)
     if match is None:
-        raise ValueError(f"{text!r} is no time, such as 1.5 or 0 days 00:00:01.5")
+        raise ValueError(f"cannot be cut: {text!r} is no time, such as 1.5 or 0 days 00:00:01.5")
     days, hours, minutes = (int(match[part] or 0) for part in ("days", "hours", "minutes"))
     return ((days * 24 + hours) * 60 + minutes) * 60 + float(match["seconds"])
 

@@ -107,6 +107,22 @@ class Exclusion:
     """True if the sound is fine and a rule left it out."""
 
 
+@dataclass(frozen=True)
+class Tally:
+    """What became of the recordings of a corpus: those that were found are used, left out by a rule, or errors."""
+
+    found: int
+    used: int
+    left_out: int
+    errors: int
+
+    def __str__(self) -> str:
+        return (
+            f"found {self.found} {'recording' if self.found == 1 else 'recordings'}: {self.used} used, "
+            f"{self.left_out} left out, {self.errors} {'error' if self.errors == 1 else 'errors'}"
+        )
+
+
 LEFT_OUT = ""
 """What a label counts as that is left out."""
 
@@ -140,6 +156,8 @@ class Listing:
     root: Path
     entries: list[ClipEntry] = field(default_factory=list)
     excluded: list[Exclusion] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a user is told of how it was read, a sentence each."""
 
 
 class KeptWaveforms:
@@ -197,6 +215,10 @@ class Corpus:
     """What became of each label that was found; empty where nobody looked."""
     unmatched: tuple[str, ...] = ()
     """What a label map names and no clip has, each with the nearest label."""
+    found: int = 0
+    """How many recordings were found; 0 where nobody counted. Every one of them is a clip or excluded."""
+    notes: tuple[str, ...] = ()
+    """What a user is told of how it was read, a sentence each: what was passed over, guessed, or said twice."""
     kept: KeptWaveforms = field(default_factory=lambda: KeptWaveforms(0), compare=False)
     """What ``waveform`` need not decode."""
 
@@ -272,6 +294,13 @@ class Corpus:
         """Files that could not be used at all, as opposed to readable ones that a rule left out."""
         return tuple(exclusion for exclusion in self.excluded if not exclusion.readable)
 
+    @property
+    def tally(self) -> Tally:
+        """What became of the recordings that were found."""
+        errors = len(self.unusable)
+        left_out = len(self.excluded) - errors
+        return Tally(self.found or len(self.clips) + len(self.excluded), len(self.clips), left_out, errors)
+
     def relabelled(self, word_for: Callable[[str], str]) -> "Corpus":
         """Return the corpus with ``word_for`` of every clip's emotion in its place, each word in one spelling."""
         words = [word_for(clip.emotion) for clip in self.clips]
@@ -330,7 +359,9 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     labels = summed_uses(use for corpus in corpora for use in corpus.labels)
     # A map that is given for several corpora need not fit each of them.
     unmatched = tuple(name for name in corpora[0].unmatched if all(name in each.unmatched for each in corpora))
-    corpus = Corpus("joined", root, tuple(clips), tuple(excluded), labels, unmatched)
+    found = sum(corpus.tally.found for corpus in corpora)
+    notes = tuple(f"{corpus.root.name}: {note}" for corpus in corpora for note in corpus.notes)
+    corpus = Corpus("joined", root, tuple(clips), tuple(excluded), labels, unmatched, found, notes)
     return corpus.relabelled(lambda word: word)
 
 

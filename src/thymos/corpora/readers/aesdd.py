@@ -7,7 +7,7 @@ after the bracket marks another take of the sentence; some files write the actor
 import re
 from pathlib import Path
 
-from thymos.corpora.readers.folders import Knows, label_folders, links_not_followed, relative_name, sound_files
+from thymos.corpora.readers.folders import Knows, label_folders, relative_name, sound_files
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.labels import AESDD_EMOTIONS, to_emotion
 
@@ -30,15 +30,18 @@ def recognises(root: Path, knows: Knows) -> bool:
 
 def read(root: Path, knows: Knows) -> Listing:
     """List the files of AESDD in ``root``."""
-    listing = Listing(KIND, root, excluded=links_not_followed(root, knows))
-    for folder in label_folders(root, knows):
-        for path in sound_files(folder):
-            name = relative_name(path, root)
-            entry = _parse(name, path.stem, to_emotion(folder.name) or folder.name)
-            if isinstance(entry, ClipEntry):
-                listing.entries.append(entry)
-            else:
-                listing.excluded.append(entry)
+    listing = Listing(KIND, root)
+    for path in sound_files(root):
+        name = relative_name(path, root)
+        folder, inside, _ = name.partition("/")
+        if not inside:
+            listing.excluded.append(Exclusion(name, "lies in no emotion's folder"))
+            continue
+        entry = _parse(name, path.stem, to_emotion(folder) or folder)
+        if isinstance(entry, ClipEntry):
+            listing.entries.append(entry)
+        else:
+            listing.excluded.append(entry)
     return listing
 
 

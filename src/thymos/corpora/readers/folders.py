@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from thymos.audio import AUDIO_SUFFIXES
+from thymos.audio.search import sounds_below
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.files import is_hidden
 
@@ -23,58 +23,29 @@ def recognises(root: Path, knows: Knows) -> bool:
 
 def read(root: Path, knows: Knows) -> Listing:
     """List the sound below each label's folder in ``root``."""
-    entries = [
-        ClipEntry(relative_name(path, root), folder.name)
-        for folder in label_folders(root, knows)
-        for path in sound_files(folder)
-    ]
-    return Listing(KIND, root, entries, links_not_followed(root, knows))
+    listing = Listing(KIND, root)
+    for path in sound_files(root):
+        name = relative_name(path, root)
+        label, inside, _ = name.partition("/")
+        if inside:
+            listing.entries.append(ClipEntry(name, label))
+        else:
+            listing.excluded.append(Exclusion(name, "lies in no folder that is named for a label"))
+    return listing
 
 
 def sound_files(folder: Path) -> Iterator[Path]:
-    """Yield what is named like sound below ``folder``, sorted; links to folders are not followed.
-
-    A folder named like sound is yielded too (and not entered): decoding it says what is wrong with it.
-    """
-    for place, folders, files in os.walk(folder, followlinks=False):
-        sounding = [name for name in folders if is_sound_name(name)]
-        folders[:] = sorted(name for name in folders if not is_sound_name(name) and not is_hidden(name))
-        for name in sorted(files + sounding):
-            if is_sound_name(name):
-                yield Path(place, name)
-
-
-def is_sound_name(name: str) -> bool:
-    """Return whether ``name`` has a sound file's ending; files that an operating system hides do not count."""
-    return not is_hidden(name) and Path(name).suffix.lower() in AUDIO_SUFFIXES
+    """Yield what is named like sound below ``folder``, in order (see ``audio.search``)."""
+    yield from sounds_below(folder).sounds
 
 
 def label_folders(root: Path, knows: Knows) -> list[Path]:
-    """Return the folders directly in ``root`` whose names are labels, sorted: known words, and all that hold sound.
-
-    A link to a folder counts, unless it leads back to ``root``.
-    """
+    """Return the folders directly in ``root`` whose names are labels, sorted: known words, and all that hold sound."""
     if not os.access(root, os.R_OK | os.X_OK):
         return []
+    holding = {path.relative_to(root).parts[0] for path in sound_files(root)}
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
-    return [
-        folder
-        for folder in folders
-        if not _leads_back(folder, root) and (knows(folder.name) or next(sound_files(folder), None))
-    ]
-
-
-def links_not_followed(root: Path, knows: Knows) -> list[Exclusion]:
-    """Return the links to folders that hide what lies behind them: those that lead back, and those further down."""
-    links = [path for path in root.iterdir() if _leads_back(path, root)]
-    for folder in label_folders(root, knows):
-        for place, folders, _ in os.walk(folder, followlinks=False):
-            links += [path for name in folders if (path := Path(place, name)).is_symlink() and not is_sound_name(name)]
-    return [Exclusion(relative_name(path, root), "is a link to a folder, which is not followed") for path in links]
-
-
-def _leads_back(path: Path, root: Path) -> bool:
-    return path.is_symlink() and path.is_dir() and root.resolve().is_relative_to(path.resolve())
+    return [folder for folder in folders if folder.name in holding or knows(folder.name)]
 
 
 def relative_name(path: Path, root: Path) -> str:

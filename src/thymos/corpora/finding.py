@@ -1,0 +1,170 @@
+"""Which kind of corpus lies at a path, and what it lists: every recording there, with its label or a reason."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from thymos.audio.search import FoundSounds, is_hidden, sounds_below, told_hidden
+from thymos.corpora.label_map import LabelMap
+from thymos.corpora.readers import aesdd, csv_table, folders, speaker_folders
+from thymos.corpora.readers.folders import Knows, relative_name
+from thymos.corpora.readers.listed_files import split_of
+from thymos.corpora.table import Exclusion, Listing, clip_names
+from thymos.errors import CorpusError
+
+LISTED: tuple[ModuleType, ...] = (csv_table,)
+"""What names its files: their ``read`` takes the folder that paths are relative to."""
+LAID_OUT: tuple[ModuleType, ...] = (aesdd, folders)
+"""What is told by its folders and the names of its files; in the order in which they are asked, the most particular
+first."""
+NAMED_ALONE: tuple[ModuleType, ...] = (speaker_folders,)
+"""What nothing tells from other kinds: read only where its kind is named."""
+KINDS: dict[str, ModuleType] = {module.KIND: module for module in (*LISTED, *LAID_OUT, *NAMED_ALONE)}
+
+
+def kind_and_path(spec: str) -> tuple[str | None, Path]:
+    """Return what ``KIND:PATH`` or ``PATH`` names.
+
+    Raises:
+        CorpusError: there is no such kind.
+    """
+    kind, colon, rest = spec.partition(":")
+    if colon and kind in KINDS:
+        return kind, Path(rest).expanduser()
+    if colon and not Path(spec).exists() and kind.isidentifier() and len(kind) > 1:
+        raise CorpusError(f"{kind!r} is no kind of corpus; known kinds: {', '.join(KINDS)}")
+    return None, Path(spec).expanduser()
+
+
+def find_listing(kind: str | None, path: Path, label_map: LabelMap, base: Path | None = None) -> Listing:
+    """Return what the corpus at ``path`` lists.
+
+    Args:
+        kind: of corpus; None: it is recognised.
+        path: a table, or a folder.
+        label_map: which words are labels for certain.
+        base: what the paths in a table are relative to; None: its own folder.
+
+    Raises:
+        CorpusError: nothing there, or nothing that is recognised; the message says what was found instead.
+    """
+    # Who says that folders are labels need not name them for emotions that are known.
+    knows: Knows = (lambda name: True) if kind in (folders.KIND, speaker_folders.KIND) else label_map.knows
+    if not path.exists():
+        raise CorpusError(f"{path} does not exist")
+    if base is not None and not base.is_dir():
+        raise CorpusError(f"{base} is no folder that the files of a table could be in")
+    listing = _listed(kind, path, knows, base)
+    if listing is not None:
+        return listing
+    if path.is_file():
+        raise CorpusError(f"{path} is a file; a corpus is a folder or a table")
+    if base is not None:
+        raise CorpusError(f"{path} is no table: --root says what the paths in a table are relative to")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise CorpusError(f"{path} may not be read: permission denied")
+    if kind and KINDS[kind] in LISTED:
+        raise CorpusError(f"{path} is not a corpus of kind {kind}")
+    return _laid_out(kind, path, knows)
+
+
+def _listed(kind: str | None, path: Path, knows: Knows, base: Path | None) -> Listing | None:
+    for module in LISTED:
+        if kind in (None, module.KIND) and module.recognises(path, knows):
+            listing: Listing = module.read(path, knows, base)
+            return listing
+    return None
+
+
+def _laid_out(kind: str | None, path: Path, knows: Knows) -> Listing:
+    found = sounds_below(path)
+    candidates = [KINDS[kind]] if kind else list(LAID_OUT)
+    listing = _divided(candidates, path, found, knows) or _of_one(candidates, path, knows)
+    if listing is None:
+        # AESDD's archive unpacks to a folder in a folder of the same name; either may be given.
+        inner = [child for child in sorted(path.iterdir()) if child.is_dir() and not is_hidden(child.name)]
+        listings = {child: one for child in inner if (one := _of_one(candidates, child, knows))}
+        if len(listings) > 1:
+            raise CorpusError(_several(path, list(listings)))
+        listing = next(iter(listings.values()), None)
+    if listing is None:
+        raise CorpusError(f"{path} is not a corpus of kind {kind}" if kind else _unknown(path, found, knows))
+    return _with_all(listing, found, path)
+
+
+def _of_one(candidates: Sequence[ModuleType], path: Path, knows: Knows) -> Listing | None:
+    for module in candidates:
+        if module.recognises(path, knows):
+            listing: Listing = module.read(path, knows)
+            return listing
+    return None
+
+
+def _divided(candidates: Sequence[ModuleType], path: Path, found: FoundSounds, knows: Knows) -> Listing | None:
+    """Read a corpus that lies in ``train/``, ``test/`` and the like: None where it does not."""
+    inside = [sound.relative_to(path).parts for sound in found.sounds]
+    parts = sorted({where[0] for where in inside if len(where) > 1})
+    if not parts or not all(map(split_of, parts)) or not any(len(where) > 2 for where in inside):
+        return None
+    for module in candidates:
+        if not any(module.recognises(path / part, knows) for part in parts):
+            continue
+        whole = Listing(module.KIND, path)
+        for part in parts:
+            listing = module.read(path / part, knows)
+            inner = Path(os.path.relpath(listing.root, path)).as_posix()
+            whole.entries.extend(
+                replace(entry, path=f"{inner}/{entry.path}", split=entry.split or split_of(part))
+                for entry in listing.entries
+            )
+            whole.excluded.extend(replace(each, clip=f"{inner}/{each.clip}") for each in listing.excluded)
+            whole.notes.extend(listing.notes)
+        return whole
+    return None
+
+
+def _with_all(listing: Listing, found: FoundSounds, path: Path) -> Listing:
+    """Return ``listing`` with what it says nothing of: recordings below ``path`` that it does not name, and notes."""
+    inside = Path(os.path.relpath(listing.root, path))
+    told = {os.path.normpath(inside / entry.lies_in) for entry in listing.entries}
+    told |= {os.path.normpath(inside / each.clip) for each in listing.excluded}
+    for sound in found.sounds:
+        name = relative_name(sound, path)
+        if name not in told:
+            outside = Path(os.path.relpath(sound, listing.root)).as_posix()
+            listing.excluded.append(Exclusion(outside, f"is no part of the corpus of kind {listing.kind}"))
+    for problem in found.problems:
+        name = os.path.relpath(problem.filename, listing.root)
+        listing.excluded.append(Exclusion(name, f"is a folder that cannot be listed: {problem.strerror}"))
+    if hidden := told_hidden(found.hidden):
+        listing.notes.append(hidden)
+    if found.links:
+        links = clip_names([relative_name(link, path) for link in found.links])
+        listing.notes.append(f"not followed, since they lead up or to a folder that is read anyway: links {links}")
+    if found.others:
+        kinds = ", ".join(f"{suffix or 'no suffix'} {count}" for suffix, count in found.others.most_common(6))
+        listing.notes.append(f"passed over, since not named like sound: {found.others.total()} files ({kinds})")
+    return listing
+
+
+def _several(path: Path, inner: Sequence[Path]) -> str:
+    names = clip_names([folder.name for folder in inner])
+    return (
+        f"{path} holds {len(inner)} folders that are a corpus each: {names}; name one of them, or several where a "
+        f"command takes them; if each is a speaker's, say speakers:{path}"
+    )
+
+
+def _unknown(path: Path, found: FoundSounds, knows: Knows) -> str:
+    if names := [folder.name for folder in folders.label_folders(path, knows)]:
+        return (
+            f"{path} is not a corpus: none of its folders ({clip_names(names)}) is named for an emotion that is known; "
+            f"if their names are labels all the same, say folders:{path}"
+        )
+    said = f"{path} is not a corpus: it has no folders named for emotions, such as anger or sadness"
+    if found.sounds:
+        return f"{said}, only {len(found.sounds)} recordings; a table with columns file and emotion tells their labels"
+    tables = [child.name for child in sorted(path.iterdir()) if csv_table.recognises(child, knows)]
+    return f"{said}; it has the table {tables[0]}, which may be one" if tables else said

@@ -1,0 +1,215 @@
+"""From the rows of a table to clips: where each file lies, which part of it is meant, and rows that contradict others.
+
+Paths are relative to the table, or to the folder that ``--root`` names, or absolute; a backslash is a slash where no
+file has it in its name. Below a folder that is named, the first parts of a path may be those of another machine.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from thymos.corpora.dialects import Row, Table
+from thymos.corpora.excerpts import excerpt_name, seconds_of
+from thymos.corpora.headings import columns_of, require
+from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
+from thymos.errors import CorpusError
+from thymos.labels import DIMENSIONS, label_key, to_emotion
+
+SPLITS = {
+    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "devel", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation"), "test"),
+}
+"""What people call the parts of a corpus that comes divided."""
+
+_NOT_CELLS = ("path", "file", "emotion", "split", "start_s", "end_s", *DIMENSIONS)
+_TOLD = tuple(each.name for each in fields(ClipEntry) if each.name not in _NOT_CELLS)
+
+
+def split_of(word: str) -> str:
+    """Return the split that ``word``, a folder's name or a cell, stands for; the empty string: none."""
+    key = label_key(word).replace("_", " ").replace("-", " ").removesuffix("set").strip()
+    return SPLITS.get(key, "")
+
+
+@dataclass
+class FileFinder:
+    """Where the files of a table lie.
+
+    Attributes:
+        base: what paths are relative to.
+        named: whether the user named ``base``.
+    """
+
+    base: Path
+    named: bool = False
+
+    def find(self, text: str) -> Path | None:
+        """Return the file that a cell names, or None where there is none."""
+        plain = text.replace("\\", "/")
+        for spelled in dict.fromkeys((text, plain)):
+            if os.path.lexists(path := self.base / Path(spelled).expanduser()):
+                return path
+        if self.named:
+            parts = PurePosixPath(plain).parts
+            for first in range(1, len(parts)):
+                if os.path.lexists(path := self.base.joinpath(*parts[first:])):
+                    return path
+        return None
+
+
+@dataclass
+class _Listed:
+    """A clip as one row, or several, have it."""
+
+    entry: ClipEntry
+    lines: list[int]
+    clash: str = ""
+
+
+@dataclass
+class ListedFiles:
+    """Rows of one table, or of several of one corpus, on their way to a Listing."""
+
+    finder: FileFinder
+    clips: dict[str, _Listed] = field(default_factory=dict)
+    excluded: list[Exclusion] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    """What cells name and is not there."""
+
+    def add(self, where: str, row: Row, columns: Mapping[str, str], **known: str) -> None:
+        """Take a row in; ``where`` names its table, ``known`` is what is known without it, such as the split."""
+        cells = {name: row.cells.get(heading, "") for name, heading in columns.items()}
+        cells |= {name: value for name, value in known.items() if value}
+        text = cells.get("file", "")
+        place = f"{where}, line {row.line}"
+        if row.problem or not text:
+            self.excluded.append(Exclusion(place, row.problem or "names no file"))
+            return
+        try:
+            start_s, end_s = _times(cells)
+            values = {name: dimension_value(cells.get(name, "")) for name in DIMENSIONS}
+        except ValueError as error:
+            self.excluded.append(Exclusion(f"{text} ({place})", str(error)))
+            return
+        found = None if "://" in text else self.finder.find(text)
+        if found is None:
+            self.absent.append(text)
+            reason = "is an address, and only files are read" if "://" in text else "does not exist"
+            self.excluded.append(Exclusion(excerpt_name(Path(text).as_posix(), start_s, end_s), reason))
+            return
+        file = os.path.abspath(found)  # noqa: PTH100 - a link stays what it is called
+        told: dict[str, Any] = {name: cells[name] for name in _TOLD if cells.get(name)} | values
+        split = split_of(cells.get("split", ""))
+        entry = ClipEntry(file, cells.get("emotion", ""), split=split, start_s=start_s, end_s=end_s, **told)
+        self._merge(excerpt_name(file, start_s, end_s), entry, row.line)
+
+    def _merge(self, key: str, entry: ClipEntry, line: int) -> None:
+        before = self.clips.get(key)
+        if before is None:
+            self.clips[key] = _Listed(entry, [line])
+            return
+        before.lines.append(line)
+        for what, one, other in (
+            ("labels", _meaning(before.entry.emotion), _meaning(entry.emotion)),
+            ("speakers", before.entry.speaker, entry.speaker),
+            ("splits", before.entry.split, entry.split),
+        ):
+            if one and other and one != other:
+                before.clash = before.clash or f"is listed with two {what}, {one} and {other}"
+        unknown = {
+            name: getattr(entry, name) for name in ("emotion", "split", *_TOLD) if not getattr(before.entry, name)
+        }
+        before.entry = replace(before.entry, **unknown)
+
+    def listing(self, kind: str) -> Listing:
+        """Return what was taken in, each clip once, however many rows it has.
+
+        Raises:
+            CorpusError: files are named, and none of them is there.
+        """
+        if self.absent and not self.clips:
+            raise CorpusError(self._none_there())
+        base = Path(os.path.abspath(self.finder.base))  # noqa: PTH100
+        root = _root_of(base, [listed.entry.path for listed in self.clips.values()])
+        listing = Listing(kind, root, excluded=list(self.excluded))
+        for listed in self.clips.values():
+            entry = listed.entry
+            file = Path(os.path.relpath(entry.path, root)).as_posix()
+            name = excerpt_name(file, entry.start_s, entry.end_s)
+            if listed.clash:
+                lines = " and ".join(map(str, listed.lines))
+                listing.excluded.append(Exclusion(name, f"{listed.clash} (lines {lines})"))
+            else:
+                listing.entries.append(replace(entry, path=name, file="" if name == file else file))
+        return listing
+
+    @property
+    def repeated(self) -> list[int]:
+        """Lines that say again what an earlier one said, and nothing else."""
+        return sorted(line for listed in self.clips.values() if not listed.clash for line in listed.lines[1:])
+
+    def _none_there(self) -> str:
+        first, base = self.absent[0], self.finder.base
+        here = sum(Path(text.replace("\\", "/")).exists() for text in self.absent)
+        hint = "they lie below the folder that you are in: --root ." if here else "--root FOLDER says where they lie"
+        what = f"none of the {len(self.absent)} files that it names is" if len(self.absent) > 1 else "the file is not"
+        return f"{what} below {base}, such as {first}; {hint}"
+
+
+def listing_of(kind: str, table: Table, base: Path | None) -> Listing:
+    """Return the clips that ``table`` lists; ``base`` is the folder that the user says its paths are relative to.
+
+    Raises:
+        CorpusError: it has no column of files or of emotions, or none of its files is there.
+    """
+    columns = columns_of(table.headings)
+    require(columns, ("file", "emotion"), table.headings, table.path)
+    files = ListedFiles(FileFinder(base or table.path.parent, base is not None))
+    for row in table.rows:
+        files.add(table.path.name, row, columns)
+    try:
+        listing = files.listing(kind)
+    except CorpusError as error:
+        raise CorpusError(f"{table.path}: {error}") from None
+    listing.notes.extend(table.notes)
+    if again := files.repeated:
+        rows = f"{len(again)} rows say" if len(again) > 1 else "one row says"
+        listing.notes.append(
+            f"{table.path.name}: {rows} again what an earlier one said (line {clip_names(list(map(str, again)))})"
+        )
+    return listing
+
+
+def _times(cells: Mapping[str, str]) -> tuple[float, float | None]:
+    """Return where a clip begins and ends in its file.
+
+    Raises:
+        ValueError: what is said of it is no time, or ends before it begins.
+    """
+    if "start" not in cells and "end" not in cells:
+        return 0.0, None
+    start_s = seconds_of(cells.get("start", "")) or 0.0
+    end_s = seconds_of(cells.get("end", ""))
+    if end_s is None and "end" not in cells and (length_s := seconds_of(cells.get("duration", ""))):
+        end_s = start_s + length_s
+    if start_s < 0 or (end_s is not None and end_s <= start_s):
+        raise ValueError(
+            f"it ends at {end_s:g} s and begins at {start_s:g} s" if end_s is not None else "it begins before 0 s"
+        )
+    return start_s, end_s
+
+
+def _meaning(label: str) -> str:
+    return to_emotion(label) or label_key(label)
+
+
+def _root_of(base: Path, files: Sequence[str]) -> Path:
+    """Return ``base`` if all ``files`` lie below it, else the folder that all of them share."""
+    inside = f"{base}{os.sep}".replace(os.sep * 2, os.sep)
+    if all(file.startswith(inside) for file in files):
+        return base
+    return Path(os.path.commonpath([str(Path(file).parent) for file in files]))
