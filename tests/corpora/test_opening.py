@@ -94,22 +94,28 @@ def test_a_csv_table_is_a_corpus(tmp_path: Path, write_sound: WriteSound) -> Non
         "03,c.wav,bored,,ann\n"
         "04,absent.wav,fear,,ann\n"
         "05,a.wav,fear,,bob\n"
-        "06,d.wav,joy\n",
+        "06,d.wav,joy\n"
+        "07,d.wav,Joy\n"
+        "08,,anger\n"
+        "09,e,wav,anger,,eve\n",
         encoding="utf-8",
     )
     for spec in (table, f"csv:{table}"):
         corpus = open_corpus(spec)
         assert corpus.kind == "csv"
         assert [(c.path, c.emotion, c.speaker, c.sentence, c.take) for c in corpus.clips] == [
-            ("a.wav", "anger", "ann", "01", ""),
             ("c.wav", "bored", "ann", "03", ""),
             ("d.wav", "happiness", "", "06", ""),
             ("deep/φωνή.wav", "sadness", "bob", "02", ""),
         ]
         assert {left_out.clip: left_out.reason for left_out in corpus.excluded} == {
-            "a.wav": "is listed more than once; its first row counts",
+            "a.wav": "is listed with two labels, anger and fear (lines 2 and 6)",
             "absent.wav": "does not exist",
+            "clips.csv, line 9": "names no file",
+            "clips.csv, line 10": "has 6 cells under 5 headings; quote a cell that holds ','",
         }
+        assert (corpus.tally.found, corpus.tally.used, corpus.tally.left_out, corpus.tally.errors) == (7, 3, 0, 4)
+        assert corpus.notes == ("clips.csv: one row says again what an earlier one said (line 8)",)
 
 
 def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, write_sound: WriteSound) -> None:
@@ -130,10 +136,21 @@ def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, wr
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"file;emotion\na.wav;anger\n", "has no column emotion and no column file"),
-        (b"file,mood\na.wav,anger\n", "has no column emotion$"),
-        (b"", "has no column"),
-        ("file,emotion\nφ.wav,anger\n".encode("iso-8859-7"), "cannot be read as a CSV table"),
+        (b"file;emotion\na.wav;anger\n", r"clips.csv: a.wav, which it names, is not in .*; --root FOLDER says where"),
+        (b"file;mood\na.wav;anger\n", "has no column emotion: its first line has file, mood; did you mean 'mood'"),
+        (
+            b"fiel,emotions\na.wav,anger\n",
+            r"has no column file: its first line has fiel, emotions; did you mean 'fiel'\?",
+        ),
+        (b"a.wav,anger\n", "has no column emotion and no column file: its first line has a.wav, anger$"),
+        (b"", "has no column emotion and no column file: it is empty"),
+        (b"\0\1\2\3file,emotion", "cannot be read as a table: it is no text"),
+        (b'file,emotion\n"a.wav,anger\nb.wav,fear\n', "line 3, cannot be read .* a quotation mark is opened and never"),
+        (
+            "file,emotion\nχαρά.wav,anger\n".encode("cp1253"),
+            "χαρά.wav, .*; clips.csv is read as Windows code page 1253",
+        ),
+        (b"\xd0\xcf\x11\xe0 and so on", "is a spreadsheet of an old Excel; save it as .xlsx or CSV"),
         (b"file,emotion\n", "holds no sound that can be used"),
     ],
 )
@@ -159,7 +176,7 @@ def test_errors_say_what_is_wrong(tmp_path: Path, write_sound: WriteSound, mini:
         f"aesdd:{tmp_path}/absent": "does not exist",
         f"iemocap:{tmp_path}": "'iemocap' is no kind of corpus; known kinds: csv, aesdd, folders",
         f"{tmp_path}/nothing": "is not a corpus: it has no folders named for emotions",
-        f"{tmp_path}/notes.txt": "is a file; a corpus is a folder or a CSV table",
+        f"{tmp_path}/notes.txt": "notes.txt has no column emotion and no column file: its first line has Thymos",
         f"aesdd:{tmp_path}/generic": "is not a corpus of kind aesdd",
         f"csv:{mini}": "is not a corpus of kind csv",
         f"{tmp_path}/hollow": "holds no sound that can be used",

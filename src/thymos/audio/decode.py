@@ -27,7 +27,8 @@ from thymos.audio.source import Samples as Samples
 from thymos.audio.source import Source as Source
 from thymos.errors import AudioAbsentError, AudioError, AudioFileError
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"})
+_SUFFIXES = ".wav .wave .flac .ogg .oga .opus .mp3 .mp2 .mpga .aif .aiff .aifc .au .snd .w64 .rf64 .sph"
+AUDIO_SUFFIXES = frozenset(_SUFFIXES.split())
 TINY_FILE_BYTES = 1024
 # What is decoded after a seek is there what it is after decoding from the beginning: not so in MP3, Vorbis or Opus.
 _SOUGHT_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC"})

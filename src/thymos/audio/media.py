@@ -26,8 +26,8 @@ from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, OpenSou
 from thymos.errors import AudioError, MissingExtraError
 
 _SUFFIXES = (
-    ".m4a .m4b .mp4 .m4v .mov .3gp .3g2 .aac .amr .webm .weba .mkv .mka .wma .wmv .asf .avi .flv .mpg .mpeg .mts .m2ts "
-    ".ogv .spx .caf"
+    ".m4a .m4b .m4r .mp4 .m4v .mov .qt .qta .3gp .3ga .3g2 .aac .amr .webm .weba .mkv .mka .wma .wmv .asf .avi .flv "
+    ".mpg .mpeg .mts .m2ts .ogv .spx .caf"
 )
 MEDIA_SUFFIXES = frozenset(_SUFFIXES.split())
 """Of the files that this module is for; that of transport streams, .ts, is TypeScript's too."""

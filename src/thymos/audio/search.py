@@ -12,6 +12,7 @@ from pathlib import Path
 
 from thymos.audio.decode import AUDIO_SUFFIXES
 from thymos.audio.media import MEDIA_SUFFIXES
+from thymos.files import is_hidden
 
 SOUND_SUFFIXES = AUDIO_SUFFIXES | MEDIA_SUFFIXES
 """Of all files that can be heard, with the extra ``media`` or without it."""
@@ -98,11 +99,6 @@ def _leads_up(link: Path, root: Path) -> bool:
 
 def _files_first(parts: tuple[str, ...]) -> tuple[tuple[bool, str], ...]:
     return tuple((place < len(parts) - 1, part) for place, part in enumerate(parts))
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a file or folder of this name is an operating system's own."""
-    return name.startswith((".", "__MACOSX"))
 
 
 def is_sound_name(name: str) -> bool:

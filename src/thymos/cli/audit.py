@@ -15,6 +15,7 @@ from thymos.cli.console import (
     LabelMapOption,
     LabelsOption,
     QuietOption,
+    RootOption,
     tell,
 )
 
@@ -38,6 +39,7 @@ def audit(
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     figures: FiguresOption = "png",
+    root: RootOption = None,
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -50,7 +52,8 @@ def audit(
     from thymos.reports.audit_report import audit as run_audit
 
     formats = figure_formats(figures)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, label_map_of(labels, label_map))
+    mapped = label_map_of(labels, label_map)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root)
     found = run_audit(opened, out, formats=formats)
     name_unmatched(found.corpus)
     print_audit(found, console, most=None if out is None else ROWS_BESIDE_REPORT)
@@ -91,9 +94,11 @@ def _headlines(audit: Audit) -> Iterator[Text]:
         f"mean {lengths.mean_s:.2f} s, median {lengths.median_s:.2f} s, "
         f"{lengths.min_s:.2f} to {lengths.max_s:.2f} s"
     )
+    yield Text(str(audit.corpus.tally))
     rates = ", ".join(f"{rate_hz} Hz" for rate_hz in audit.rates_hz)
     channels = ", ".join(channels_name(count) for count in audit.channels)
     yield Text(f"{rates}; {channels}; {', '.join(audit.formats)}")
+    yield from (Text(printable(note), "dim") for note in audit.corpus.notes)
 
 
 def _counts_lines(audit: Audit) -> Iterator[Text]:

@@ -17,7 +17,7 @@ CorpusArgument = Annotated[
     str,
     typer.Argument(
         metavar="CORPUS",
-        help="A folder, KIND:FOLDER (such as aesdd:PATH), or a CSV table with columns file and emotion.",
+        help="A folder, KIND:FOLDER (such as aesdd:PATH), or a table with columns file and emotion.",
     ),
 ]
 RecipeOption = Annotated[str, typer.Option(help="A shipped recipe's name, or a YAML file.")]
@@ -41,6 +41,10 @@ LabelMapOption = Annotated[
 ChosenOption = Annotated[
     str | None,
     typer.Option("--labels", metavar="WORD,WORD…", help="Tell only these labels of the model apart."),
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="FOLDER", help="What paths in a table are relative to (default: its own folder)."),
 ]
 CacheOption = Annotated[
     Path | None,
@@ -175,9 +179,14 @@ def label_map_of(file: Path | None, rules: str) -> "LabelMap":
 
 
 def open_corpus_with_progress(
-    spec: str, cache_dir: Path | None, quiet: bool, labels: "LabelMap | None" = None, keep: bool = False
+    spec: str,
+    cache_dir: Path | None,
+    quiet: bool,
+    labels: "LabelMap | None" = None,
+    keep: bool = False,
+    root: Path | None = None,
 ) -> "Corpus":
-    """Open the corpus at ``spec``, showing how far it is; ``labels`` and ``keep`` as for ``open_corpus``.
+    """Open the corpus at ``spec``, showing how far it is; ``labels``, ``keep`` and ``root`` as for ``open_corpus``.
 
     Raises:
         CorpusError: it cannot be opened.
@@ -189,11 +198,18 @@ def open_corpus_with_progress(
         return open_corpus(
             spec,
             labels=labels,
+            root=root,
             cache_dir=cache_dir,
             started=lambda total: bars.update(task, total=total),
             advance=lambda: bars.advance(task),
             keep=keep,
         )
+
+
+def name_tally(corpus: "Corpus") -> None:
+    """Say what became of the recordings of ``corpus``, and what else there is to say of how it was read."""
+    for note in (str(corpus.tally), *corpus.notes):
+        say(note)
 
 
 def name_labels(corpus: "Corpus") -> None:

@@ -62,7 +62,7 @@ def known_by(recognizer: "Recognizer", paths: list[str], name: str, quiet: bool)
     from thymos.runtime.prediction import Failure
 
     _ = recognizer.space
-    recordings = find_recordings(paths)
+    recordings = find_recordings(paths, say)
     heard, failures = [], 0
     with progress(quiet) as bars:
         task = bars.add_task("Listening", total=len(recordings))

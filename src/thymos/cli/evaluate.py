@@ -18,6 +18,7 @@ from thymos.cli.console import (
     PrecisionOption,
     QuietOption,
     RecipeOption,
+    RootOption,
     SeedOption,
     StrictOption,
     ThreadsOption,
@@ -25,6 +26,7 @@ from thymos.cli.console import (
     console,
     label_map_of,
     name_labels,
+    name_tally,
     notes,
     open_corpus_with_progress,
     progress,
@@ -58,6 +60,7 @@ def evaluate(
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     figures: FiguresOption = "png",
+    root: RootOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
@@ -78,7 +81,7 @@ def evaluate(
     formats = figure_formats(figures)
     experiment = load_experiment(recipe, with_precision(changes, precision))
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, keep=True)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, keep=True, root=root)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
         run = run_evaluation(
@@ -114,7 +117,9 @@ def with_precision(changes: list[str] | None, precision: str | None) -> list[str
 
 
 def name_unusable(corpus: "Corpus", strict: bool) -> None:
-    """Name labels of ``corpus`` and files that cannot be used; of those, stop with exit code 1 if ``strict``."""
+    """Count the recordings of ``corpus``, name its labels and files that cannot be used; of those, stop with exit
+    code 1 if ``strict``."""
+    name_tally(corpus)
     name_labels(corpus)
     for left_out in corpus.unusable:
         notes.print(f"[yellow]left out:[/yellow] {shown(left_out.clip)} {shown(left_out.reason)}", soft_wrap=True)

@@ -2,15 +2,14 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from thymos.audio import AUDIO_SUFFIXES
-from thymos.audio.media import MEDIA_SUFFIXES
+from thymos.audio.search import sounds_below, told_hidden
 from thymos.errors import AudioError
 from thymos.escaping import printable
-from thymos.files import home_path, is_hidden
+from thymos.files import home_path
 
 STANDARD_INPUT = "-"
 
@@ -32,33 +31,37 @@ class NamedRecording:
     problem: AudioError | None = None
 
 
-def find_recordings(words: Iterable[str]) -> list[NamedRecording]:
+def find_recordings(words: Iterable[str], note: Callable[[str], None] = lambda sentence: None) -> list[NamedRecording]:
     """Return the recordings that ``words`` name, each once, in the order of the words; in folders, files in order,
     then the folders inside.
 
-    A file that is named is taken whatever its suffix; in folders, those with a suffix of sound or of video are.
-    What names nothing becomes a recording with a problem, so that it is listed with the others.
+    A file that is named is taken whatever its suffix; in folders, those with a suffix of sound or of video are, and
+    ``note`` is told of what was passed over since it is hidden. What names nothing becomes a recording with a problem,
+    so that it is listed with the others.
     """
     found: dict[str, NamedRecording] = {}
+    hidden: list[Path] = []
     for word in words:
-        for recording in _expanded(word):
+        for recording in _expanded(word, hidden):
             found.setdefault(str(recording.path or recording.name), recording)
+    if hidden:
+        note(told_hidden(hidden))
     return list(found.values())
 
 
-def _expanded(word: str) -> Iterator[NamedRecording]:
+def _expanded(word: str, hidden: list[Path]) -> Iterator[NamedRecording]:
     path = home_path(word)
     if word == STANDARD_INPUT:
         yield NamedRecording(word, None, Path("stdin"))
     elif os.path.isdir(path):  # noqa: PTH112 - Path's own raises where a name is too long, or may not be looked at
-        yield from _folder(word, path)
+        yield from _folder(word, path, hidden)
     elif glob.has_magic(word) and not os.path.lexists(path):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matches:
             yield NamedRecording(printable(word), None, path, AudioError("matches no file"))
         for match in matches:
             if os.path.isdir(match):  # noqa: PTH112
-                yield from _folder(match, Path(match))
+                yield from _folder(match, Path(match), hidden)
             else:
                 yield _named(match, Path(match), Path(Path(match).name))
     else:
@@ -75,18 +78,13 @@ def _named(name: str, path: Path, inside: Path) -> NamedRecording:
     return NamedRecording(name, path, inside)
 
 
-def _folder(name: str, folder: Path) -> Iterator[NamedRecording]:
-    problems: list[OSError] = []
-    count = 0
-    for where, folders, files in os.walk(folder, onerror=problems.append):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        for file in sorted(files):
-            path = Path(where) / file
-            if path.suffix.lower() in AUDIO_SUFFIXES | MEDIA_SUFFIXES and not is_hidden(file):
-                count += 1
-                yield _named(str(path), path, path.relative_to(folder))
-    for problem in problems:
+def _folder(name: str, folder: Path, hidden: list[Path]) -> Iterator[NamedRecording]:
+    found = sounds_below(folder)
+    hidden.extend(found.hidden)
+    for path in found.sounds:
+        yield _named(str(path), path, path.relative_to(folder))
+    for problem in found.problems:
         where = printable(os.fsdecode(problem.filename))
         yield NamedRecording(where, None, folder, AudioError(f"cannot be listed: {problem.strerror}"))
-    if not count and not problems:
+    if not found.sounds and not found.problems:
         yield NamedRecording(name, None, folder, AudioError("is a folder without recordings"))

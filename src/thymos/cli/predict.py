@@ -94,7 +94,7 @@ def predict(
     from thymos.runtime.voice import find_voice
 
     formats = figure_formats(figures)
-    recordings = find_recordings(paths)
+    recordings = find_recordings(paths, say)
     if adapt and voice is not None:
         raise OutputError(
             "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"

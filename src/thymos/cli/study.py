@@ -21,6 +21,7 @@ from thymos.cli.console import (
     LabelMapOption,
     LabelsOption,
     QuietOption,
+    RootOption,
     WorkersOption,
     console,
     label_map_of,
@@ -53,6 +54,7 @@ def study(
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     figures: FiguresOption = "png",
+    root: RootOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
@@ -74,7 +76,7 @@ def study(
     if rows:
         plan = plan.only(rows)
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped)
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root)
     name_unusable(opened, strict=False)
     view = StudyView(len(plan.rows))
     with view.shown(quiet):

@@ -14,6 +14,7 @@ from thymos.cli.console import (
     PrecisionOption,
     QuietOption,
     RecipeOption,
+    RootOption,
     SeedOption,
     StrictOption,
     ThreadsOption,
@@ -45,6 +46,7 @@ def train(
     ] = False,
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
+    root: RootOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
@@ -66,7 +68,7 @@ def train(
     experiment.check_exportable()
     check_folder(out)
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = joined([open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in corpora])
+    opened = joined([open_corpus_with_progress(spec, cache_dir, quiet, mapped, root=root) for spec in corpora])
     name_unusable(opened, strict)
     with progress(quiet) as bars:
         model = run_training(

@@ -14,6 +14,7 @@ from typing import Any
 from thymos.corpora.code_pages import UTF_8, decoded
 from thymos.corpora.headings import columns_of
 from thymos.errors import CorpusError
+from thymos.files import MOST_TEXT_BYTES, bounded_bytes
 
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".psv"})
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
@@ -62,7 +63,7 @@ def read_table(path: Path) -> Table:
         MissingExtraError: it is a spreadsheet, and what reads those is not installed.
     """
     try:
-        content = path.read_bytes()
+        content = bounded_bytes(path, MOST_TEXT_BYTES)
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}") from None
     if content.startswith(b"PK\x03\x04"):
@@ -123,7 +124,7 @@ def as_text(value: object) -> str:
 
 
 def _separated(path: Path, text: str, notes: tuple[str, ...]) -> Table:
-    lines, skipped = text, 0
+    lines, skipped = text if "\n" in text else text.replace("\r", "\n"), 0  # old Macs end lines so
     # Excel takes a first line such as sep=; for a remark; empty lines before the headings are none.
     while lines and ((first := lines.split("\n", 1)[0].strip("\r\ufeff \t")) == "" or first.lower().startswith("sep=")):
         lines = lines.partition("\n")[2]

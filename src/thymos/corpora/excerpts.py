@@ -24,6 +24,8 @@ def seconds_of(text: str) -> float | None:
         return None
     if _SECONDS.fullmatch(word):
         return float(word.removesuffix("s"))
+    if match := re.fullmatch(r"(\d+) days?", word):  # as pandas writes a column in which no time has more
+        return 86_400.0 * int(match[1])
     match = _CLOCK.fullmatch(word)
     if match is None:
         raise ValueError(f"cannot be cut: {text!r} is no time, such as 1.5 or 0 days 00:00:01.5")

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from thymos.audio.search import FoundSounds, is_hidden, sounds_below, told_hidden
+from thymos.audio.search import FoundSounds, sounds_below, told_hidden
 from thymos.corpora.label_map import LabelMap
 from thymos.corpora.readers import aesdd, csv_table, folders, speaker_folders
 from thymos.corpora.readers.folders import Knows, relative_name
 from thymos.corpora.readers.listed_files import split_of
 from thymos.corpora.table import Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
+from thymos.files import home_path, is_hidden
 
 LISTED: tuple[ModuleType, ...] = (csv_table,)
 """What names its files: their ``read`` takes the folder that paths are relative to."""
@@ -32,10 +33,10 @@ def kind_and_path(spec: str) -> tuple[str | None, Path]:
     """
     kind, colon, rest = spec.partition(":")
     if colon and kind in KINDS:
-        return kind, Path(rest).expanduser()
+        return kind, home_path(rest)
     if colon and not Path(spec).exists() and kind.isidentifier() and len(kind) > 1:
         raise CorpusError(f"{kind!r} is no kind of corpus; known kinds: {', '.join(KINDS)}")
-    return None, Path(spec).expanduser()
+    return None, home_path(spec)
 
 
 def find_listing(kind: str | None, path: Path, label_map: LabelMap, base: Path | None = None) -> Listing:

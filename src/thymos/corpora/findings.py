@@ -1,5 +1,6 @@
 """What an audit found, in words and rows that a terminal, a page or a log can show alike."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ def findings(audit: Audit) -> list[Finding]:
         _unusable(audit),
         _near_empty(audit),
         _labels(audit),
+        _left_out(audit),
         _duplicates(audit),
         _silent(audit),
         _long(audit),
@@ -97,6 +99,17 @@ def _labels(audit: Audit) -> Finding:
             for use in audit.corpus.labels
             if use.how != "own word"
         ),
+    )
+
+
+def _left_out(audit: Audit) -> Finding:
+    reasons = Counter(exclusion.reason for exclusion in audit.corpus.excluded if exclusion.readable)
+    return Finding(
+        "left-out",
+        "Left out by a rule",
+        "These recordings can be heard, and are left out of everything that is made from the corpus.",
+        (Column("each"), Column("recordings", number=True)),
+        tuple((printable(reason), str(count)) for reason, count in reasons.most_common()),
     )
 
 

@@ -43,7 +43,7 @@ from thymos.files import write_csv, write_json
 from thymos.machine import available_cores
 from thymos.scoring.paired import FinishedRun
 from thymos.scoring.predictions import FoldResult, write_predictions
-from thymos.scoring.results import describe_corpus, versions
+from thymos.scoring.results import describe_corpus, describe_files, versions
 from thymos.scoring.summary import make_results
 
 
@@ -304,7 +304,7 @@ class _Running:
             "threads": 1,
             "device": self.work.device,
             "command": self.command,
-            "corpus": describe_corpus(self.corpus),
+            "corpus": describe_corpus(self.corpus) | describe_files(self.corpus),
             "excluded": [vars(left_out) for left_out in self.corpus.excluded],
             "versions": versions(),
             "rows": rows,

@@ -2,8 +2,11 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,9 +15,11 @@ from thymos.corpora.audit import Audit, Histogram, audit_corpus, peak_db
 from thymos.corpora.findings import channels_name, findings, printable, speaker_name
 from thymos.corpora.opening import open_corpus
 from thymos.corpora.table import Clip, Corpus, Exclusion
-from thymos.files import write_text
+from thymos.escaping import csv_cell
+from thymos.files import write_json, write_text
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 from thymos.reports.page import render
+from thymos.scoring.results import describe_corpus, describe_files
 
 CLIP_COLUMNS = (
     "path",
@@ -33,7 +38,12 @@ CLIP_COLUMNS = (
     "clipped_samples",
     "sha256",
     "problems",
+    "split",
+    "start_s",
+    "end_s",
+    "file",
 )
+"""Of which ``file`` is relative to the table, so that the table itself is a corpus."""
 
 
 LONGEST_LEVEL_WORD = 10
@@ -65,22 +75,37 @@ def audit(
 
 
 def write_audit(audit: Audit, directory: Path, formats: Sequence[str] = ("png",)) -> Path:
-    """Write ``audit.html``, ``clips.csv`` and ``figures/``, in each of ``formats``; return the page's path."""
+    """Write ``audit.html``, ``audit.json``, ``clips.csv`` and ``figures/``, in each of ``formats``; return the page's
+    path."""
     save_figure(durations_figure(audit), directory / "figures" / "durations", formats)
     save_figure(counts_figure(audit), directory / "figures" / "counts", formats)
-    write_text(directory / "clips.csv", clips_csv(audit))
+    write_text(directory / "clips.csv", clips_csv(audit, directory))
+    write_json(directory / "audit.json", audit_facts(audit))
     page = directory / "audit.html"
     write_text(page, audit_page(audit))
     return page
 
 
-def clips_csv(audit: Audit) -> str:
-    """Return a CSV table with one row per listed file, in the order of their paths.
+def audit_facts(audit: Audit) -> dict[str, Any]:
+    """Return what other programs ask of an audit: counts that add up, labels, and what is not used with its reason."""
+    corpus = audit.corpus
+    return {
+        "format": 1,
+        "corpus": describe_corpus(corpus) | describe_files(corpus) | {"labels": [asdict(use) for use in corpus.labels]},
+        "excluded": [asdict(exclusion) for exclusion in corpus.excluded],
+        "findings": {finding.name: len(finding.rows) for finding in findings(audit)},
+    }
 
-    Files that could not be used have their reason under ``problems`` and nothing under what was not measured.
+
+def clips_csv(audit: Audit, directory: Path = Path()) -> str:
+    """Return a CSV table, to lie in ``directory``, with one row per listed file, in the order of their paths.
+
+    Files that could not be used have their reason under ``problems`` and nothing under what was not measured. The table
+    is a corpus itself: ``file`` is where each lies from ``directory``.
     """
-    rows = [_clip_row(clip, audit) for clip in audit.corpus.clips]
-    rows += [_exclusion_row(exclusion) for exclusion in audit.corpus.excluded]
+    from_here = os.path.relpath(audit.corpus.root, directory.resolve())
+    rows = [_clip_row(clip, audit, from_here) for clip in audit.corpus.clips]
+    rows += [_exclusion_row(exclusion, from_here) for exclusion in audit.corpus.excluded]
     lines = io.StringIO()
     table = csv.DictWriter(lines, CLIP_COLUMNS, restval="", lineterminator="\n")
     table.writeheader()
@@ -95,6 +120,7 @@ def audit_page(audit: Audit) -> str:
         title=printable(audit.corpus.root.name or str(audit.corpus.root)),
         audit=audit,
         findings=findings(audit),
+        notes=[printable(note) for note in audit.corpus.notes],
         channels=[channels_name(channels) for channels in audit.channels],
         speakers=[(speaker, speaker_name(speaker)) for speaker in audit.speakers],
         largest_count=max(audit.counts.values()),
@@ -159,7 +185,7 @@ def counts_figure(audit: Audit) -> Figure:
     return figure
 
 
-def _clip_row(clip: Clip, audit: Audit) -> dict[str, str]:
+def _clip_row(clip: Clip, audit: Audit, from_here: str) -> dict[str, str]:
     sound = clip.sound
     return {
         "path": printable(clip.path),
@@ -178,11 +204,16 @@ def _clip_row(clip: Clip, audit: Audit) -> dict[str, str]:
         "clipped_samples": str(sound.clipped_samples),
         "sha256": sound.sha256,
         "problems": "; ".join(map(printable, audit.problems.get(clip.path, []))),
+        "split": clip.split,
+        "start_s": f"{clip.start_s!r}" if clip.start_s else "",
+        "end_s": "" if clip.end_s is None else f"{clip.end_s!r}",
+        "file": csv_cell(Path(from_here, clip.lies_in).as_posix()),
     }
 
 
-def _exclusion_row(exclusion: Exclusion) -> dict[str, str]:
-    return {"path": printable(exclusion.clip), "problems": printable(exclusion.reason)}
+def _exclusion_row(exclusion: Exclusion, from_here: str) -> dict[str, str]:
+    file = Path(from_here, printable(exclusion.clip)).as_posix()
+    return {"path": printable(exclusion.clip), "problems": printable(exclusion.reason), "file": csv_cell(file)}
 
 
 def _bars(histogram: Histogram, fence_s: float) -> Iterator[dict[str, object]]:

@@ -167,6 +167,15 @@ class EmotionRow(PerLevel[EmotionScores]):
     emotion: str
 
 
+class FileCounts(_Part):
+    """What became of the recordings that were found: ``found`` is the sum of the others."""
+
+    found: int
+    used: int
+    left_out: int
+    errors: int
+
+
 class CorpusFacts(_Part):
     """What was evaluated on."""
 
@@ -179,6 +188,9 @@ class CorpusFacts(_Part):
     speakers: dict[str, int]
     labels: list[dict[str, Any]] = []
     """What each label of the corpus counts as (``emotion``; empty: left out), with its clips."""
+    files: FileCounts | None = None
+    notes: list[str] = []
+    """What was passed over when it was read, guessed, or said twice."""
 
 
 class ProtocolFacts(_Part):
@@ -293,6 +305,11 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
         "emotions": {word: sum(clip.emotion == word for clip in corpus.clips) for word in corpus.emotions},
         "speakers": {word: sum(clip.speaker == word for clip in corpus.clips) for word in speakers},
     }
+
+
+def describe_files(corpus: Corpus) -> dict[str, Any]:
+    """Return what became of the recordings of ``corpus``, counted, and what was said of how it was read."""
+    return {"files": asdict(corpus.tally)} | ({"notes": list(corpus.notes)} if corpus.notes else {})
 
 
 def versions() -> dict[str, str]:

@@ -25,7 +25,7 @@ from thymos.scoring.metrics import (
     scores,
 )
 from thymos.scoring.predictions import FoldResult, Scored, scored_recordings, scored_segments
-from thymos.scoring.results import LEVELS, Results, describe_corpus, versions
+from thymos.scoring.results import LEVELS, Results, describe_corpus, describe_files, versions
 
 ByLevel = dict[Level, Scored]
 
@@ -57,9 +57,10 @@ def make_results(
     calibration = calibration_summary(fold_results, labels, divided)
     dimensions = dimension_rows(predictions)
     folds = [_fold_row(own, frame, labels) for own, frame in fold_results]
+    labels_used = [asdict(use) for use in corpus.labels]
     content = {
         "format": 1,
-        "corpus": describe_corpus(corpus) | ({"labels": list(map(asdict, corpus.labels))} if corpus.labels else {}),
+        "corpus": describe_corpus(corpus) | describe_files(corpus) | ({"labels": labels_used} if labels_used else {}),
         "recipe": dict(recipe),
         "transductive": transductive,
         "protocol": {

@@ -16,6 +16,8 @@ from thymos.corpora.excerpts import excerpt_name, seconds_of
 from thymos.corpora.headings import columns_of, require
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
+from thymos.escaping import from_csv_cell
+from thymos.files import home_path
 from thymos.labels import DIMENSIONS, label_key, to_emotion
 
 SPLITS = {
@@ -50,8 +52,8 @@ class FileFinder:
     def find(self, text: str) -> Path | None:
         """Return the file that a cell names, or None where there is none."""
         plain = text.replace("\\", "/")
-        for spelled in dict.fromkeys((text, plain)):
-            if os.path.lexists(path := self.base / Path(spelled).expanduser()):
+        for spelled in dict.fromkeys((text, plain, from_csv_cell(text))):
+            if os.path.lexists(path := self.base / home_path(spelled)):
                 return path
         if self.named:
             parts = PurePosixPath(plain).parts
@@ -156,8 +158,9 @@ class ListedFiles:
         first, base = self.absent[0], self.finder.base
         here = sum(Path(text.replace("\\", "/")).exists() for text in self.absent)
         hint = "they lie below the folder that you are in: --root ." if here else "--root FOLDER says where they lie"
-        what = f"none of the {len(self.absent)} files that it names is" if len(self.absent) > 1 else "the file is not"
-        return f"{what} below {base}, such as {first}; {hint}"
+        if len(self.absent) == 1:
+            return f"{first}, which it names, is not in {base}; {hint}"
+        return f"none of the {len(self.absent)} files that it names is in {base}, such as {first}; {hint}"
 
 
 def listing_of(kind: str, table: Table, base: Path | None) -> Listing:
@@ -174,13 +177,12 @@ def listing_of(kind: str, table: Table, base: Path | None) -> Listing:
     try:
         listing = files.listing(kind)
     except CorpusError as error:
-        raise CorpusError(f"{table.path}: {error}") from None
+        raise CorpusError("; ".join([f"{table.path}: {error}", *table.notes])) from None
     listing.notes.extend(table.notes)
     if again := files.repeated:
         rows = f"{len(again)} rows say" if len(again) > 1 else "one row says"
-        listing.notes.append(
-            f"{table.path.name}: {rows} again what an earlier one said (line {clip_names(list(map(str, again)))})"
-        )
+        lines = clip_names([str(line) for line in again])
+        listing.notes.append(f"{table.path.name}: {rows} again what an earlier one said (line {lines})")
     return listing
 
 
@@ -196,11 +198,28 @@ def _times(cells: Mapping[str, str]) -> tuple[float, float | None]:
     end_s = seconds_of(cells.get("end", ""))
     if end_s is None and "end" not in cells and (length_s := seconds_of(cells.get("duration", ""))):
         end_s = start_s + length_s
-    if start_s < 0 or (end_s is not None and end_s <= start_s):
-        raise ValueError(
-            f"it ends at {end_s:g} s and begins at {start_s:g} s" if end_s is not None else "it begins before 0 s"
-        )
+    if start_s < 0:
+        raise ValueError(f"cannot be cut: it begins at {start_s:g} s")
+    if end_s is not None and end_s <= start_s:
+        raise ValueError(f"cannot be cut: it begins at {start_s:g} s and ends at {end_s:g} s")
     return start_s, end_s
+
+
+def dimension_value(text: str) -> float | None:
+    """Return the value of a dimension as a table has it; None where the cell is empty.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is no value of a dimension: a number is needed, or nothing")
+    return value
 
 
 def _meaning(label: str) -> str:
