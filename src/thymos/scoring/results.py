@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
