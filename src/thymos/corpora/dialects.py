@@ -24,7 +24,7 @@ _SEPARATORS = ",;\t|"
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of a table.
 
     Attributes:
@@ -51,7 +51,7 @@ class Table:
 
     path: Path
     headings: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -110,7 +110,9 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _of_objects(path: Path, objects: Sequence[tuple[int, dict[str, Any]]], notes: tuple[str, ...]) -> Table:
     headings = tuple(dict.fromkeys(str(key) for _, content in objects for key in content))
-    rows = (Row(number, {str(key): as_text(value) for key, value in content.items()}) for number, content in objects)
+    rows = (
+        TableRow(number, {str(key): as_text(value) for key, value in content.items()}) for number, content in objects
+    )
     return Table(path, headings, tuple(rows), notes)
 
 
@@ -140,7 +142,7 @@ def _separated(path: Path, text: str, notes: tuple[str, ...]) -> Table:
     return Table(path, headings, rows, notes)
 
 
-def _rows(reader: Any, headings: Sequence[str], skipped: int, separator: str) -> Iterator[Row]:
+def _rows(reader: Any, headings: Sequence[str], skipped: int, separator: str) -> Iterator[TableRow]:
     before = reader.line_num
     for cells in reader:
         line, before = before + skipped + 1, reader.line_num
@@ -151,7 +153,7 @@ def _rows(reader: Any, headings: Sequence[str], skipped: int, separator: str) ->
         if any(texts[len(headings) :]):
             problem = f"has {len(texts)} cells under {len(headings)} headings; quote a cell that holds {separator!r}"
         named = {heading: text for heading, text in zip(headings, texts, strict=False) if heading}
-        yield Row(line, named, problem)
+        yield TableRow(line, named, problem)
 
 
 def separator_of(first_line: str) -> str:

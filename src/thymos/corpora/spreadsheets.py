@@ -4,7 +4,7 @@ import importlib.util
 import zipfile
 from pathlib import Path
 
-from thymos.corpora.dialects import Row, Table, as_text
+from thymos.corpora.dialects import Table, TableRow, as_text
 from thymos.errors import CorpusError, MissingExtraError
 
 
@@ -29,7 +29,7 @@ def read_spreadsheet(path: Path) -> Table:
         if filled and sum(map(bool, filled[0][1])) > 1:
             headings = filled[0][1]
             rows = (
-                Row(number, {heading: cell for heading, cell in zip(headings, cells, strict=True) if heading})
+                TableRow(number, {heading: cell for heading, cell in zip(headings, cells, strict=True) if heading})
                 for number, cells in filled[1:]
             )
             return Table(path, tuple(filter(None, headings)), tuple(rows))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from thymos.corpora.dialects import Row, Table
+from thymos.corpora.dialects import Table, TableRow
 from thymos.corpora.excerpts import excerpt_name, seconds_of
 from thymos.corpora.headings import columns_of, require
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
@@ -82,7 +82,7 @@ class ListedFiles:
     absent: list[str] = field(default_factory=list)
     """What cells name and is not there."""
 
-    def add(self, where: str, row: Row, columns: Mapping[str, str], **known: str) -> None:
+    def add(self, where: str, row: TableRow, columns: Mapping[str, str], **known: str) -> None:
         """Take a row in; ``where`` names its table, ``known`` is what is known without it, such as the split."""
         cells = {name: row.cells.get(heading, "") for name, heading in columns.items()}
         cells |= {name: value for name, value in known.items() if value}
