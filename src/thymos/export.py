@@ -123,7 +123,7 @@ def write_bundle(
     told = {"format": FORMAT, **about, "labels": list(model.labels), **model.about, "parameters": model.parameters}
     write_json(folder / ABOUT, told | {"sha256": digests})
     try:
-        read_bundle(folder)
+        read_bundle(folder, own=True)
     except BundleError:
         (folder / ABOUT).unlink()
         raise

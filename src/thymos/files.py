@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from thymos.errors import FigureFormatError
+from thymos.errors import ArgumentError, FigureFormatError
 from thymos.escaping import csv_cell
 
 PART_SUFFIX = ".part"
@@ -112,9 +112,10 @@ def bounded_bytes(path: Path, most_bytes: int) -> bytes:
     with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise OSError(errno.EFBIG, f"it is larger than {most_bytes >> 20} MiB", str(path))
+        # Its size first: nothing is read of a file that is too large, however much of it is a hole.
+        content = file.read(most_bytes + 1) if os.fstat(file.fileno()).st_size <= most_bytes else None
+    if content is None or len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max(1, most_bytes >> 20)} MiB", str(path))
     return content
 
 
@@ -151,10 +152,10 @@ def home_path(path: str | os.PathLike[str]) -> Path:
     """Return ``path`` with a leading ``~`` or ``~name`` as that user's home; as it is where it is there, or nobody's.
 
     Raises:
-        ValueError: it is empty, as where a variable of the shell is not set.
+        ArgumentError: it is empty, as where a variable of the shell is not set.
     """
     if not os.fspath(path):
-        raise ValueError("the name of a file is empty; is a variable not set?")
+        raise ArgumentError("the name of a file is empty; is a variable not set?")
     given = Path(path)
     if not os.fspath(path).startswith("~") or os.path.lexists(given):
         return given

@@ -139,7 +139,7 @@ def test_an_explanation_shows_what_is_there_and_nothing_of_the_zeros(halves, spe
 
 
 def test_a_bundle_that_does_not_say_so_is_refused_and_so_are_other_speeds(tmp_path):
-    with pytest.raises(BundleError, match="does not take 1600 samples"):
+    with pytest.raises(BundleError, match="does not take 480000 samples"):
         read_bundle(make_bundle(tmp_path / "unsaid", window="any"))
     with pytest.raises(BundleError, match="other speeds are other lengths"):
         read_bundle(make_bundle(tmp_path / "speeds", speeds=(1.0, 0.9)))

@@ -1,6 +1,5 @@
 """``thymos export``: write a trained model's bundle anew, with what training could not know of it."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,10 +71,10 @@ def _read_calibration(path: Path) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from thymos.runtime.bundle import AdaptationAbout
-    from thymos.runtime.model_files import bounded_content
+    from thymos.runtime.model_files import read_json
 
+    content = read_json(path)
     try:
-        content = json.loads(bounded_content(path))
         plain, adapted = (AdaptationAbout.model_validate(content[way]) for way in ("plain", "adapted"))
     except (ValueError, KeyError, TypeError, ValidationError):
         raise BundleError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thymos.cli.inputs import NamedRecording
 from thymos.errors import ThymosError
+from thymos.files import home_path
 from thymos.runtime.adaptation import ONE_GROUP
 
 FOLDER = "folder"
@@ -33,7 +34,7 @@ def groups_of(recordings: Sequence[NamedRecording], speaker_from: str | None) ->
     if speaker_from == FOLDER:
         return [str(recording.path.parent) if recording.path else "" for recording in recordings]
     if table := _TABLE.fullmatch(speaker_from):
-        return _by_table(recordings, Path(table[1]).expanduser(), table[2])
+        return _by_table(recordings, home_path(table[1]), table[2])
     return _by_pattern(recordings, speaker_from)
 
 

@@ -67,6 +67,8 @@ def unpack(packed: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         if name.endswith(SCALE):
             continue
         if name + SCALE in packed:
+            if packed[name + SCALE].shape != value.shape[1:]:
+                raise ValueError(f"{name} has a scale of another shape")
             value = value.astype(np.float32) * packed[name + SCALE]
         if match := _JOINED.fullmatch(name):
             parts = np.split(value.T, 3)

@@ -13,6 +13,7 @@ from thymos.encoder.sounds import digest_of
 from thymos.encoder.weights import WEIGHTS, WHISPER, FineTuned, read_encoder
 from thymos.encoder.whisper_layers import read_whisper_layers
 from thymos.errors import RecipeError
+from thymos.files import home_path
 from thymos.runtime.bundle import shipped_encoder
 
 
@@ -51,7 +52,7 @@ def start_of(recipe: EncoderRecipe) -> Start:
     Raises:
         RecipeError: there is no such encoder, it cannot be used, or it has fewer layers than are asked for.
     """
-    path = shipped_encoder() if recipe.start_from == SHIPPED else Path(recipe.start_from).expanduser()
+    path = shipped_encoder() if recipe.start_from == SHIPPED else home_path(recipe.start_from)
     return read_start(path, recipe.layers)
 
 

@@ -6,7 +6,6 @@ executed or unpickled.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 from torch import Tensor
 
@@ -25,8 +23,9 @@ from thymos.encoder.network import EmotionNetwork, PoolingSettings
 from thymos.encoder.packed import pack, unpack
 from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 from thymos.errors import RecipeError
-from thymos.files import whole_file, write_json
+from thymos.files import bounded_bytes, parsed_json, whole_file, write_json
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS
+from thymos.runtime.model_files import MOST_ABOUT_BYTES, MOST_BYTES
 
 FORMAT = 3
 WEIGHTS, ABOUT = ENCODER_WEIGHTS, ENCODER_ABOUT
@@ -137,8 +136,8 @@ def read_encoder(folder: Path) -> FineTuned:
         RecipeError: not there, damaged, changed, or of another format.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        weights = (folder / WEIGHTS).read_bytes()
+        about = parsed_json(bounded_bytes(folder / ABOUT, MOST_ABOUT_BYTES))
+        weights = bounded_bytes(folder / WEIGHTS, MOST_BYTES)
     except OSError as error:
         raise RecipeError(f"{folder} holds no encoder: {error.strerror} ({error.filename})") from None
     except ValueError:
@@ -150,11 +149,24 @@ def read_encoder(folder: Path) -> FineTuned:
         raise RecipeError(f"{folder / WEIGHTS} is not the file that {ABOUT} describes: its SHA-256 differs")
     try:
         packed = load(weights)
+        if not all(np.isfinite(value).all() for value in packed.values() if value.dtype.kind == "f"):
+            raise ValueError("its weights are no numbers")
         seen = packed.pop(_SEEN)
         labels = tuple(map(str, about["labels"]))
-        layers = WhisperLayers(LayerSettings.model_validate(about["layers"]))
-        network = EmotionNetwork(layers, PoolingSettings.model_validate(about["pooling"]), len(labels))
+        settings = LayerSettings.model_validate(about["layers"])
+        pooling = PoolingSettings.model_validate(about["pooling"])
+        # Before memory is taken: each weight has a byte at least.
+        if _least_weights(settings, pooling, len(labels)) > len(weights):
+            raise ValueError("it says that it is larger than its weights are")
+        network = EmotionNetwork(WhisperLayers(settings), pooling, len(labels))
         network.load_state_dict(unpack(packed))
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # settings and tensors can be wrong in as many ways as there are exceptions
         raise RecipeError(f"{folder} is no encoder that this version can use: {' '.join(str(error).split())}") from None
     return FineTuned(network.eval(), labels, seen, about)
+
+
+def _least_weights(settings: LayerSettings, pooling: PoolingSettings, classes: int) -> int:
+    """Return how many weights the largest parts of such a network have."""
+    width = settings.width
+    layers = settings.layers * (4 * width**2 + 2 * width * settings.hidden) + settings.positions * width
+    return layers + pooling.attention * width + pooling.embedding * (2 * width + classes)

@@ -118,6 +118,8 @@ def read_whisper_layers(file: Path, n_layers: int) -> WhisperLayers:
     Raises:
         RecipeError: the file cannot be read, or holds no such encoder.
     """
+    if not file.is_file():  # a pipe would be waited for
+        raise RecipeError(f"{file} is no file that could be a Whisper checkpoint")
     try:
         with safe_open(file, framework="pt") as checkpoint:
             names = [name for name in checkpoint.keys() if name.startswith(PREFIX)]  # noqa: SIM118 it is no dictionary
@@ -137,7 +139,7 @@ def read_whisper_layers(file: Path, n_layers: int) -> WhisperLayers:
         )
         layers = WhisperLayers(settings)
         layers.load_state_dict(state)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
         raise RecipeError(f"{file} does not hold {n_layers} layers of Whisper's encoder: {error}") from None
     return layers
 

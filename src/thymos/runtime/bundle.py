@@ -1,19 +1,19 @@
 """A bundle: a model as files. Everything in it is checked before it is used, and nothing in it is executed."""
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from thymos.audio import Samples
-from thymos.errors import BundleError
+from thymos.errors import BundleAbsentError, BundleError
+from thymos.files import home_path
 from thymos.runtime.hearing import (
     ENCODER_GRAPH,
     ENCODER_WEIGHTS,
@@ -24,7 +24,7 @@ from thymos.runtime.hearing import (
     read_encoder_with_head,
     read_logit_graph,
 )
-from thymos.runtime.model_files import ModelFiles, bounded_content
+from thymos.runtime.model_files import ModelFiles, read_json
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 FORMAT = 3
@@ -32,12 +32,23 @@ ABOUT, WEIGHTS, DISTRIBUTION = "model.json", "weights.safetensors", "familiarity
 ENVIRONMENT = "THYMOS_MODEL"
 DEFAULT_MODEL = "thymos"
 """The shipped model that is used where none is named."""
+WHOLE_S = 30.0
+"""Up to this length a recording is heard whole, as in training; longer ones in windows."""
+MOST_OVERLAP = 100
+"""Windows that one moment may lie in."""
 
 
 class _Data(BaseModel):
     """Fields that this version does not know are left alone: only ``format`` says whether a bundle can be read."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+Word = Annotated[str, Field(min_length=1, max_length=100)]
+"""Of a name or label; what is longer fits no table."""
+Temperature = Annotated[float, Field(ge=1e-3, le=1e3)]
+"""Beyond, probabilities are all alike, or one of them is 1."""
+Distance = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class ConformalAbout(_Data):
@@ -56,7 +67,7 @@ class ConformalAbout(_Data):
 class AdaptationAbout(_Data):
     """How probabilities and prediction sets are made where a voice is known."""
 
-    temperature: PositiveFloat
+    temperature: Temperature
     """Logits are divided by it."""
     conformal: ConformalAbout | None = None
 
@@ -65,7 +76,7 @@ class OutOfDistributionAbout(_Data):
     """How input unlike the training recordings is found."""
 
     method: Literal["mahalanobis"] = "mahalanobis"
-    threshold: PositiveFloat
+    threshold: Distance
     """Distance of an embedding above which it is out of distribution."""
     acceptance: float = Field(gt=0, lt=1)
     """Share of held-out recordings of the training corpus that are within the threshold."""
@@ -74,26 +85,27 @@ class OutOfDistributionAbout(_Data):
 
 
 class About(_Data):
-    """What ``model.json`` says."""
+    """What ``model.json`` says. Bounds are far beyond what any model of emotions needs, and keep memory and time small,
+    whoever wrote it."""
 
     format: int
-    name: str = Field(min_length=1)
-    version: str = Field(min_length=1)
-    labels: tuple[str, ...] = Field(min_length=2)
-    rate_hz: PositiveInt
-    window_s: PositiveFloat
-    hop_s: PositiveFloat
+    name: Word
+    version: Word
+    labels: tuple[Word, ...] = Field(min_length=2, max_length=100)
+    rate_hz: int = Field(ge=1_000, le=192_000)
+    window_s: float = Field(ge=0.05, le=60)
+    hop_s: float = Field(ge=0.02)
     window: Literal["any", "fixed"] = "any"
     """``fixed``: the graph takes ``window_s`` seconds and no other length, so that every recording is heard in windows,
     and what is shorter is zero-padded at its end. ``any``: short recordings are heard whole."""
-    speeds: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1)
+    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = Field((1.0,), min_length=1, max_length=16)
     """A recording's logits are the mean of those at these speeds, tempo and pitch alike."""
     front_end: dict[str, Any]
     """Settings of the front end inside the graph."""
-    layers: tuple[PositiveInt, ...] | None = None
+    layers: tuple[PositiveInt, ...] | None = Field(None, max_length=64)
     """Of the encoder, whose states the head decides by; None of a graph that tells logits."""
     parameters: PositiveInt
-    temperature: PositiveFloat = 1.0
+    temperature: Temperature = 1.0
     """Logits are divided by it."""
     conformal: ConformalAbout | None = None
     adaptation: AdaptationAbout | None = None
@@ -102,7 +114,7 @@ class About(_Data):
     """The room or line that was taken out of this model, and the model that it was before; None: none was."""
     out_of_distribution: OutOfDistributionAbout | None = Field(None, alias="familiarity")
     trained_on: list[dict[str, Any]]
-    licence: str
+    licence: str = Field(max_length=10_000)
     scores: list[dict[str, Any]] = []
     """Each with the corpus and the protocol that it was measured by."""
     sha256: dict[str, str]
@@ -111,8 +123,12 @@ class About(_Data):
     def _is_of_a_piece(self) -> "About":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels are named twice")
+        if not all(word.isprintable() for word in (self.name, self.version, *self.labels)):
+            raise ValueError("a name or label holds what cannot be printed")
         if not self.hop_s <= self.window_s:
             raise ValueError("windows must overlap or touch: hop_s is longer than window_s")
+        if self.window_s > MOST_OVERLAP * self.hop_s:
+            raise ValueError(f"hop_s is less than a {MOST_OVERLAP}th of window_s: everything would be heard that often")
         if self.window == "fixed" and self.speeds != (1.0,):
             raise ValueError("other speeds are other lengths, and the window is of a fixed one")
         if (HEAD in self.sha256) == (GRAPH in self.sha256):
@@ -139,8 +155,16 @@ class Bundle:
     distribution: EmbeddingDistribution | None
 
     def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
-        """Return what the model makes of ``samples``; see ``Hearing``."""
-        return self.hearing.hear(samples, frames, offset)
+        """Return what the model makes of ``samples``; see ``Hearing``.
+
+        Raises:
+            BundleError: it answers with what is no number.
+        """
+        heard = self.hearing.hear(samples, frames, offset)
+        told = (heard.logits, heard.embedding, *(() if heard.frame_logits is None else (heard.frame_logits,)))
+        if not all(np.isfinite(values).all() for values in told):
+            raise BundleError(f"the model in {self.folder} answers with NaN or infinity: get it anew")
+        return heard
 
     @property
     def digest(self) -> str:
@@ -159,14 +183,18 @@ class Bundle:
         return sum((path if path.exists() else shipped_encoder() / path.name).stat().st_size for path in places)
 
 
+def _weights() -> Path:
+    return Path(str(resources.files("thymos") / "weights")).resolve()
+
+
 def shipped_encoder() -> Path:
     """Return where the encoder that comes with Thymos lies."""
-    return Path(str(resources.files("thymos") / "weights" / "encoder"))
+    return _weights() / "encoder"
 
 
 def shipped_models() -> dict[str, Path]:
     """Return the folders of the models that come with Thymos, by name; the one that is used by default comes first."""
-    places = Path(str(resources.files("thymos") / "weights")).glob(f"*/{ABOUT}")
+    places = _weights().glob(f"*/{ABOUT}")
     return {
         place.parent.name: place.parent for place in sorted(places, key=lambda p: (p.parent.name != DEFAULT_MODEL, p))
     }
@@ -182,6 +210,8 @@ def find_bundle(model: str | os.PathLike[str] | None = None) -> Path:
     """
     shipped = shipped_models()
     given, by = model, ""
+    if given is not None and not os.fspath(given):
+        raise BundleAbsentError("the name of a model is empty; is a variable not set?")
     if given is None and os.environ.get(ENVIRONMENT):
         given, by = os.environ[ENVIRONMENT], f" (named by {ENVIRONMENT})"
     if given is None:
@@ -191,7 +221,7 @@ def find_bundle(model: str | os.PathLike[str] | None = None) -> Path:
                 " `thymos train CORPUS --recipe thymos --out FOLDER` makes one"
             )
         return next(iter(shipped.values()))
-    folder = Path(given).expanduser()
+    folder = home_path(given)
     if (folder / ABOUT).is_file():
         return folder
     if os.fspath(given) in shipped:
@@ -199,7 +229,7 @@ def find_bundle(model: str | os.PathLike[str] | None = None) -> Path:
     if folder.is_dir():
         raise BundleError(f"{folder}{by} holds no {ABOUT}, so it is no model, or a half-written one")
     names = f", and no model that comes along ({', '.join(shipped)})" if shipped else ""
-    raise BundleError(f"{folder}{by} is no folder{names}")
+    raise BundleAbsentError(f"{folder}{by} is no folder{names}")
 
 
 def read_about(folder: Path) -> About:
@@ -209,10 +239,7 @@ def read_about(folder: Path) -> About:
         BundleError: it cannot be read, is damaged, of another format, or lacks what is needed.
     """
     path = folder / ABOUT
-    try:
-        content = json.loads(bounded_content(path))
-    except ValueError:
-        raise BundleError(f"{path} is damaged: it is no JSON") from None
+    content = read_json(path)
     found = content.get("format") if isinstance(content, dict) else None
     if not isinstance(found, int) or isinstance(found, bool):
         raise BundleError(f"{path} does not say its format, so it describes no model")
@@ -222,7 +249,8 @@ def read_about(folder: Path) -> About:
         )
     if found < FORMAT:
         raise BundleError(f"{folder} is of the old format {found}: train or export it anew")
-    if not {GRAPH, HEAD} & {*(content.get("sha256") or {})}:
+    digests = content.get("sha256")
+    if not isinstance(digests, dict) or not {GRAPH, HEAD} & digests.keys():
         raise BundleError(f"{folder} is a model without a graph, which cannot be used: train it anew")
     try:
         return About.model_validate(content)
@@ -232,19 +260,27 @@ def read_about(folder: Path) -> About:
         raise BundleError(f"{path} is not usable: {where}: {first['msg']}") from None
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path, own: bool = False) -> Bundle:
     """Read the bundle in ``folder``, and check that its files are those that ``model.json`` describes.
 
+    Args:
+        folder: where it lies.
+        own: whether this process has just made it, so that its graph needs no process of its own to run in first; what
+            comes with Thymos needs none either.
+
     Raises:
-        BundleError: as ``read_about``, or a file is missing, changed or cut off, or does not fit the description.
+        BundleError: as ``read_about``, or a file is missing, changed or cut off, does not fit the description, or takes
+            too much to run.
     """
     about = read_about(folder)
     files = ModelFiles(folder, about.sha256, ABOUT)
+    trusted = own or folder.resolve().is_relative_to(_weights())
+    probed = None if trusted else round(max(WHOLE_S, about.window_s) * about.rate_hz)
     if about.layers is not None and HEAD in about.sha256:
-        hearing: Hearing = read_encoder_with_head(files, len(about.layers), shipped_encoder())
+        hearing: Hearing = read_encoder_with_head(files, len(about.layers), shipped_encoder(), probed)
     else:
         fixed = about.window == "fixed"
-        hearing = read_logit_graph(files, round(about.window_s * about.rate_hz) if fixed else None)
+        hearing = read_logit_graph(files, round(about.window_s * about.rate_hz) if fixed else None, probed)
     distribution = None
     if about.out_of_distribution is not None:
         table = files.table(DISTRIBUTION)
@@ -259,12 +295,14 @@ def _check_answer(bundle: Bundle) -> None:
     samples = np.zeros(bundle.about.rate_hz // 10, np.float32)
     try:
         heard = bundle.hear(samples, frames=True)
+    except BundleError:
+        raise
     except Exception as error:  # onnxruntime's errors have no class in common
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BundleError(f"the model in {bundle.folder} does not take {len(samples)} samples: {reason}") from None
     classes = len(bundle.about.labels)
     assert heard.frame_logits is not None
-    if heard.logits.shape != (classes,) or heard.frame_logits.shape[1:] != (classes,):
+    if heard.logits.shape != (classes,) or heard.frame_logits.shape[1:] != (classes,) or heard.embedding.ndim != 1:
         raise BundleError(
             f"the model in {bundle.folder} tells {heard.logits.shape[-1]} emotions apart, and {ABOUT} names {classes}"
         )

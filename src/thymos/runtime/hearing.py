@@ -11,7 +11,9 @@ from thymos.audio import Samples
 from thymos.audio.conditioning import exactly
 from thymos.errors import BundleError
 from thymos.runtime.adaptation import VoiceSpace
+from thymos.runtime.graph_check import check_graph
 from thymos.runtime.model_files import ModelFiles, open_session
+from thymos.runtime.probe import Probe
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -117,22 +119,34 @@ class EncoderWithHead:
         return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)))
 
 
-def read_logit_graph(files: ModelFiles, window: int | None) -> LogitGraph:
+def read_logit_graph(files: ModelFiles, window: int | None, probed: int | None = None) -> LogitGraph:
     """Read a graph that tells logits.
 
+    Args:
+        files: of the model.
+        window: samples that it takes; None: any number.
+        probed: how many samples it hears first in a process of its own (``probe.py``); None: none.
+
     Raises:
-        BundleError: it is missing, changed, cut off, or no such graph.
+        BundleError: it is missing, changed, cut off, no such graph, or takes too much to run.
     """
-    session = open_session(files.content(GRAPH), files.folder / GRAPH)
-    _check_names(session, files.folder / GRAPH, OUTPUTS)
+    path, content = files.folder / GRAPH, files.content(GRAPH)
+    check_graph(content, path)
+    if probed is not None:
+        Probe(path, files.digests[GRAPH], OUTPUTS, window or probed).check()
+    session = open_session(content, path)
+    _check_names(session, path, OUTPUTS)
     return LogitGraph(session, window)
 
 
-def read_encoder_with_head(files: ModelFiles, layers: int, shipped_encoder: Path) -> EncoderWithHead:
+def read_encoder_with_head(
+    files: ModelFiles, layers: int, shipped_encoder: Path, probed: int | None = None
+) -> EncoderWithHead:
     """Read a head and its encoder, which is the shipped one where the folder of the head holds none.
 
     Raises:
-        BundleError: a file is missing, changed or cut off, or they do not fit each other.
+        BundleError: a file is missing, changed or cut off, they do not fit each other, or take too much to run; see
+            ``read_logit_graph``, also for ``probed``.
     """
     head = files.arrays(HEAD)
     if not {"weights", "bias"} <= head.keys() or head["weights"].ndim != 2 or head["bias"].ndim != 1:
@@ -151,9 +165,15 @@ def read_encoder_with_head(files: ModelFiles, layers: int, shipped_encoder: Path
             f"export it with its encoder"
         ) from None
     path = encoder.folder / ENCODER_GRAPH
+    check_graph(graph, path)
+    if probed is not None and encoder is files:
+        tensors = encoder.folder / ENCODER_WEIGHTS
+        digests = files.digests
+        Probe(path, digests[ENCODER_GRAPH], ENCODER_OUTPUTS, probed, tensors, digests[ENCODER_WEIGHTS]).check()
     session = open_session(graph, path, {ENCODER_WEIGHTS: weights})
     _check_names(session, path, ENCODER_OUTPUTS)
-    width = session.get_outputs()[0].shape[-1]
+    shape = next(value.shape for value in session.get_outputs() if value.name == ENCODER_OUTPUTS[0])
+    width = shape[-1] if shape and isinstance(shape[-1], int) else 0
     if head["weights"].shape != (width, len(head["bias"])) or width % (2 * layers):
         raise BundleError(
             f"{files.folder / HEAD} decides by {len(head['weights'])} numbers, and the encoder tells {width} of "

@@ -15,12 +15,10 @@ from thymos.audio.conditioning import played
 from thymos.audio.decode import Source, Waveform
 from thymos.errors import AudioError
 from thymos.runtime.adaptation import Coordinates
-from thymos.runtime.bundle import Bundle
+from thymos.runtime.bundle import WHOLE_S, Bundle
 from thymos.runtime.vad import FRAME_S, Spans, speech_spans
 from thymos.runtime.windows import WindowCutter, WindowSamples
 
-WHOLE_S = 30.0
-"""Up to this length a recording is heard whole, as in training; longer ones in windows."""
 LEAST_SPEECH_S = 0.25
 """With less speech, none is heard."""
 

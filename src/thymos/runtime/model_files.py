@@ -3,16 +3,18 @@
 import hashlib
 import io
 import re
+import stat
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thymos.errors import BundleError
+from thymos.files import bounded_bytes, parsed_json
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,6 +23,12 @@ _WHERE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.cc:\d+ \w+ )?")
 """Where in its source onnxruntime found a fault: before what it says."""
 MOST_BYTES = 1 << 30
 """Of one file: no model here comes near, and a link to a device must not fill the memory."""
+MOST_TABLE_BYTES = 64 << 20
+"""Of what a file of arrays unpacks to; heads and distributions are below one."""
+MOST_ABOUT_BYTES = 4 << 20
+"""Of a file that describes a model, or a voice."""
+_AT_ONCE_BYTES = 64 << 20
+"""A larger file is hashed piece by piece before it is read: a link to gigabytes of nothing is none of a model's."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +51,13 @@ class ModelFiles:
         Raises:
             BundleError: it cannot be read, is too large, or is another file than the one described.
         """
-        content = bounded_content(self.folder / name)
         expected = self.digests.get(name)
         if expected is None:
             raise BundleError(f"{self.folder / self.told_by} gives no SHA-256 of {name}")
-        if hashlib.sha256(content).hexdigest() != expected:
+        path = self.folder / name
+        if _large_file_differs(path, expected) or sha256(content := bounded_content(path)) != expected:
             raise BundleError(
-                f"{self.folder / name} is not the file that {self.told_by} describes (its SHA-256 differs): get it anew"
+                f"{path} is not the file that {self.told_by} describes (its SHA-256 differs): get it anew"
             )
         return content
 
@@ -59,11 +67,20 @@ class ModelFiles:
         Raises:
             BundleError: as ``content``, or it is no such table.
         """
+        content = self.content(name)
+        if len(content) > MOST_TABLE_BYTES:
+            raise BundleError(f"{self.folder / name} is larger than any model's")
         try:
-            array = np.load(io.BytesIO(self.content(name)), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise BundleError(f"{self.folder / name} is no array: {error}") from None
-        if array.dtype != np.float32 or array.ndim != 2 or len(array) < 2 or not np.isfinite(array).all():
+            array = np.load(io.BytesIO(content), allow_pickle=False)
+        except Exception as error:  # a header can be wrong in as many ways as there are exceptions
+            raise BundleError(f"{self.folder / name} is no array: {_first_line(error)}") from None
+        if (
+            not isinstance(array, np.ndarray)
+            or array.dtype != np.float32
+            or array.ndim != 2
+            or len(array) < 2
+            or not np.isfinite(array).all()
+        ):
             raise BundleError(f"{self.folder / name} is not a table of finite 32-bit numbers")
         return np.asarray(array, np.float32)
 
@@ -76,31 +93,67 @@ class ModelFiles:
         content = self.content(name)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
-                    raise BundleError(f"{self.folder / name} unpacks to more than any model")
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {each: file[each] for each in file.files}
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise BundleError(f"{self.folder / name} holds no arrays: {error}") from None
+                too_large = sum(member.file_size for member in archive.infolist()) > MOST_TABLE_BYTES
+            arrays = {} if too_large else _unpacked(content)
+        except Exception as error:  # an archive can be wrong in as many ways as there are exceptions
+            raise BundleError(f"{self.folder / name} holds no arrays: {_first_line(error)}") from None
+        if too_large:
+            raise BundleError(f"{self.folder / name} unpacks to more than any model")
         if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays.values()):
             raise BundleError(f"{self.folder / name} does not hold finite 32-bit numbers alone")
         return arrays
 
 
-def bounded_content(path: Path) -> bytes:
+def _unpacked(content: bytes) -> dict[str, NDArray[np.float32]]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {each: file[each] for each in file.files}
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of ``content``, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _large_file_differs(path: Path, expected: str) -> bool:
+    """Return whether the file at ``path`` is a large one of another SHA-256, in little memory; what cannot be told is
+    left to ``bounded_content``."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or not _AT_ONCE_BYTES < status.st_size <= MOST_BYTES:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() != expected
+    except OSError:
+        return False
+
+
+def bounded_content(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """Return what the file at ``path`` holds.
 
     Raises:
-        BundleError: it cannot be read, or is larger than ``MOST_BYTES``.
+        BundleError: it cannot be read, is no regular file, or is larger than ``most_bytes``.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        return bounded_bytes(path, most_bytes)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > MOST_BYTES:
-        raise BundleError(f"{path} is larger than any model: {MOST_BYTES >> 20} MiB are read at most")
-    return content
+
+
+def read_json(path: Path) -> Any:
+    """Return what the file at ``path``, which describes a model or a voice, says.
+
+    Raises:
+        BundleError: it cannot be read, is larger than any such file, or is no JSON.
+    """
+    content = bounded_content(path, MOST_ABOUT_BYTES)
+    try:
+        return parsed_json(content)
+    except ValueError:
+        raise BundleError(f"{path} is damaged: it is no JSON") from None
 
 
 def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = None) -> "onnxruntime.InferenceSession":
@@ -131,5 +184,5 @@ def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = No
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class in common
-        reason = _WHERE.sub("", str(error).splitlines()[0])
+        reason = _WHERE.sub("", _first_line(error))
         raise BundleError(f"{path} is no graph that this onnxruntime can run: {reason}") from None

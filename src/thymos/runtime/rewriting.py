@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from thymos.errors import BundleError, RunError
 from thymos.files import is_unfinished, whole_file, write_json
 from thymos.runtime.bundle import ABOUT, DISTRIBUTION, WEIGHTS, Bundle, read_bundle, shipped_encoder
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD
-from thymos.runtime.model_files import ModelFiles
+from thymos.runtime.model_files import ModelFiles, read_json
 from thymos.runtime.voice import Voice
 
 ENCODER_FILES = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS}
@@ -62,7 +61,7 @@ def rewrite_bundle(
     read_bundle(source)
     check_folder(folder)
     left_out = {*leave_out}
-    about: dict[str, Any] = json.loads((source / ABOUT).read_text(encoding="utf-8"))
+    about: dict[str, Any] = read_json(source / ABOUT)
     about |= changes
     if scores := scores_for(about):
         about["scores"] = scores
@@ -101,7 +100,7 @@ def write_adapted(bundle: Bundle, folder: Path, known: Voice, name: str) -> None
     offset = known.offset(space)
     moved = space.moved(offset.values)
     weights, bias = moved.head()
-    about: dict[str, Any] = json.loads((bundle.folder / ABOUT).read_text(encoding="utf-8"))
+    about: dict[str, Any] = read_json(bundle.folder / ABOUT)
     arrays: dict[str, Any] = {**ModelFiles(bundle.folder, about["sha256"], ABOUT).arrays(HEAD)}
     arrays |= {"weights": weights, "bias": bias, "origin": moved.origin.astype(np.float32)}
     head = io.BytesIO()
@@ -123,7 +122,8 @@ def write_adapted(bundle: Bundle, folder: Path, known: Voice, name: str) -> None
 def _copy(source: Path, folder: Path, names: Iterable[str]) -> None:
     """Copy those files of the bundle in ``source`` that are there, and take away all others of an earlier one."""
     (folder / ABOUT).unlink(missing_ok=True)
-    kept = {name for name in names if (source / name).exists()}
+    # A description may name any file, and no other is a part of a model.
+    kept = {name for name in names if name in FILES and (source / name).exists()}
     for name in kept:
         with whole_file(folder / name) as temporary:
             shutil.copyfile(source / name, temporary)

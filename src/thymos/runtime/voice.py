@@ -1,18 +1,16 @@
 """A voice that is known: what is kept of its recordings, a few numbers of each and never sound, and its file."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from thymos.cache import default_cache_dir
 from thymos.errors import BundleError
 from thymos.files import write_json
 from thymos.runtime.adaptation import Coordinates, Offset, VoiceSpace
-from thymos.runtime.model_files import bounded_content
+from thymos.runtime.model_files import read_json
 
 FORMAT = 1
 LARGEST = 1e6
@@ -87,11 +85,11 @@ def read_voice(path: Path) -> Voice:
     Raises:
         BundleError: it cannot be read, or is none.
     """
+    content = read_json(path)
     try:
-        content: Any = json.loads(bounded_content(path))
         told = _VoiceFile.model_validate(content)
         coordinates = np.array(told.coordinates, np.float64)
-    except (ValueError, ValidationError, RecursionError):  # pydantic's is one, and rows of unlike lengths raise one
+    except ValueError:  # pydantic's is one, and rows of unlike lengths raise one
         raise BundleError(f"{path} is no voice's file") from None
     if told.format != FORMAT or coordinates.ndim != 2:
         raise BundleError(f"{path} is no voice's file of format {FORMAT}: enrol the voice anew")
