@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,6 +32,12 @@ class LayerSettings(Settings):
     hidden: PositiveInt = 2048
     positions: PositiveInt = 1500
     """Most states of a clip: 30 s."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "LayerSettings":
+        if self.width % self.heads:
+            raise ValueError("heads must divide width")
+        return self
 
 
 class States(NamedTuple):
