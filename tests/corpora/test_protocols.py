@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thymos.corpora import Clip, Corpus, Fold, Measurements, Protocol, Split, TakeFolds, open_corpus
+from thymos.corpora.excerpts import excerpt_name
 from thymos.corpora.folds import GROUPS
 from thymos.corpora.protocols import NAMES, protocol_named, shuffle_labels
 from thymos.errors import LeakageError, ProtocolError
@@ -326,14 +327,14 @@ def test_a_csv_of_folds(tmp_path: Path) -> None:
     [
         ("s.csv", b"file,split\n", "has no column fold"),
         ("s.csv", b"file,fold,split\n", "names no folds"),
-        ("s.csv", b"file,fold,split\na01 (1),1,dev\n", "line 2: split is 'dev'"),
+        ("s.csv", b"file,fold,split\na01 (1),1,other\n", "line 2: split is 'other'"),
         ("s.csv", b"split,file,fold\ntrain\n", "has no recording of this corpus to train"),
         ("s.csv", b"file,fold,split\na01 (1),1,train\n", "fold 1 has no recording of this corpus to test"),
-        ("s.csv", b"\xff\xfe", "cannot be read: it is not UTF-8 text"),
-        ("x_train_fold_1.jsonl", b'{"wav": "a01 (1).wav"}\n{"file": 1}\n', "line 2, is not a JSON object with a 'wav'"),
-        ("x_train_fold_1.jsonl", b"[]", "line 1, is not a JSON object"),
-        ("x_train_fold_1.jsonl", b"a01 (1).wav", "line 1, is not a JSON object"),
-        ("x_train_fold_1.jsonl", b"\xff", "cannot be read: it is not UTF-8 text"),
+        ("s.csv", b"\xff\xfe\0", "cannot be read as a table: it is no text"),
+        ("x_train_fold_1.jsonl", b'{"wav": "a01 (1).wav"}\n{"fiel": 1}\n', "line 2, is not a JSON object with a 'wav'"),
+        ("x_train_fold_1.jsonl", b"[]", "line 1, is no JSON object"),
+        ("x_train_fold_1.jsonl", b"a01 (1).wav", "line 1, is no JSON object"),
+        ("x_train_fold_1.jsonl", b"\0\xff\0", "cannot be read as a table: it is no text"),
         ("x_train_fold_1.jsonl", b'{"wav": "a01 (1).wav"}\n', "fold 1 has no recording of this corpus to test"),
         ("notes.txt", b"", "names no folds"),
     ],
@@ -351,11 +352,61 @@ def test_a_file_on_both_sides_of_a_list_is_leakage(tmp_path: Path) -> None:
         protocol_named(f"file:{tmp_path}").split(SMALL)
 
 
-def test_clips_that_share_a_stem_cannot_be_matched(tmp_path: Path) -> None:
-    write_emobox(tmp_path, "x_train_fold_1.jsonl", "a")
-    corpus = table(clip("anger/a.wav", "anger"), clip("fear/a.wav", "fear"))
-    with pytest.raises(ProtocolError, match=r"anger/a.wav, fear/a.wav share theirs"):
+TWICE = [f"{emotion}/{number}.wav" for emotion in ("anger", "sadness") for number in "1234"]
+
+
+@pytest.mark.parametrize("spelled", ["{}", "./{}", "corpus/{}", "{}.flac", "C:\\data\\{}"])
+def test_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path, spelled: str) -> None:
+    """Many corpora number their files anew in each folder."""
+    corpus = table(*(clip(path, path.split("/")[0]) for path in TWICE))
+    rows = ["file;fold;Set"]
+    for path in TWICE:
+        file = spelled.format(path.removesuffix(".wav") if ".flac" in spelled else path)
+        rows.append(f"{file.replace('/', chr(92)) if ':' in file else file};1;{'train' if path[-5] < '3' else 'test'}")
+    (tmp_path / "folds.csv").write_text("\n".join(rows))
+    (fold,) = protocol_named(f"file:{tmp_path / 'folds.csv'}").split(corpus).folds
+    assert fold.train == ("anger/1.wav", "anger/2.wav", "sadness/1.wav", "sadness/2.wav")
+    assert fold.test == ("anger/3.wav", "anger/4.wav", "sadness/3.wav", "sadness/4.wav")
+
+
+def test_a_name_that_fits_two_files_is_refused_with_both(tmp_path: Path) -> None:
+    corpus = table(*(clip(path, path.split("/")[0]) for path in TWICE))
+    write_emobox(tmp_path, "x_train_fold_1.jsonl", "1")
+    write_emobox(tmp_path, "x_test_fold_1.jsonl", "2")
+    with pytest.raises(ProtocolError, match=r"x/2.wav may be anger/2.wav, sadness/2.wav: give paths as the corpus has"):
         protocol_named(f"file:{tmp_path}").split(corpus)
+
+
+def test_two_names_for_one_file_are_refused_unless_one_is_its_own(tmp_path: Path) -> None:
+    corpus = table(clip("anger/1.wav", "anger"), clip("fear/2.wav", "fear"))
+    folds = tmp_path / "folds.csv"
+    folds.write_text("file,fold,split\na/1.wav,1,train\nb/1.wav,1,test\nfear/2.wav,1,test\n")
+    with pytest.raises(ProtocolError, match=r"a/1.wav, b/1.wav may all be anger/1.wav"):
+        protocol_named(f"file:{folds}").split(corpus)
+    folds.write_text("file,fold,split\nanger/1.wav,1,train\nsadness/1.wav,1,test\nfear/2.wav,1,test\n")
+    split = protocol_named(f"file:{folds}").split(corpus)
+    assert (split.folds[0].train, split.folds[0].test) == (("anger/1.wav",), ("fear/2.wav",))
+    assert split.absent == ("sadness/1.wav",)
+
+
+def test_lists_may_name_excerpts_or_the_files_that_these_are_of(tmp_path: Path) -> None:
+    parts = [("talk", 0.0, 1.5), ("talk", 2.0, None), ("more", 0.0, 1.0)]
+    clips = [
+        replace(
+            clip(excerpt_name(f"{file}.wav", *times), "anger"), file=f"{file}.wav", start_s=times[0], end_s=times[1]
+        )
+        for file, *times in parts
+    ]
+    corpus = table(*clips)
+    folds = tmp_path / "folds.csv"
+    folds.write_text(
+        "file,start,end,fold,split\n"
+        "talk.wav,0 days,0 days 00:00:01.5,1,train\ntalk.wav,0 days 00:00:02,NaT,1,test\n"
+        "old/talk.flac,,,2,train\nmore.wav,,,2,test\n"
+    )
+    one, two = protocol_named(f"file:{folds}").split(corpus).folds
+    assert (one.train, one.test) == (("talk.wav#t=0,1.5",), ("talk.wav#t=2",))
+    assert (two.train, two.test) == (("talk.wav#t=0,1.5", "talk.wav#t=2"), ("more.wav#t=0,1",))
 
 
 @pytest.mark.real

@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import final
 
 import numpy as np
 
-from thymos.corpora.folds import GROUPS, Fold, check_leakage, read_fold_lists
+from thymos.corpora.fold_lists import clips_listed, read_fold_lists
+from thymos.corpora.folds import GROUPS, Fold, check_leakage
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import ProtocolError
 from thymos.labels import natural_key
@@ -202,9 +203,9 @@ class Serab(Protocol):
 
 
 class FoldsFromFile(Protocol):
-    """Folds that somebody else drew: a folder of EmoBox's lists, or a CSV table of ``file``, ``fold`` and ``split``.
+    """Folds that somebody else drew: a folder of EmoBox's lists, or a table of ``file``, ``fold`` and ``split``.
 
-    Recordings are matched by file stem, since copies of a corpus differ in folder and format.
+    Recordings are matched by path, then by file stem, since copies of a corpus differ in folder and format.
     """
 
     must_not_cross = ("recording",)
@@ -228,12 +229,10 @@ class FoldsFromFile(Protocol):
 
     def draw(self, corpus: Corpus, seed: int) -> Iterator[Fold]:
         """Match the listed files with the clips of ``corpus``; a clip that no list names is in no fold."""
-        by_stem = _clips_by_stem(corpus)
+        meant = clips_listed(corpus, (row.file for row in self._listed))
         sides: dict[str, dict[str, list[str]]] = {}
         for fold, side, file in self._listed:
-            listed = sides.setdefault(fold, defaultdict(list))
-            if _stem(file) in by_stem:
-                listed[side].append(by_stem[_stem(file)])
+            sides.setdefault(fold, defaultdict(list))[side].extend(meant.get(file, ()))
         for index, fold in enumerate(sorted(sides, key=natural_key)):
             for side in ("train", "test"):
                 if not sides[fold][side]:
@@ -242,9 +241,9 @@ class FoldsFromFile(Protocol):
             yield Fold(0, index, f"fold {fold}", *parts)
 
     def absent(self, corpus: Corpus) -> tuple[str, ...]:
-        """Return the listed files whose stem no clip of ``corpus`` has."""
-        by_stem = _clips_by_stem(corpus)
-        return tuple(sorted({row.file for row in self._listed if _stem(row.file) not in by_stem}))
+        """Return the listed files that mean no clip of ``corpus``."""
+        meant = clips_listed(corpus, (row.file for row in self._listed))
+        return tuple(sorted({row.file for row in self._listed} - meant.keys()))
 
 
 PROTOCOLS: dict[str, type[Protocol]] = {
@@ -341,16 +340,3 @@ def _require(corpus: Corpus, *fields: str) -> None:
         unknown = [clip.path for clip in corpus.clips if not getattr(clip, name)]
         if unknown:
             raise ProtocolError(f"this protocol needs every clip's {name}, unknown for {clip_names(unknown)}")
-
-
-def _clips_by_stem(corpus: Corpus) -> dict[str, str]:
-    by_stem: dict[str, str] = {}
-    for clip in corpus.clips:
-        other = by_stem.setdefault(_stem(clip.path), clip.path)
-        if other != clip.path:
-            raise ProtocolError(f"files cannot be matched by name: {clip_names([other, clip.path])} share theirs")
-    return by_stem
-
-
-def _stem(file: str) -> str:
-    return PurePosixPath(file.replace("\\", "/")).stem

@@ -1,0 +1,153 @@
+"""Folds that somebody else drew: lists of files, and which recordings of a corpus they mean.
+
+EmoBox (Ma et al. 2024, Interspeech) publishes each fold as ``*_train_fold_N.jsonl`` and ``*_test_fold_N.jsonl``
+(and at times ``*_valid_fold_N.jsonl``), one JSON object a line whose ``wav`` is a path. A table, in any dialect, has
+the columns ``file``, ``fold`` and ``split``, and may have ``start`` and ``end``.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from thymos.corpora.dialects import read_table
+from thymos.corpora.excerpts import excerpt_name, seconds_of
+from thymos.corpora.headings import columns_of, require
+from thymos.corpora.readers.listed_files import split_of
+from thymos.corpora.table import Corpus, clip_names
+from thymos.errors import CorpusError, ProtocolError
+
+_FOLD_FILE = re.compile(r".*_(?P<split>train|valid|validation|test)_fold_(?P<fold>\d+)\.jsonl")
+
+
+class ListedFile(NamedTuple):
+    """A line of somebody else's lists."""
+
+    fold: str
+    side: str
+    """``train``, ``validation`` or ``test``."""
+    file: str
+    """As the list has it, with the times of an excerpt behind it: the folder and the format may be those of another
+    copy of the corpus."""
+
+
+def read_fold_lists(path: Path) -> list[ListedFile]:
+    """Read the folds at ``path``, a folder of EmoBox lists or a table.
+
+    Raises:
+        ProtocolError: nothing readable there, or no fold.
+    """
+    try:
+        if path.is_dir():
+            rows = list(_emobox_rows(path))
+        elif path.is_file():
+            rows = list(_table_rows(path))
+        else:
+            raise ProtocolError(f"{path} does not exist")
+    except CorpusError as error:
+        raise ProtocolError(str(error)) from None
+    if not rows:
+        raise ProtocolError(f"{path} names no folds: it has no *_train_fold_N.jsonl and *_test_fold_N.jsonl")
+    return rows
+
+
+def _emobox_rows(folder: Path) -> Iterator[ListedFile]:
+    for path in sorted(folder.iterdir()):
+        if match := _FOLD_FILE.fullmatch(path.name):
+            table = read_table(path)
+            columns = columns_of(table.headings)
+            for row in table.rows:
+                file = row.cells.get(columns.get("file", ""), "")
+                if not file:
+                    raise ProtocolError(f"{path}, line {row.line}, is not a JSON object with a 'wav'")
+                yield ListedFile(match["fold"], split_of(match["split"]), file)
+
+
+def _table_rows(path: Path) -> Iterator[ListedFile]:
+    table = read_table(path)
+    columns = columns_of(table.headings)
+    require(columns, ("file", "fold", "split"), table.headings, path)
+    for row in table.rows:
+        cells = {name: row.cells.get(heading, "") for name, heading in columns.items()}
+        side = split_of(cells["split"])
+        if not side or row.problem:
+            reason = row.problem or f"split is {cells['split']!r}, not train, validation or test"
+            raise ProtocolError(f"{path}, line {row.line}: {reason}")
+        try:
+            times = seconds_of(cells.get("start", "")) or 0.0, seconds_of(cells.get("end", ""))
+        except ValueError as error:
+            raise ProtocolError(f"{path}, line {row.line}: {error}") from None
+        yield ListedFile(cells["fold"], side, excerpt_name(cells["file"], *times))
+
+
+def clips_listed(corpus: Corpus, listed: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return which clips of ``corpus`` each of the ``listed`` files means; what it does not have means none.
+
+    A path that is a clip's own is that clip. Of all others, folder and format may be those of another copy of the
+    corpus: the file of that stem is meant; where several have it, the one whose folders agree with the path furthest.
+    A file that the corpus has in excerpts means all of these.
+
+    Raises:
+        ProtocolError: a path fits two files of the corpus alike, or two paths one file; the message names both.
+    """
+    files: dict[str, list[str]] = defaultdict(list)
+    for clip in corpus.clips:
+        files[clip.lies_in].append(clip.path)
+        if clip.path != clip.lies_in:
+            files[clip.path].append(clip.path)
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        by_stem[_parts(file)[0]].append(file)
+    meant: dict[str, str] = {}
+    for path in dict.fromkeys(listed):
+        plain = path if path in files else path.replace("\\", "/")
+        if plain in files:
+            meant[path] = plain
+        elif alike := by_stem.get(_parts(plain)[0]):
+            meant[path] = _nearest_file(path, plain, alike)
+    _check_one_each(meant, files)
+    return {path: tuple(files[file]) for path, file in meant.items()}
+
+
+def _parts(file: str) -> tuple[str, ...]:
+    """Return the stem of ``file``, with the times of an excerpt, then its folders from the innermost outwards."""
+    whole, mark, times = file.partition("#t=")
+    path = PurePosixPath(whole)
+    return (path.stem + mark + times, *reversed(path.parts[:-1]))
+
+
+def _nearest_file(path: str, plain: str, alike: Sequence[str]) -> str:
+    wanted = _parts(plain)
+
+    def agreeing(file: str) -> int:
+        same = 0
+        for one, other in zip(_parts(file), wanted, strict=False):
+            if one.casefold() != other.casefold():
+                break
+            same += 1
+        return same
+
+    most = max(map(agreeing, alike))
+    nearest = [file for file in alike if agreeing(file) == most]
+    if len(nearest) > 1:
+        raise ProtocolError(f"{path} may be {clip_names(sorted(nearest))}: give paths as the corpus has them")
+    return nearest[0]
+
+
+def _check_one_each(meant: dict[str, str], files: dict[str, list[str]]) -> None:
+    """Leave out of ``meant`` what only shares its stem with a file that another path names outright.
+
+    Raises:
+        ProtocolError: two paths that are none of the corpus's own mean one file.
+    """
+    paths: dict[str, list[str]] = defaultdict(list)
+    for path, file in meant.items():
+        paths[file].append(path)
+    for file, of in paths.items():
+        own = [path for path in of if path.replace("\\", "/") == file]
+        for path in of if own else ():
+            if path not in own:
+                del meant[path]
+        if len(of) > 1 and not own:
+            raise ProtocolError(f"{clip_names(of)} may all be {file}: give paths as the corpus has them")
