@@ -103,6 +103,10 @@ class TrainingPart:
     """Of all draws: initial weights, order, dropout."""
     inner: tuple[InnerSplit, ...] = ()
     """As many inner splits as the experiment asks for, divided by the protocol's own rule."""
+    dimensions: tuple[str, ...] = ()
+    """Arousal, valence, dominance: those that are to be learnt beside the emotions."""
+    values: NDArray[np.float64] | None = None
+    """Value of each of ``rows`` in each of ``dimensions``, NaN where it is not told: shape ``(rows, dimensions)``."""
     watched: InnerSplit | None = None
     """Recordings to score after each epoch, never to be trained on; the fit must stay the same."""
 
@@ -135,6 +139,9 @@ class Scores:
     """Place in ``corpus.clips`` of the recording that each row is a segment of, shape ``(rows,)``."""
     times_s: NDArray[np.float64] | None = None
     """Where each segment begins and ends, in seconds, shape ``(rows, 2)``."""
+    values: NDArray[np.float64] | None = None
+    """What is said of each of the training part's ``dimensions``, shape ``(rows, dimensions)``: NaN where it could not
+    be learnt; None of a model that learns none."""
 
     def of_recordings(self, rows: Rows) -> NDArray[np.float64]:
         """Return the probabilities of each of ``rows``, the mean over its segments: shape ``(rows, labels)``."""
@@ -184,6 +191,8 @@ class Experiment(ABC, Generic[Features]):
     """Whether predictions for one recording hinge on other recordings that are tested; reports say so."""
     learns: bool = True
     """Whether anything is fitted to the corpus, so that only what is in a training part can be told apart."""
+    learns_dimensions: bool = False
+    """Whether it learns arousal, valence and dominance, too, where the corpus tells them: it then gets inner splits."""
     inner_splits: int = 0
     """How many inner splits of its training part a fit needs."""
     calibrated: bool = False

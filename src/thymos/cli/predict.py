@@ -196,7 +196,7 @@ def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callab
         if format == "jsonl":
             text = json_line(row)
         elif format == "csv":
-            text = csv_lines([row], recognizer.labels, timeline, first).removesuffix("\n")
+            text = csv_lines([row], recognizer.labels, timeline, first, recognizer.dimensions).removesuffix("\n")
         elif "error" in row:
             return  # it has been named already
         elif format == "table":
@@ -220,7 +220,7 @@ def _write_file(out: Path, rows: list[ResultRow], format: Format, recognizer: "R
     if format == "jsonl":
         text = "".join(json_line(row) + "\n" for row in rows)
     elif format == "csv":
-        text = csv_lines(rows, recognizer.labels, timeline, True)
+        text = csv_lines(rows, recognizer.labels, timeline, True, recognizer.dimensions)
     else:
         labels = recognizer.labels
         lines = [table_head(labels), *(line for row in rows for line in table_lines(row, labels))]

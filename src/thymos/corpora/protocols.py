@@ -18,7 +18,7 @@ from thymos.corpora.fold_lists import clips_listed, read_fold_lists
 from thymos.corpora.folds import GROUPS, Fold, check_leakage
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import ProtocolError
-from thymos.labels import natural_key
+from thymos.labels import DIMENSIONS, natural_key
 
 INNER_FOLDS = 5
 """Into how many folds a training part is divided: each is 80 to 20."""
@@ -280,10 +280,11 @@ def protocol_named(words: str, folds: int = 5, repeats: int = 1) -> Protocol:
 
 
 def shuffle_labels(corpus: Corpus, seed: int) -> Corpus:
-    """Return ``corpus`` with its emotions dealt out at random: the control that must score at chance."""
-    emotions = [clip.emotion for clip in corpus.clips]
-    order = np.random.default_rng(seed).permutation(len(emotions))
-    clips = tuple(replace(clip, emotion=emotions[i]) for clip, i in zip(corpus.clips, order, strict=True))
+    """Return ``corpus`` with its emotions, and their dimensions, dealt out at random: the control that must score at
+    chance."""
+    labels = [{name: getattr(clip, name) for name in ("emotion", *DIMENSIONS)} for clip in corpus.clips]
+    order = np.random.default_rng(seed).permutation(len(labels))
+    clips = tuple(replace(clip, **labels[i]) for clip, i in zip(corpus.clips, order, strict=True))
     return replace(corpus, clips=clips)
 
 

@@ -96,6 +96,12 @@ class Clip(ClipEntry):
     recording: str = field(default="", kw_only=True)
     """Whose recording it is a part of, where several clips share sound: excerpts that overlap have one name here."""
 
+    @property
+    def identity(self) -> str:
+        """All of it that decides numbers, so that runs and cells know whether it is what it was."""
+        values = [f"{name}={getattr(self, name)!r}" for name in DIMENSIONS if getattr(self, name) is not None]
+        return " ".join((self.emotion, self.speaker, self.sound.sha256, *values))
+
 
 @dataclass(frozen=True)
 class Exclusion:

@@ -63,9 +63,7 @@ def fit_discriminant(
         weights: how much each recording counts, shape ``(recordings,)``; all alike if None.
     """
     counted = np.ones(len(targets)) if weights is None else np.asarray(weights, np.float64)
-    mean = _weighted(descriptions, shares, counted)
-    variance = _weighted(np.square(descriptions - mean.astype(descriptions.dtype)), shares, counted)
-    spread = np.sqrt(variance) + LEAST_SPREAD
+    mean, spread = standardising(descriptions, shares, counted)
     covariance = np.zeros((len(mean), len(mean)))
     means = []
     classes = range(int(targets.max()) + 1)
@@ -86,6 +84,21 @@ def fit_discriminant(
     level = shrinkage * np.trace(covariance) / len(mean) + LEAST_SPREAD
     directions = np.linalg.solve((1 - shrinkage) * covariance + level * np.eye(len(mean)), centres.T)
     return Discriminant(mean, spread, directions, -np.einsum("cd,dc->c", centres, directions) / 2)
+
+
+def standardising(
+    descriptions: Floats, shares: NDArray[np.float64], counted: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and spread of each descriptor over versions and recordings, each of shape ``(descriptors,)``.
+
+    Args:
+        descriptions: shape ``(versions, recordings, descriptors)``.
+        shares: how much each version counts.
+        counted: how much each recording counts.
+    """
+    mean = _weighted(descriptions, shares, counted)
+    variance = _weighted(np.square(descriptions - mean.astype(descriptions.dtype)), shares, counted)
+    return mean, np.sqrt(variance) + LEAST_SPREAD
 
 
 def centred(descriptions: Floats, groups: Sequence[str]) -> Floats:

@@ -1,7 +1,7 @@
 """The experiment of recipes of kind encoder: an encoder describes whole recordings, and a linear head decides."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,9 +15,10 @@ from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.encoder.describe import Descriptions
 from thymos.encoder.described import DescribedCorpus, describe_corpus
 from thymos.encoder.discriminant import Discriminant, fit_discriminant
-from thymos.encoder.export import exportable
+from thymos.encoder.export import exportable, linear_reading
 from thymos.encoder.in_fold import EPOCH, described_by, tuned_start, undescribed
 from thymos.encoder.recipe import EncoderRecipe
+from thymos.encoder.ridge import USUAL_PENALTY, Ridge, choose_penalties, fit_ridge
 from thymos.encoder.start import Start, start_of
 from thymos.encoder.voices import fit_voice_space
 from thymos.errors import LeakageError, ProtocolError, RecipeError
@@ -37,6 +38,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         self.transductive = recipe.centring != "none"
         self.learns = recipe.fitted_to is None
         self.calibrated = recipe.calibrated
+        self.learns_dimensions = self.learns
         self.epochs = recipe.tuning.steps // EPOCH if recipe.finetune == "fold" else 0
 
     def settings(self) -> dict[str, Any]:
@@ -116,11 +118,12 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
             start = tuned_start(features.source, part.rows, self.recipe, part.seed, work)
             described = described_by(start, features.source, self.recipe, work)
             head = self._head(described, part.rows, part.targets)
-            own = FittedTo(described, part.rows, part.targets, every)
+            own = FittedTo(described, part.rows, part.targets, every, self._dimensions(described, part))
             return TunedHead(self.recipe, part.labels, head, own, start, work)
         if features.fitted_to is None:
             head = self._head(features, part.rows, part.targets)
-            return FittedHead(self.recipe, part.labels, head, FittedTo(features, part.rows, part.targets, every))
+            own = FittedTo(features, part.rows, part.targets, every, self._dimensions(features, part))
+            return FittedHead(self.recipe, part.labels, head, own)
         other, labels, targets = features.fitted_to
         rows = tuple(range(len(targets)))
         asked = tuple(labels.index(word) for word in part.labels)
@@ -133,6 +136,29 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         descriptions -= _centres(features, recipe, rows, len(descriptions))
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
         return fit_discriminant(descriptions, targets, np.array(recipe.shares()), recipe.shrinkage, weights)
+
+    def _dimensions(self, features: DescribedCorpus, part: TrainingPart) -> "FittedDimensions | None":
+        """Fit a regression to what ``part`` tells of dimensions, its penalties chosen on the inner splits.
+
+        Where the encoder is fine-tuned to the part, it has heard what these hold out, so they choose a little too
+        boldly.
+        """
+        if part.values is None:
+            return None
+        recipe, place = self.recipe, {row: at for at, row in enumerate(part.rows)}
+
+        def known(rows: Rows) -> tuple[Descriptions, NDArray[np.float64]]:
+            assert part.values is not None
+            described = features.read(rows, 1) - _centres(features, recipe, rows, 1)
+            return described[0], part.values[[place[row] for row in rows]]
+
+        splits = [(*known(split.train.rows), *known(split.rows)) for split in part.inner]
+        penalties = choose_penalties(splits) if splits else (USUAL_PENALTY,) * len(part.dimensions)
+        descriptions = features.read(part.rows)
+        descriptions -= _centres(features, recipe, part.rows, len(descriptions))
+        weights = _speakers_alike(features, part.rows) if recipe.weigh == "speakers" else None
+        ridge = fit_ridge(descriptions, part.values, penalties, np.array(recipe.shares()), weights)
+        return FittedDimensions(part.dimensions, ridge, penalties)
 
     def steps(self, corpus: Corpus) -> int:
         """Return how many recordings are described before anything is fitted."""
@@ -161,7 +187,9 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         """Return encoder and head."""
         assert isinstance(fitted, FittedHead)
         start = fitted.start if isinstance(fitted, TunedHead) else start_of(self.recipe)
-        return exportable(start, fitted.discriminant, fitted.voice_space, fitted.labels, self.recipe.int8)
+        own = fitted.dimensions
+        dimensions = None if own is None else linear_reading(own.names, own.ridge)
+        return exportable(start, fitted.discriminant, fitted.voice_space, fitted.labels, self.recipe.int8, dimensions)
 
 
 class FittedTo(NamedTuple):
@@ -171,6 +199,16 @@ class FittedTo(NamedTuple):
     rows: Rows
     targets: NDArray[np.int64]
     asked: tuple[int, ...]
+    dimensions: "FittedDimensions | None" = None
+    """What was learnt beside the emotions."""
+
+
+class FittedDimensions(NamedTuple):
+    """Arousal, valence, dominance as they were learnt: their names, how they are read, and the penalties."""
+
+    names: tuple[str, ...]
+    ridge: Ridge
+    penalties: tuple[float, ...]
 
 
 class FittedHead(Fitted[DescribedCorpus]):
@@ -178,7 +216,17 @@ class FittedHead(Fitted[DescribedCorpus]):
 
     def __init__(self, recipe: EncoderRecipe, labels: tuple[str, ...], discriminant: Discriminant, part: FittedTo):
         self.recipe, self.labels, self.discriminant, self._part = recipe, labels, discriminant, part
+        self.dimensions = part.dimensions
         self.parameters = discriminant.weights.size + discriminant.bias.size
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Return the penalty of each dimension that was learnt; None of one of which no value was told."""
+        if self.dimensions is None:
+            return {}
+        names, ridge, penalties = self.dimensions
+        told = zip(names, np.isfinite(ridge.bias), penalties, strict=True)
+        return {"penalties": {name: penalty if known else None for name, known, penalty in told}}
 
     @cached_property
     def voice_space(self) -> VoiceSpace:
@@ -186,7 +234,7 @@ class FittedHead(Fitted[DescribedCorpus]):
 
         Where nobody says who speaks, all recordings of a corpus are of one voice.
         """
-        recipe, (features, rows, targets, asked) = self.recipe, self._part
+        recipe, (features, rows, targets, asked, _) = self.recipe, self._part
         voices = [f"{features.corpora[row]}/{features.speakers[row]}" for row in rows]
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
         shares = np.array(recipe.shares())
@@ -198,7 +246,9 @@ class FittedHead(Fitted[DescribedCorpus]):
         described = features.read(rows, 1)
         described -= _centres(features, self.recipe, rows, 1)
         probabilities: NDArray[np.float64] = softmax(self.discriminant.logits(described[0]), axis=1)
-        return Scores(probabilities)
+        return Scores(
+            probabilities, values=None if self.dimensions is None else self.dimensions.ridge.values(described[0])
+        )
 
     def embed(self, features: DescribedCorpus, rows: Rows) -> NDArray[np.float32]:
         """Return the encoder's embedding of each recording, shape ``(rows, E)``."""

@@ -9,12 +9,20 @@ from numpy.typing import NDArray
 
 from thymos.encoder.discriminant import Discriminant
 from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW
+from thymos.encoder.ridge import Ridge
 from thymos.encoder.start import Start
 from thymos.encoder.weights import WHISPER, write_encoder_files
 from thymos.export import Exportable, check_exportable
 from thymos.files import whole_file
 from thymos.runtime.adaptation import VoiceSpace
-from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, HEAD
+from thymos.runtime.hearing import (
+    DIMENSION_BIAS,
+    DIMENSION_WEIGHTS,
+    ENCODER_ABOUT,
+    ENCODER_GRAPH,
+    ENCODER_WEIGHTS,
+    HEAD,
+)
 from thymos.runtime.model_files import ModelFiles
 
 WINDOW_S, HOP_S = 3.5, 1.75
@@ -32,6 +40,7 @@ class HeadOnEncoder(Exportable):
         bias: shape ``(classes,)``.
         space: where voices are told from emotions.
         int8: whether products with the encoder's weights are reckoned in integers of 8 bits.
+        dimensions: how arousal, valence and dominance are read; None: the head does not know.
     """
 
     start: Start
@@ -39,18 +48,51 @@ class HeadOnEncoder(Exportable):
     bias: NDArray[np.float32]
     space: VoiceSpace
     int8: bool
+    dimensions: "LinearReading | None" = None
 
     def write_files(self, folder: Path) -> tuple[str, ...]:
         """Write the encoder, and the head."""
         export_encoder(self.start, folder, self.int8)
         with whole_file(folder / HEAD) as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {"weights": self.weights, "bias": self.bias, **vars(self.space)}
+            if self.dimensions is not None:
+                arrays |= {DIMENSION_WEIGHTS: self.dimensions.weights, DIMENSION_BIAS: self.dimensions.bias}
             np.savez(file, allow_pickle=False, **{name: np.float32(array) for name, array in arrays.items()})
         return ENCODER_WEIGHTS, ENCODER_GRAPH, ENCODER_ABOUT, HEAD
 
 
+@dataclass(frozen=True)
+class LinearReading:
+    """Values of dimensions as linear in descriptions as the encoder gives them.
+
+    Attributes:
+        names: of the dimensions.
+        weights: float32, shape ``(D, dimensions)``.
+        bias: shape ``(dimensions,)``.
+    """
+
+    names: tuple[str, ...]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def linear_reading(names: tuple[str, ...], ridge: Ridge) -> LinearReading | None:
+    """Return ``ridge`` without its standardising, of the dimensions that it knows; None if it knows none."""
+    known = np.flatnonzero(np.isfinite(ridge.bias))
+    if not len(known):
+        return None
+    weights = (ridge.weights / ridge.spread[:, None])[:, known]
+    bias = ridge.bias[known] - ridge.mean @ weights
+    return LinearReading(tuple(names[at] for at in known), weights.astype(np.float32), bias.astype(np.float32))
+
+
 def exportable(
-    start: Start, discriminant: Discriminant, space: VoiceSpace, labels: tuple[str, ...], int8: bool = False
+    start: Start,
+    discriminant: Discriminant,
+    space: VoiceSpace,
+    labels: tuple[str, ...],
+    int8: bool = False,
+    dimensions: LinearReading | None = None,
 ) -> HeadOnEncoder:
     """Return a head with its encoder, as they are exported."""
     describer = start.describer
@@ -61,12 +103,14 @@ def exportable(
         "hop_s": HOP_S,
         "front_end": front_end,
         "layers": list(describer.which),
+        **({"dimensions": list(dimensions.names)} if dimensions else {}),
     }
     weights = discriminant.weights / discriminant.spread[:, None]
     bias = discriminant.bias - discriminant.mean @ weights
     parameters = sum(parameter.numel() for parameter in describer.parameters()) + weights.size + bias.size
+    parameters += 0 if dimensions is None else dimensions.weights.size + dimensions.bias.size
     head = (weights.astype(np.float32), bias.astype(np.float32), space)
-    return HeadOnEncoder(labels, about, parameters, start, *head, int8)
+    return HeadOnEncoder(labels, about, parameters, start, *head, int8, dimensions)
 
 
 def export_encoder(start: Start, folder: Path, int8: bool) -> None:

@@ -225,7 +225,7 @@ class _Evaluation:
             "only_fold": self.only_fold,
             "device": self.work.device,
             "versions": {package: now.get(package) for package in ("thymos", "torch", "numpy")},
-            "corpus": {clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}" for clip in corpus.clips},
+            "corpus": {clip.path: clip.identity for clip in corpus.clips},
             # A list of folds that somebody else drew may change under the same name.
             "division": hashlib.sha256(json.dumps(divided).encode()).hexdigest(),
             **self._beside_the_settings(),

@@ -22,7 +22,7 @@ from thymos.errors import LeakageError, ProtocolError, ThymosError
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
 from thymos.labels import in_order
 from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature, log_probabilities
-from thymos.scoring.predictions import FoldResult, predictions_frame
+from thymos.scoring.predictions import FoldResult, predicted_column, predictions_frame, true_column
 
 LEAST_HELD_OUT = 20
 """With fewer recordings to calibrate on, a temperature is rough, and a 95th percentile the largest of a handful."""
@@ -43,6 +43,8 @@ class FoldTask:
     test_speakers: tuple[str, ...]
     test_durations_s: tuple[float, ...]
     test_emotions: tuple[str, ...]
+    test_values: NDArray[np.float64] | None = None
+    """True value of each in each of the training part's dimensions, NaN where it is not told."""
     cache_dir: Path
     threads: int = 1
     device: str = "cpu"
@@ -72,6 +74,8 @@ def fold_tasks(
         ProtocolError: a training part has one emotion only, or cannot be divided further though it has to be.
     """
     targets = corpus.targets
+    learnt = corpus if experiment.learns_dimensions else replace(corpus, clips=())
+    dimensions, values = learnt.dimensions, learnt.values
 
     def rows(paths: Sequence[str]) -> Rows:
         return tuple(sorted(corpus.rows(paths).tolist()))
@@ -98,6 +102,8 @@ def fold_tasks(
                 fold=fold,
                 part=replace(
                     train,
+                    dimensions=dimensions,
+                    values=None if values is None else values[list(train.rows)],
                     inner=tuple(
                         held_out(train, part(each, own_seed), each)
                         for each in _inner_folds(corpus, experiment, split, fold, seed)
@@ -110,6 +116,7 @@ def fold_tasks(
                 test_speakers=tuple(clip.speaker for clip in tested),
                 test_durations_s=tuple(clip.sound.duration_s for clip in tested),
                 test_emotions=tuple(clip.emotion for clip in tested),
+                test_values=None if values is None else values[list(test)],
                 cache_dir=work.cache_dir,
                 threads=work.threads,
                 device=work.device,
@@ -169,13 +176,14 @@ def among_all(probabilities: NDArray[np.float64], own: Sequence[str], every: Seq
 
 
 def _inner_folds(corpus: Corpus, experiment: Experiment[Any], split: Split, fold: Fold, seed: int) -> Iterator[Fold]:
-    """Yield the inner folds of ``fold`` that can be fitted to: none where only calibration needs them and there are too
-    few recordings for it.
+    """Yield the inner folds of ``fold`` that can be fitted to: none where only calibration, or the penalty of a
+    regression, needs them and there are too few recordings for it.
 
     Raises:
         ProtocolError: the fit itself needs them, and the training part cannot be divided.
     """
-    most = INNER_FOLDS if experiment.calibrated else experiment.inner_splits
+    chooses = experiment.calibrated or (experiment.learns_dimensions and bool(corpus.dimensions))
+    most = INNER_FOLDS if chooses else experiment.inner_splits
     if not most:
         return
     try:
@@ -209,7 +217,8 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
 
     work = Work(task.cache_dir, task.threads, task.device, on_epoch=on_epoch)
     fitted, calibration = fit_calibrated(task.experiment, task.features, task.part, work)
-    scores = scores_of(task.experiment, fitted, task.features, task.test, task.part.labels, task.fold.name)
+    asked = len(task.part.dimensions)
+    scores = scores_of(task.experiment, fitted, task.features, task.test, task.part.labels, task.fold.name, asked)
     frame = predictions_of(task, tempered(scores, calibration, fitted))
     facts: dict[str, Any] = {
         "repeat": task.fold.repeat,
@@ -233,21 +242,36 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
 
 
 def scores_of(
-    experiment: Experiment[Any], fitted: Fitted[Any], features: Any, rows: Rows, labels: Sequence[str], where: str
+    experiment: Experiment[Any],
+    fitted: Fitted[Any],
+    features: Any,
+    rows: Rows,
+    labels: Sequence[str],
+    where: str,
+    dimensions: int = 0,
 ) -> Scores:
     """Return what ``fitted`` says of ``rows``, checked: an experiment of one's own may get it wrong.
+
+    Args:
+        experiment: for the message.
+        fitted: whom it is asked.
+        features: as ``experiment`` made them.
+        rows: of the corpus.
+        labels: what is told apart.
+        where: the fold, for the message.
+        dimensions: how many values it is to tell of each.
 
     Raises:
         ThymosError: it has the wrong shape, or holds no probabilities; the message names experiment and ``where``.
     """
     scores = fitted.predict(features, rows)
-    complaint = _complaint(scores, rows, len(labels))
+    complaint = _complaint(scores, rows, len(labels), dimensions)
     if complaint:
         raise ThymosError(f"{experiment.name or type(experiment).__name__}, {where}: {complaint}")
     return scores
 
 
-def _complaint(scores: Scores, rows: Rows, labels: int) -> str | None:
+def _complaint(scores: Scores, rows: Rows, labels: int, dimensions: int) -> str | None:
     given, of, times_s = np.asarray(scores.probabilities), scores.recordings, scores.times_s
     needed = (len(rows) if of is None else len(of), labels)
     if given.shape != needed:
@@ -258,6 +282,8 @@ def _complaint(scores: Scores, rows: Rows, labels: int) -> str | None:
         return f"predict {'left out' if place in rows else 'was not asked for'} recording {place}"
     if times_s is not None and np.shape(times_s) != (len(given), 2):
         return f"predict gave times of shape {np.shape(times_s)}, not {(len(given), 2)}"
+    if scores.values is not None and dimensions and np.shape(scores.values) != (len(given), dimensions):
+        return f"predict gave values of shape {np.shape(scores.values)}, not {(len(given), dimensions)}"
     if not np.isfinite(given).all():
         return "predict gave probabilities that are not numbers"
     if (given < 0).any() or not np.allclose(given.sum(axis=1), 1, rtol=0, atol=1e-3):
@@ -272,7 +298,7 @@ def predictions_of(task: FoldTask, scores: Scores) -> pd.DataFrame:
     of = list(range(len(task.test))) if scores.recordings is None else [place[int(row)] for row in scores.recordings]
     ends_s = np.array(task.test_durations_s)[of]  # of the whole recording, where no times are told
     times_s = np.stack([np.zeros_like(ends_s), ends_s], axis=1) if scores.times_s is None else scores.times_s
-    return predictions_frame(
+    frame = predictions_frame(
         [task.test_clips[i] for i in of],
         times_s,
         (task.fold.repeat, task.fold.index),
@@ -281,6 +307,11 @@ def predictions_of(task: FoldTask, scores: Scores) -> pd.DataFrame:
         task.labels,
         among_all(scores.probabilities, task.part.labels, task.labels),
     )
+    if task.test_values is not None and scores.values is not None:
+        for at, name in enumerate(task.part.dimensions):
+            frame[true_column(name)] = task.test_values[of, at]
+            frame[predicted_column(name)] = scores.values[:, at]
+    return frame
 
 
 def told(epoch: Epoch) -> dict[str, float]:

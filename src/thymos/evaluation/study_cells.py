@@ -55,10 +55,7 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """The hash of all that decides the cell's numbers. Names of recipes and folds do not."""
-        clips = {
-            clip.path: f"{clip.emotion} {clip.speaker} {clip.sound.sha256}"
-            for clip in sorted(self.corpus.clips, key=lambda clip: clip.path)
-        }
+        clips = {clip.path: clip.identity for clip in sorted(self.corpus.clips, key=lambda clip: clip.path)}
         settings = {
             name: value for name, value in self.experiment.settings().items() if name not in ("name", "description")
         }
@@ -78,7 +75,8 @@ class Cell:
 
     @property
     def _needs_inner_splits(self) -> bool:
-        return self.experiment.calibrated or self.experiment.inner_splits > 0
+        learns = self.experiment.learns_dimensions and bool(self.corpus.dimensions)
+        return self.experiment.calibrated or self.experiment.inner_splits > 0 or learns
 
     @property
     def work(self) -> float:

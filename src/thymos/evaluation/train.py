@@ -18,7 +18,7 @@ from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.evaluation.fitting import LEAST_HELD_OUT, among_all, calibration_of, training_part, usable_folds
-from thymos.experiment import Epoch, Experiment, Fitted, TrainingPart, Work, corpus_for
+from thymos.experiment import Epoch, Experiment, Fitted, InnerSplit, TrainingPart, Work, corpus_for
 from thymos.export import write_bundle
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
@@ -136,7 +136,7 @@ def train(
     watcher.on_fits(1 + (len(split.folds) if split else 0), experiment.epochs)
     every = tuple(range(len(corpus.clips)))
     with one_thread():
-        fitted = experiment.fit(features, TrainingPart(corpus.emotions, every, corpus.targets, seed), work)
+        fitted = experiment.fit(features, whole_part(corpus, experiment, split, seed), work)
         watcher.on_fit()
         about = _about(corpus, experiment, seed) | ({"notes": list(notes)} if notes else {})
         distribution = None
@@ -146,6 +146,23 @@ def train(
         exported = experiment.export(fitted)
     write_bundle(folder, exported, {"version": FIRST_VERSION, "licence": NO_LICENCE, **about}, distribution)
     return TrainedModel(folder, about, len(every), fitted.curve, notes)
+
+
+def whole_part(corpus: Corpus, experiment: Experiment[Any], split: Split | None, seed: int) -> TrainingPart:
+    """Return all of ``corpus`` to fit to; where dimensions are learnt, with inner splits to choose their penalty on."""
+    every = tuple(range(len(corpus.clips)))
+    part = TrainingPart(corpus.emotions, every, corpus.targets, seed)
+    if not (experiment.learns_dimensions and corpus.dimensions):
+        return part
+    if split is None:
+        with suppress(ProtocolError):  # too few to hold any out: the penalty is the usual one
+            split = held_out_parts(corpus, seed)
+    inner = []
+    for fold in split.folds if split else ():
+        train, test = (tuple(corpus.rows(paths).tolist()) for paths in (fold.train, fold.test))
+        own = training_part(corpus, corpus.targets, train, seed, fold.name)
+        inner.append(InnerSplit(own, test, corpus.targets[list(test)]))
+    return replace(part, inner=tuple(inner), dimensions=corpus.dimensions, values=corpus.values)
 
 
 def _rare_emotions(corpus: Corpus) -> tuple[str, ...]:

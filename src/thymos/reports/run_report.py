@@ -87,12 +87,19 @@ def summary_table(results: Mapping[str, Any]) -> Table:
 
 
 def fold_notes(folds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what to say of ``folds`` (those of ``results.json``) that tested an emotion that they could not learn."""
-    return [
+    """Return what to say of ``folds`` (those of ``results.json``) that tested what they could not learn."""
+    emotions = [
         f"{fold['name']}: no recording of {emotion} to train on, so its {count} tested count as wrong"
         for fold in folds
         for emotion, count in (fold.get("untrained") or {}).items()
     ]
+    dimensions = [
+        f"{fold['name']}: no value of {name} to train on, so none is predicted"
+        for fold in folds
+        for name, penalty in (fold.get("penalties") or {}).items()
+        if penalty is None
+    ]
+    return emotions + dimensions
 
 
 def shown_levels(levels: Sequence[Level]) -> list[Level]:

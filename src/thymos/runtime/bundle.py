@@ -104,6 +104,8 @@ class About(_Data):
     """Settings of the front end inside the graph."""
     layers: tuple[PositiveInt, ...] | None = Field(None, max_length=64)
     """Of the encoder, whose states the head decides by; None of a graph that tells logits."""
+    dimensions: tuple[str, ...] = ()
+    """What the head reads beside emotions: ``arousal``, ``valence``, ``dominance``, on its training corpus's scale."""
     parameters: PositiveInt
     temperature: Temperature = 1.0
     """Logits are divided by it."""
@@ -306,6 +308,8 @@ def _check_answer(bundle: Bundle) -> None:
         raise BundleError(
             f"the model in {bundle.folder} tells {heard.logits.shape[-1]} emotions apart, and {ABOUT} names {classes}"
         )
+    if (0 if heard.values is None else len(heard.values)) != len(bundle.about.dimensions):
+        raise BundleError(f"the head in {bundle.folder} reads other dimensions than {ABOUT} names")
     if bundle.distribution is not None and bundle.distribution.length != len(heard.embedding):
         raise BundleError(
             f"{bundle.folder / DISTRIBUTION} is of embeddings of {bundle.distribution.length} numbers, the model's of "

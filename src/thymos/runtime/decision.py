@@ -59,7 +59,8 @@ class Decider:
             return Window(heard.start_s, heard.end_s, heard.speech_s, None)
         probabilities = self._named(self.probabilities(heard.impression))
         unlike = heard.impression.out_of_distribution
-        return Window(heard.start_s, heard.end_s, heard.speech_s, probabilities, unlike)
+        values = self._values(heard.impression.values)
+        return Window(heard.start_s, heard.end_s, heard.speech_s, probabilities, unlike, values)
 
     def prediction(self, recording: Recording, timeline: bool) -> Prediction:
         """Return what was heard in a recording, and where if ``timeline``, for which it was heard in windows."""
@@ -82,7 +83,24 @@ class Decider:
             flags=_flags(probabilities is not None, recording, unlike),
             model=self.name,
             timeline=line,
+            dimensions=self._values(self._mean_values(recording)),
         )
+
+    def _values(self, values: NDArray[np.float64] | None) -> dict[str, float] | None:
+        return None if values is None else dict(zip(self.about.dimensions, values.tolist(), strict=True))
+
+    def _mean_values(self, recording: Recording) -> NDArray[np.float64] | None:
+        """Return what dimensions have in a recording: in a long one, the mean of its windows by their speech."""
+        if not recording.in_windows:
+            return None if recording.whole is None else recording.whole.values
+        read = [
+            (window.speech_s, window.impression.values)
+            for window in recording.windows
+            if window.impression is not None and window.impression.values is not None
+        ]
+        if not read:
+            return None
+        return np.average([values for _, values in read], axis=0, weights=[speech_s for speech_s, _ in read])
 
     def _mean(self, windows: Sequence[Window]) -> tuple[NDArray[np.float64] | None, bool]:
         """Return the mean of windows by their seconds of speech; and whether most speech is out of distribution."""

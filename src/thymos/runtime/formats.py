@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from thymos.escaping import csv_cell, printable
 from thymos.labels import spaced
-from thymos.runtime.prediction import NONE_HEARD
+from thymos.runtime.prediction import NONE_HEARD, values_text
 
 Format = Literal["table", "jsonl", "csv", "textgrid", "srt"]
 PER_FILE: dict[str, str] = {"textgrid": ".TextGrid", "srt": ".srt"}
@@ -25,7 +25,8 @@ def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:
     emotion = row["emotion"]
     sure = f"{row['probabilities'][emotion]:.2f}" if emotion else ""
     others = row["prediction_set"][1:]
-    remarks = ([f"or {', '.join(others)}"] if others else []) + row["flags"]
+    values = [values_text(row["dimensions"])] if row.get("dimensions") else []
+    remarks = ([f"or {', '.join(others)}"] if others else []) + values + row["flags"]
     said = f"  ({'; '.join(remarks)})" if remarks else ""
     lines = [f"{emotion or NONE_HEARD:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {printable(row['file'])}{said}"]
     for at in row.get("timeline", []):
@@ -43,18 +44,25 @@ def _width(labels: Sequence[str]) -> int:
     return max(map(len, (NONE_HEARD, *labels)))
 
 
-def csv_columns(labels: Sequence[str], timeline: bool) -> list[str]:
-    """Return the columns of a CSV file: one row for each recording, or for each stretch of its timeline."""
+def csv_columns(labels: Sequence[str], timeline: bool, dimensions: Sequence[str] = ()) -> list[str]:
+    """Return the columns of a CSV file: one row for each recording, or for each stretch of its timeline.
+
+    ``dimensions`` are those that the model reads, whose values then stand after the probabilities.
+    """
     if timeline:
         return ["file", "start_s", "end_s", "emotion", "probability", "error"]
     probabilities = [f"p_{word}" for word in labels]
-    return ["file", "emotion", *probabilities, "prediction_set", "speech_s", "duration_s", "flags", "model", "error"]
+    told = ["prediction_set", "speech_s", "duration_s", "flags", "model", "error"]
+    return ["file", "emotion", *probabilities, *dimensions, *told]
 
 
-def csv_lines(rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, head: bool) -> str:
+def csv_lines(
+    rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, head: bool, dimensions: Sequence[str] = ()
+) -> str:
     """Return ``rows`` as CSV; what is not known is empty, and lists are words with spaces between them (``spaced``)."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, csv_columns(labels, timeline), restval="", extrasaction="ignore", lineterminator="\n")
+    columns = csv_columns(labels, timeline, dimensions)
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     if head:
         writer.writeheader()
     for row in rows:
@@ -65,7 +73,7 @@ def csv_lines(rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, 
         else:
             probabilities = {f"p_{word}": value for word, value in (row["probabilities"] or {}).items()}
             words = {key: spaced(row[key]) for key in ("prediction_set", "flags")}
-            writer.writerow(_cells(row | probabilities | words))
+            writer.writerow(_cells(row | probabilities | (row.get("dimensions") or {}) | words))
     return text.getvalue()
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GRAPH, HEAD = "model.onnx", "head.npz"
 ENCODER_GRAPH, ENCODER_WEIGHTS, ENCODER_ABOUT = "encoder.onnx", "encoder.safetensors", "encoder.json"
 INPUT, OUTPUTS = "waveform", ("logits", "embedding", "frame_logits")
+DIMENSION_WEIGHTS, DIMENSION_BIAS = "dimension_weights", "dimension_bias"
+"""Arrays of a head that reads arousal, valence or dominance."""
 ENCODER_OUTPUTS = ("description", "embedding", "frame_states")
 
 
@@ -36,6 +38,8 @@ class Heard(NamedTuple):
     frame_logits: NDArray[np.float32] | None
     """How much each frame speaks for each emotion, shape ``(frames, classes)``, where it was asked for: their mean is
     the logits."""
+    values: NDArray[np.float32] | None = None
+    """Of the dimensions that the head reads, shape ``(dimensions,)``; None where it reads none."""
 
 
 class Hearing(Protocol):
@@ -90,6 +94,7 @@ class EncoderWithHead:
         bias: shape ``(classes,)``.
         layers: how many layers the description is of.
         space: where voices are told from emotions; None where the head does not know.
+        dimensions: weights ``(D, dimensions)`` and bias ``(dimensions,)`` of what it reads beside emotions, if it does.
     """
 
     def __init__(
@@ -99,8 +104,10 @@ class EncoderWithHead:
         bias: NDArray[np.float32],
         layers: int,
         space: VoiceSpace | None = None,
+        dimensions: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     ):
         self.session, self.weights, self.bias, self.layers, self.space = session, weights, bias, layers, space
+        self.dimensions = dimensions
 
     def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
         """As ``Hearing``."""
@@ -111,12 +118,13 @@ class EncoderWithHead:
         wanted = ENCODER_OUTPUTS if frames else ENCODER_OUTPUTS[:2]
         description, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
         logits = description @ weights + bias
+        values = None if self.dimensions is None else description @ self.dimensions[0] + self.dimensions[1]
         if not frames:
-            return Heard(logits, embedding, description, None)
+            return Heard(logits, embedding, description, None, values)
         classes = weights.shape[1]
         of_means = weights.reshape(self.layers, 2, -1, classes)[:, 0].reshape(-1, classes)
         spoken = rest[0] @ of_means
-        return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)))
+        return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)), values)
 
 
 def read_logit_graph(files: ModelFiles, window: int | None, probed: int | None = None) -> LogitGraph:
@@ -179,7 +187,20 @@ def read_encoder_with_head(
             f"{files.folder / HEAD} decides by {len(head['weights'])} numbers, and the encoder tells {width} of "
             f"{layers} layers"
         )
-    return EncoderWithHead(session, head["weights"], head["bias"], layers, space)
+    dimensions = _dimensions(head, files.folder / HEAD)
+    return EncoderWithHead(session, head["weights"], head["bias"], layers, space, dimensions)
+
+
+def _dimensions(
+    head: Mapping[str, NDArray[np.float32]], path: Path
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return what reads dimensions among the arrays of a head, if it is there."""
+    if not {DIMENSION_WEIGHTS, DIMENSION_BIAS} & head.keys():
+        return None
+    weights, bias = head.get(DIMENSION_WEIGHTS), head.get(DIMENSION_BIAS)
+    if weights is None or bias is None or bias.ndim != 1 or weights.shape != (len(head["weights"]), len(bias)):
+        raise BundleError(f"{path} holds arrays of dimensions that do not fit each other")
+    return weights, bias
 
 
 def _space(head: Mapping[str, NDArray[np.float32]], path: Path) -> VoiceSpace | None:

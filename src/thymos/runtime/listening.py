@@ -31,16 +31,19 @@ class Impression:
         logits: of all of the model's emotions: float64, shape ``(classes,)``.
         coordinates: in the model's space of voices, shape ``(Q,)``; None where it has none.
         out_of_distribution: unlike the recordings that the model was trained on.
+        values: of the dimensions that the model reads, shape ``(dimensions,)``; None where it reads none.
     """
 
     logits: NDArray[np.float64]
     coordinates: Coordinates | None
     out_of_distribution: bool
+    values: NDArray[np.float64] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, to the last digit."""
         places = None if self.coordinates is None else self.coordinates.tolist()
-        return {"logits": self.logits.tolist(), "coordinates": places, "out_of_distribution": self.out_of_distribution}
+        told = {"logits": self.logits.tolist(), "coordinates": places, "out_of_distribution": self.out_of_distribution}
+        return told if self.values is None else told | {"values": self.values.tolist()}
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def _impression(content: dict[str, Any] | None) -> Impression | None:
         return None
     places = content["coordinates"]
     coordinates = None if places is None else np.array(places, np.float64)
-    return Impression(np.array(content["logits"], np.float64), coordinates, content["out_of_distribution"])
+    values = np.array(content["values"], np.float64) if "values" in content else None
+    return Impression(np.array(content["logits"], np.float64), coordinates, content["out_of_distribution"], values)
 
 
 class Listener:
@@ -191,7 +195,9 @@ class Listener:
         embedding = runs[0].embedding
         distribution = bundle.distribution
         unlike = distribution is not None and not bool(distribution.contains(embedding[None])[0])
-        return Impression(logits, coordinates, unlike), embedding
+        read = [heard.values for heard in runs if heard.values is not None]
+        values = np.asarray(np.mean(read, axis=0, dtype=np.float64)) if read else None
+        return Impression(logits, coordinates, unlike, values), embedding
 
     def _whole(self, cutter: WindowCutter) -> tuple[Impression | None, NDArray[np.float32] | None]:
         if cutter.vad.speech_s(0, (cutter.vad.frames + 1) * FRAME_S) < LEAST_SPEECH_S:

@@ -32,6 +32,8 @@ class Window:
     """Of each emotion; None where nobody speaks."""
     out_of_distribution: bool = False
     """Unlike the recordings that the model was trained on."""
+    dimensions: dict[str, float] | None = None
+    """Arousal, valence, dominance: those that the model reads; None where it reads none, or nobody speaks."""
 
     @property
     def emotion(self) -> str | None:
@@ -46,6 +48,7 @@ class Window:
             "emotion": self.emotion,
             "probabilities": rounded(self.probabilities),
             "speech_s": round(self.speech_s, 3),
+            **({} if self.dimensions is None else {"dimensions": rounded(self.dimensions)}),
         }
 
 
@@ -120,6 +123,9 @@ class Prediction:
     model: str
     """Name and version of the model."""
     timeline: Timeline | None = field(default=None, repr=False)
+    dimensions: dict[str, float] | None = None
+    """Arousal, valence, dominance on the scale of the training corpus: those that the model reads; None where it reads
+    none, or nobody speaks."""
 
     def __str__(self) -> str:
         if self.probabilities is None or self.emotion is None:
@@ -129,6 +135,8 @@ class Prediction:
             if len(self.prediction_set) > 1:
                 said += f" (or {', '.join(self.prediction_set[1:])})"
         flags = f"; {', '.join(self.flags)}" if self.flags else ""
+        if self.dimensions is not None:
+            said += f"; {values_text(self.dimensions)}"
         return f"{said}; {self.speech_s:.1f} s of speech in {self.duration_s:.1f} s{flags}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,6 +150,8 @@ class Prediction:
             "flags": list(self.flags),
             "model": self.model,
         }
+        if self.dimensions is not None:
+            content["dimensions"] = rounded(self.dimensions)
         if self.timeline is not None:
             content["timeline"] = [stretch.to_dict() for stretch in self.timeline.stretches]
         return content
@@ -155,7 +165,8 @@ class Prediction:
         content = self.to_dict()
         content.pop("timeline", None)
         probabilities = content.pop("probabilities") or {}
-        row = content | {"prediction_set": spaced(self.prediction_set), "flags": " ".join(self.flags)}
+        dimensions = content.pop("dimensions", {})
+        row = content | dimensions | {"prediction_set": spaced(self.prediction_set), "flags": " ".join(self.flags)}
         return _frame([row | {f"p_{word}": value for word, value in probabilities.items()}], None)
 
 
@@ -188,6 +199,11 @@ def describe(source: Any) -> str:
 def most_probable(probabilities: dict[str, float] | None) -> str | None:
     """Return the emotion with the highest probability, the first of equals."""
     return None if probabilities is None else max(probabilities, key=probabilities.__getitem__)
+
+
+def values_text(dimensions: dict[str, float]) -> str:
+    """Return values of dimensions as words: "arousal 0.61, valence −0.20"."""
+    return ", ".join(f"{name} {value:.2f}".replace("-", "−") for name, value in dimensions.items())
 
 
 def rounded(probabilities: dict[str, float] | None) -> dict[str, float] | None:

@@ -47,6 +47,11 @@ class Recognizer:
         return self._decider.labels
 
     @property
+    def dimensions(self) -> tuple[str, ...]:
+        """What it reads beside emotions: arousal, valence, dominance, or nothing."""
+        return self.bundle.about.dimensions
+
+    @property
     def name(self) -> str:
         """Name and version of the model."""
         return self._decider.name

@@ -16,18 +16,9 @@ from numpy.typing import NDArray
 
 from thymos.labels import DIMENSIONS
 from thymos.scoring.metrics import Floats, bootstrap_weights, mean_and_sd, percentile_interval
+from thymos.scoring.predictions import predicted_column, true_column
 
 AGREEMENTS = ("ccc", "pearson", "mae")
-
-
-def true_column(dimension: str) -> str:
-    """Return the column of ``predictions.csv`` that holds the true value of a dimension."""
-    return f"true_{dimension}"
-
-
-def predicted_column(dimension: str) -> str:
-    """Return the column of ``predictions.csv`` that holds the predicted value of a dimension."""
-    return f"predicted_{dimension}"
 
 
 def agreement(truth: Floats, predicted: Floats) -> dict[str, float]:
@@ -51,7 +42,7 @@ def dimension_rows(predictions: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a row of ``per_dimension`` for each dimension that ``predictions`` (see ``predictions_frame``) tells.
 
     A recording counts once in each repeat, with the mean of its segments' values; one without a true value does not
-    count, and neither does a fold without any.
+    count, nor does a fold that could not learn the dimension.
     """
     told = [name for name in DIMENSIONS if true_column(name) in predictions]
     rows = [_dimension_row(predictions, name) for name in told]
@@ -60,7 +51,7 @@ def dimension_rows(predictions: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _dimension_row(predictions: pd.DataFrame, name: str) -> dict[str, Any] | None:
     keys, columns = ["repeat", "fold", "clip"], [true_column(name), predicted_column(name)]
-    known = predictions[predictions[columns[0]].notna()]
+    known = predictions[predictions[columns].notna().all(axis=1)]
     if known.empty:
         return None
     each = known.groupby(keys, sort=True, as_index=False)[columns].mean()

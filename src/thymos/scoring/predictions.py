@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from thymos.errors import RunError
 from thymos.files import whole_file
+from thymos.labels import DIMENSIONS
 
 FoldResult = tuple[dict[str, Any], pd.DataFrame]
 """A fold's facts (sizes, times, learning curve) and its predictions (see ``predictions_frame``)."""
 
+_NOT_TOLD = {f"{side}_{name}": [""] for side in ("true", "predicted") for name in DIMENSIONS}
+"""Fields that may be empty."""
 _FIXED = ("clip", "start_s", "end_s", "repeat", "fold", "speaker", "truth")
 
 
@@ -53,6 +56,16 @@ class Scored:
         )
 
 
+def true_column(dimension: str) -> str:
+    """Return the column of ``predictions.csv`` that holds the true value of a dimension."""
+    return f"true_{dimension}"
+
+
+def predicted_column(dimension: str) -> str:
+    """Return the column of ``predictions.csv`` that holds the predicted value of a dimension."""
+    return f"predicted_{dimension}"
+
+
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Write predictions whole. Probabilities keep seven digits: every score made of the file is the same again."""
     with whole_file(path) as temporary:
@@ -66,7 +79,9 @@ def read_predictions(path: Path) -> pd.DataFrame:
         RunError: not there, or not such a file.
     """
     try:
-        frame = pd.read_csv(path, dtype={"clip": str, "speaker": str, "truth": str}, keep_default_na=False)
+        frame = pd.read_csv(
+            path, dtype={"clip": str, "speaker": str, "truth": str}, keep_default_na=False, na_values=_NOT_TOLD
+        )
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
     if tuple(frame.columns[: len(_FIXED)]) != _FIXED:
