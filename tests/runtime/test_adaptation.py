@@ -59,6 +59,26 @@ def test_a_voice_of_one_emotion_is_not_taken_for_that_emotion(space: VoiceSpace,
     assert (space.logits(others, found.values).argmax(1) == [0, 1, 2] * 4).mean() > 0.9
 
 
+def test_scatter_tells_a_varied_voice_whatever_is_guessed(space: VoiceSpace) -> None:
+    """Emotions at ±6, heard at 0 and 12, an offset of 6: guessed alone, both are nearer to the upper than to the lower;
+    12 apart is as far as both emotions alike lie apart, so the middle is taken for the offset."""
+    space = VoiceSpace(np.eye(1, dtype=np.float32), np.zeros(1), np.array([[-6.0], [6.0]]), np.array([[100.0]]))
+    own = np.array([[0.0], [12.0]] * 10)
+    prior = PRIOR_SCALE * 100 + PRIOR_FLOOR
+    gain = prior / (prior + CLIPS_A_VOICE / 20)
+    assert space.offset(own).values == pytest.approx([6 * gain])
+    # Scatter within one emotion: 1 in each direction. What is guessed counts alone.
+    one = np.array([[11.0], [13.0]] * 10)
+    assert space.offset(one).values[0] < 9
+
+
+def test_only_emotions_that_can_occur_are_guessed(space: VoiceSpace) -> None:
+    own = heard(space, [1, 2] * 10, [0.0, 0.0, 0.0])
+    two, three = space.offset(own, [1, 2]).values, space.offset(own).values
+    assert np.abs(two).max() < 0.6
+    assert three[0] < -2, "the third emotion is taken to have been there, too"
+
+
 def test_order_and_copies_of_recordings_say_the_same(space: VoiceSpace) -> None:
     own = heard(space, [0, 1, 2, 2, 1], [3.0, 1.0, 4.0])
     assert space.offset(own[::-1]).values == pytest.approx(space.offset(own).values)

@@ -79,18 +79,18 @@ def ways(unheard: Unheard, clips: Sequence[int] = CLIPS, draws: int = DRAWS, see
     space, coordinates = unheard.space, unheard.coordinates
     every = np.arange(len(unheard.targets))
     yield Outcome("plain", 0, 0, every, unheard.said(unheard.plain))
-    together = space.offset(coordinates).values
+    together = space.offset(coordinates, unheard.asked).values
     yield Outcome("batch", 0, 0, every, unheard.said(space.logits(coordinates, together)))
     middle = space.emotions[list(unheard.asked)].mean(0)
     for number, voice in enumerate(sorted(set(unheard.voices.tolist()))):
         own = np.flatnonzero(unheard.voices == voice)
-        offset = space.offset(coordinates[own]).values
+        offset = space.offset(coordinates[own], unheard.asked).values
         yield Outcome("each voice", 0, 0, own, unheard.said(space.logits(coordinates[own], offset)))
         random = np.random.default_rng([seed, number])
         for way, count, draw, some in _draws(unheard.targets[own], clips, draws, random):
             enrolled, rest = coordinates[own[some]], np.delete(own, some)
             for name, found in (
-                (way, space.offset(enrolled).values),
+                (way, space.offset(enrolled, unheard.asked).values),
                 (f"mean of {way}", enrolled.mean(0) - middle),
             ):
                 yield Outcome(name, count, draw, rest, unheard.said(space.logits(coordinates[rest], found)))

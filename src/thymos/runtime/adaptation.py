@@ -4,7 +4,9 @@ A recording lies at its emotion's place, plus the offset of its voice, plus what
 The offset is estimated from recordings whose emotions nobody named: in turn, their emotions are guessed from the
 offset, and the offset from what the guesses leave unexplained. It is drawn to 0 by how far voices usually lie apart and
 by how few recordings there are, so one recording moves little, and a voice that is heard in one emotion only is not
-taken for that emotion, as subtracting its mean would.
+taken for that emotion, as subtracting its mean would. Guesses about a new voice err together, though. How far its
+recordings lie from each other tells, whatever the offset, whether they are in several emotions; if they are, all
+emotions are taken to be in them alike, which is more often near the truth.
 
 Sources: Gauvain, Lee 1994, Maximum a posteriori estimation for multivariate Gaussian mixture observations of Markov
 chains; Kenny 2010, Bayesian speaker verification with heavy-tailed priors, for the two covariances.
@@ -24,6 +26,9 @@ PRIOR_SCALE, PRIOR_FLOOR = 3.0, 0.5
 """How much farther apart voices may lie than those that the model was fitted to, and how far in any direction."""
 CLIPS_A_VOICE = 2.0
 """How many recordings tell as much as one that is independent of all others."""
+ONE_FROM, SEVERAL_FROM = 0.1, 0.4
+"""Scatter of a voice's recordings beyond that within an emotion, beside that of all emotions alike: up to the first,
+guesses count alone; from the second, it counts alone that all emotions are in them alike."""
 ROUNDS = 10
 """Of guessing in turn; later ones change nothing that is seen."""
 ENOUGH_CLIPS = 3
@@ -66,22 +71,41 @@ class VoiceSpace:
         logits: NDArray[np.float64] = (coordinates - offset) @ self.emotions.T - lengths
         return logits
 
-    def offset(self, coordinates: Coordinates) -> "Offset":
-        """Return the offset of the voice whose recordings lie at ``coordinates`` (recordings, Q), at least one."""
+    def offset(self, coordinates: Coordinates, among: Sequence[int] | None = None) -> "Offset":
+        """Return the offset of the voice whose recordings lie at ``coordinates`` (recordings, Q), at least one.
+
+        ``among`` are the classes that can occur in them; None: all.
+        """
         own = np.atleast_2d(coordinates)
+        asked = list(range(len(self.emotions)) if among is None else among)
+        emotions = self.emotions[asked]
+        alike = self._alike(own, emotions)
         prior = PRIOR_SCALE * self.voices + PRIOR_FLOOR * np.eye(len(self.origin))
         counted = len(own) / CLIPS_A_VOICE
         # prior (prior + 1 / counted)^-1: how much of what is left unexplained belongs to the voice.
         gain = np.linalg.solve(prior + np.eye(len(prior)) / counted, prior).T
         # First as if no voice were special: each recording is as far off as voices are, so little is sure.
-        logits = self.logits(own, np.zeros_like(self.origin))
+        logits = self.logits(own, np.zeros_like(self.origin))[:, asked]
         for _ in range(ROUNDS):
             scaled = (logits - logits.max(1, keepdims=True)) / SOFTNESS
             guesses = np.exp(scaled)
             guesses /= guesses.sum(1, keepdims=True)
-            values = gain @ (own - guesses @ self.emotions).mean(0)
-            logits = self.logits(own, values)
+            shares = alike / len(asked) + (1 - alike) * guesses.mean(0)
+            values = gain @ (own.mean(0) - shares @ emotions)
+            logits = self.logits(own, values)[:, asked]
         return Offset(values, len(own), _variety(logits))
+
+    @staticmethod
+    def _alike(own: Coordinates, emotions: NDArray[np.float64]) -> float:
+        """Return how far ``own`` lie apart as recordings in all of ``emotions`` alike do, from 0 to 1."""
+        if len(own) < 2 or len(emotions) < 2:
+            return 0.0
+        apart = emotions - emotions.mean(0)
+        _, lengths, directions = np.linalg.svd(apart, full_matrices=False)
+        directions = directions[lengths > 1e-6 * lengths[0]]
+        scatter = (own @ directions.T).var(0, ddof=1).sum() - len(directions)
+        share = float(scatter / np.square(apart).sum(1).mean())
+        return min(1.0, max(0.0, (share - ONE_FROM) / (SEVERAL_FROM - ONE_FROM)))
 
     def head(self, offset: NDArray[np.float64] | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what decides by descriptions as ``logits`` does by coordinates, linearly; None: of any voice.
@@ -121,10 +145,15 @@ class Offset:
         return [ONE_SIDED] if self.variety < VARIED else []
 
 
-def offsets_of_groups(space: VoiceSpace, coordinates: Coordinates, groups: Sequence[str]) -> dict[str, Offset]:
-    """Return the offset of each of ``groups``, which are named for each of ``coordinates`` (recordings, Q)."""
+def offsets_of_groups(
+    space: VoiceSpace, coordinates: Coordinates, groups: Sequence[str], among: Sequence[int] | None = None
+) -> dict[str, Offset]:
+    """Return the offset of each of ``groups``, which are named for each of ``coordinates`` (recordings, Q).
+
+    ``among``: as in ``VoiceSpace.offset``.
+    """
     names = np.array(groups)
-    return {name: space.offset(coordinates[names == name]) for name in dict.fromkeys(groups)}
+    return {name: space.offset(coordinates[names == name], among) for name in dict.fromkeys(groups)}
 
 
 def named_groups(groups: Sequence[str] | None, count: int) -> Sequence[str]:

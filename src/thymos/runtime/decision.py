@@ -139,15 +139,15 @@ class RunningOffset:
 
     MOST = 240
 
-    def __init__(self, space: VoiceSpace):
-        """Begin without a window, where every voice may speak."""
-        self._space = space
+    def __init__(self, space: VoiceSpace, among: Sequence[int] | None = None):
+        """Begin without a window, where every voice may speak; ``among`` as in ``VoiceSpace.offset``."""
+        self._space, self._among = space, among
         self._heard: list[Coordinates] = []
 
     def add(self, coordinates: Coordinates) -> NDArray[np.float64]:
         """Take a window's coordinates, shape ``(Q,)``; return the offset with it."""
         self._heard = [*self._heard[-self.MOST + 1 :], coordinates]
-        return self._space.offset(np.array(self._heard)).values
+        return self._space.offset(np.array(self._heard), self._among).values
 
 
 def _flags(heard: bool, recording: Recording, out_of_distribution: bool) -> tuple[Flag, ...]:

@@ -40,6 +40,7 @@ class Recognizer:
         self.bundle, self.threads = bundle, threads or available_cores()
         self._listener = Listener(bundle, self.threads)
         self._decider = Decider(bundle.about, bundle.hearing.space, range(len(bundle.about.labels)))
+        self._voice: Voice | Offset | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ class Recognizer:
             raise ThymosError(f"{unknown[0]!r} is none of the labels of {self.name}: {', '.join(self.labels)}")
         if len(places) < 2:
             raise ThymosError(f"two labels or more are needed to choose among, not {', '.join(labels) or 'none'}")
-        return self._deciding([self._decider.chosen[place] for place in places], self._decider.offset)
+        return self._deciding([self._decider.chosen[place] for place in places], self._voice)
 
     def for_voice(self, voice: Voice | Offset | None) -> "Recognizer":
         """Return a recogniser of one voice, room or line, whose offset is taken out; None: of any voice.
@@ -95,15 +96,12 @@ class Recognizer:
         Raises:
             BundleError: the model knows no voices, or another model enrolled it.
         """
-        if isinstance(voice, Voice):
-            space = self.space
-            if voice.head != self._head():
-                raise BundleError(
-                    f"the voice {voice.name} was enrolled with another head ({voice.model}) than that of {self.name}: "
-                    "enrol it anew"
-                )
-            voice = voice.offset(space)
-        return self._deciding(self._decider.chosen, None if voice is None else voice.values)
+        if isinstance(voice, Voice) and self.space and voice.head != self._head():
+            raise BundleError(
+                f"the voice {voice.name} was enrolled with another head ({voice.model}) than that of {self.name}: "
+                "enrol it anew"
+            )
+        return self._deciding(self._decider.chosen, voice)
 
     def enrol(self, sources: Iterable[Source | Array], name: str = "voice") -> Voice:
         """Return what is known of a voice by some of its recordings, whatever their emotions: about ten are enough.
@@ -153,7 +151,7 @@ class Recognizer:
             for impression in recording.impressions if isinstance(recording, Recording) else ():
                 places.append(impression.coordinates)
                 owners.append(name)
-        return offsets_of_groups(space, np.array(places), owners) if places else {}
+        return offsets_of_groups(space, np.array(places), owners, self._decider.chosen) if places else {}
 
     @property
     def space(self) -> VoiceSpace:
@@ -166,9 +164,12 @@ class Recognizer:
             raise BundleError(f"{self.name} does not tell voices from emotions, so it cannot be adapted to any")
         return self._decider.space
 
-    def _deciding(self, chosen: Sequence[int], offset: NDArray[np.float64] | None) -> "Recognizer":
+    def _deciding(self, chosen: Sequence[int], voice: Voice | Offset | None) -> "Recognizer":
         other = copy(self)  # bundle and threads are shared
-        other._decider = Decider(self.bundle.about, self.bundle.hearing.space, chosen, offset)
+        other._voice = voice
+        offset = voice.offset(self.space, chosen) if isinstance(voice, Voice) else voice
+        values = None if offset is None else offset.values
+        other._decider = Decider(self.bundle.about, self.bundle.hearing.space, chosen, values)
         return other
 
     def _head(self) -> str:
@@ -295,7 +296,7 @@ class Recognizer:
 
         def decided() -> Iterator[Prediction | Failure]:
             heard = list(self.listen_many(sources, timeline))
-            offsets = self.offsets(heard, names)
+            offsets = recognizer.offsets(heard, names)
             voices = {name: recognizer.for_voice(offset) for name, offset in offsets.items()}
             for recording, name in zip(heard, named_groups(names, len(heard)), strict=True):
                 if isinstance(recording, Failure):
@@ -349,7 +350,7 @@ class Recognizer:
         """Return what hears one window after another, each with the offset that it and those before it give."""
         if self._decider.offset is not None:
             raise ThymosError("a stream is heard as that of a voice that is known, or adapts to who speaks, not both")
-        running = RunningOffset(self.space)
+        running = RunningOffset(self.space, self._decider.chosen)
         about, chosen = self.bundle.about, self._decider.chosen
 
         def window(cut: WindowSamples) -> Window:

@@ -35,15 +35,15 @@ class Voice:
     coordinates: Coordinates
     speech_s: float
 
-    def offset(self, space: VoiceSpace) -> Offset:
-        """Return how the voice lies apart.
+    def offset(self, space: VoiceSpace, among: Sequence[int] | None = None) -> Offset:
+        """Return how the voice lies apart; ``among`` as in ``VoiceSpace.offset``.
 
         Raises:
             BundleError: its coordinates are of another space.
         """
         if self.coordinates.shape[1] != len(space.origin):
             raise BundleError(f"the voice {self.name} is of another space than the model's: enrol it anew")
-        return space.offset(self.coordinates)
+        return space.offset(self.coordinates, among)
 
     def with_more(self, other: "Voice") -> "Voice":
         """Return the voice as it is known by its own recordings and those of ``other``, of the same model.
