@@ -1,5 +1,6 @@
 """A voice that is known: what is kept of its recordings, a few numbers of each and never sound, and its file."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
