@@ -21,6 +21,8 @@ FIGURE_FORMATS = ("png", "pdf", "svg")
 """What a figure can be saved as."""
 MOST_TEXT_BYTES = 64 << 20
 """Of a file that is read as text: no table, list or recipe of this house comes near."""
+MOST_JOURNAL_BYTES = 4 << 30
+"""Of a journal, which grows with what was heard: 3 000 recordings take a few megabytes."""
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from thymos.cli.inputs import find_recordings
+from thymos.cli.journal import _line
 
 Done = subprocess.CompletedProcess[str]
 
@@ -150,8 +151,8 @@ def test_killed_it_goes_on_where_it_stopped(bundle, folder, tmp_path):
         file.write('["torn')
     # What is done is not heard again: its row comes from the journal.
     lines = journal.read_text().split("\n")
-    key, row = json.loads(lines[1])
-    lines[1] = json.dumps([key, row | {"model": "from the journal"}])
+    key, row = json.loads(lines[1][16:])
+    lines[1] = _line(key, row | {"model": "from the journal"}, lines[0])
     journal.write_text("\n".join(lines))
     assert predict(bundle, folder, "--format", "jsonl", "--out", out, "--quiet").returncode == 1
     rows, full = ([json.loads(line) for line in path.read_text().splitlines()] for path in (out, expected))

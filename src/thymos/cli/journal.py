@@ -1,12 +1,31 @@
-"""What has been heard so far, kept beside an unfinished output, so that a killed run goes on where it stopped."""
+"""What has been heard so far, kept beside an unfinished output, so that a killed run goes on where it stopped.
 
+Each line ends with a digest of itself and of what the journal belongs to. A line that does not fit, torn or changed, is
+left out, and its recording heard again.
+"""
+
+import hashlib
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from thymos.files import MOST_JOURNAL_BYTES, bounded_text, temporary_file
+
 Entry = dict[str, Any]
-_FORMAT = 2
+_FORMAT = 3
+_DIGEST_LETTERS = 16
+
+
+def journal_path(out: Path) -> Path:
+    """Return where the journal of the output ``out`` lies."""
+    name = out.name if len(os.fsencode(out.name)) < _LONGEST_NAME else hashlib.sha256(os.fsencode(out.name)).hexdigest()
+    return out.parent / f".{name}.journal"
+
+
+_LONGEST_NAME = 240
+"""In bytes; with what comes before and after it, a name may have 255."""
 
 
 class Journal:
@@ -18,18 +37,23 @@ class Journal:
 
     def __init__(self, out: Path, belongs_to: dict[str, Any]):
         """Open the journal of the output ``out``, and read what an earlier run with the same ``belongs_to`` left."""
-        self.path = out.parent / f".{out.name}.journal"
+        self.path = journal_path(out)
         self._head = json.dumps({"format": _FORMAT, **belongs_to}, sort_keys=True)
+        self.damaged = 0
+        """Lines that did not fit."""
         self.done: dict[str, Entry] = self._read()
         self._file: TextIO | None = None
 
     def __enter__(self) -> "Journal":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Written anew, so that a torn last line is gone before the next one comes after it.
-        self._file = self.path.open("w", encoding="utf-8")
-        self._write(self._head)
-        for key, entry in self.done.items():
-            self._write(json.dumps([key, entry], ensure_ascii=False))
+        # Written anew, so that a torn last line is gone before the next one comes after it; under another name at
+        # first, so that nothing that somebody has put there, such as a link, is written to.
+        with temporary_file(self.path.parent) as temporary:
+            self._file = temporary.open("w", encoding="utf-8")
+            self._write(self._head)
+            for key, entry in self.done.items():
+                self._write(_line(key, entry, self._head))
+            temporary.replace(self.path)
         return self
 
     def __exit__(
@@ -41,7 +65,7 @@ class Journal:
     def add(self, key: str, entry: Entry) -> None:
         """Keep ``entry``; it is on disk when this returns, as far as the process is concerned."""
         self.done[key] = entry
-        self._write(json.dumps([key, entry], ensure_ascii=False))
+        self._write(_line(key, entry, self._head))
 
     def remove(self) -> None:
         """Forget everything: the output is whole."""
@@ -53,20 +77,32 @@ class Journal:
         self._file.flush()
 
     def _read(self) -> dict[str, Entry]:
+        if not self.path.is_file() or self.path.is_symlink():
+            return {}
         try:
-            lines = self.path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError):
+            lines = bounded_text(self.path, MOST_JOURNAL_BYTES).split("\n")
+        except OSError:
             return {}
         if lines[0] != self._head:
             return {}
         done: dict[str, Entry] = {}
-        for line in lines[1:-1]:  # what comes after the last line's end was torn
-            try:
-                key, entry = json.loads(line)
-            except ValueError:
-                continue
-            done[key] = entry
+        for line in lines[1:]:
+            content = line[_DIGEST_LETTERS:]
+            if line and line[:_DIGEST_LETTERS] == _digest(content, self._head):
+                key, entry = json.loads(content)
+                done[key] = entry
+            else:
+                self.damaged += bool(line)
         return done
+
+
+def _line(key: str, entry: Entry, head: str) -> str:
+    content = json.dumps([key, entry])
+    return _digest(content, head) + content
+
+
+def _digest(content: str, head: str) -> str:
+    return hashlib.sha256(f"{head}\n{content}".encode()).hexdigest()[:_DIGEST_LETTERS]
 
 
 def key_of(path: Path) -> str | None:

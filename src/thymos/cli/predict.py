@@ -1,5 +1,6 @@
 """``thymos predict``: which emotion is heard in files and folders."""
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -51,11 +52,16 @@ def predict(
     ],
     model: ModelOption = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Say also from when to when.")] = False,
-    format: Annotated[Format, typer.Option(help="How results are written.")] = "table",
+    format: Annotated[
+        Format | None, typer.Option(help="How results are written (default: as --out is named, else a table).")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write to this file (textgrid, srt: folder), whole or not at all, instead of printing."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what --out names, whatever is in it, but no recording.")
+    ] = False,
     labels: ChosenOption = None,
     voice: VoiceOption = None,
     voices: VoicesOption = None,
@@ -87,7 +93,8 @@ def predict(
     """
     from thymos.cli.groups import groups_of
     from thymos.cli.inputs import find_recordings
-    from thymos.cli.journal import Journal
+    from thymos.cli.journal import Journal, journal_path
+    from thymos.cli.outputs import check_outputs, format_of, result_files
     from thymos.cli.rows import rows_adapted, rows_at_once
     from thymos.files import figure_formats, is_stream
     from thymos.runtime.recognizer import load
@@ -103,12 +110,19 @@ def predict(
         raise OutputError("--speaker-from says whose voices --adapt takes out: give both")
     if adapt and any(recording.path is None and recording.problem is None for recording in recordings):
         raise OutputError("--adapt compares recordings of a voice, and standard input is a single one: name files")
+    format = format_of(format, out)
     per_file = format in PER_FILE
     timeline = timeline or per_file
     if per_file and out is None and len(recordings) != 1:
         raise OutputError(
             f"--format {format} makes a file for each of {len(recordings)} recordings: name a folder by --out"
         )
+    files: list[Path] = []
+    if out is not None:
+        files = result_files(recordings, out, format) if per_file else [out]
+        inputs = [recording.path for recording in recordings if recording.path is not None]
+        names = None if per_file else [recording.name for recording in recordings]
+        check_outputs(files, inputs, overwrite or journal_path(out).is_file(), names)
     draw = None
     if explain or explain_out is not None:
         if any(recording.path is None and recording.problem is None for recording in recordings):
@@ -129,6 +143,11 @@ def predict(
             decides["voice"] = known.coordinates.tolist()
         hear = partial(rows_at_once, recognizer, recordings, voice=None if known is None else known.name)
     journal = None if out is None or is_stream(out) else Journal(out, decides)
+    if journal is not None and journal.damaged:
+        say(
+            f"lines of {journal.path} that were torn or changed: {journal.damaged}; what they told is heard again",
+            "yellow",
+        )
     failures = 0
     rows: list[ResultRow] = []
     show = _printer(format, recognizer, timeline) if out is None else rows.append
@@ -144,7 +163,7 @@ def predict(
                 draw(decider, recording)
     if out is not None:
         if per_file:
-            _write_folder(out, recordings, rows, format)
+            failures += _write_each(files, rows, format)
         else:
             _write_file(out, rows, format, recognizer, timeline)
     if journal is not None:
@@ -228,16 +247,19 @@ def _write_file(out: Path, rows: list[ResultRow], format: Format, recognizer: "R
     write_text(out, text)
 
 
-def _write_folder(out: Path, recordings: "list[NamedRecording]", rows: list[ResultRow], format: Format) -> None:
-    """Write a file for each recording that was heard, named as it is; of two of one name, both keep their suffix."""
+def _write_each(files: Sequence[Path], rows: Sequence[ResultRow], format: Format) -> int:
+    """Write a file for each recording that was heard; name those that cannot be written, and return how many."""
     from thymos.files import write_text
 
-    named: dict[Path, int] = {}
-    for recording in recordings:
-        stem = recording.inside.with_suffix("")
-        named[stem] = named.get(stem, 0) + 1
-    for recording, row in zip(recordings, rows, strict=True):
-        if "error" not in row:
-            inside = recording.inside
-            stem = inside.with_suffix("") if named[inside.with_suffix("")] == 1 else inside
-            write_text(out / f"{stem}{PER_FILE[format]}", _one(row, format))
+    failures = 0
+    for path, row in zip(files, rows, strict=True):
+        if "error" in row:
+            continue
+        try:
+            write_text(path, _one(row, format))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            failures += 1
+            say(f"not written: {path}: {error.strerror}", "yellow")
+    return failures

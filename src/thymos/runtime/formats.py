@@ -12,6 +12,10 @@ from thymos.runtime.prediction import NONE_HEARD, values_text
 Format = Literal["table", "jsonl", "csv", "textgrid", "srt"]
 PER_FILE: dict[str, str] = {"textgrid": ".TextGrid", "srt": ".srt"}
 """Formats that describe one recording, and the suffix of their files."""
+SUFFIXES: dict[str, Format] = {
+    ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".textgrid": "textgrid", ".srt": "srt"
+}  # fmt: skip
+"""What a file's name says of its format, in small letters."""
 TIER = "emotion"
 ResultRow = dict[str, Any]
 """What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
