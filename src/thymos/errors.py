@@ -55,6 +55,10 @@ class AudioAbsentError(AudioFileError, AbsentError):
     """There is no such file of sound."""
 
 
+class TooLongError(AudioError):
+    """A recording is longer than is heard."""
+
+
 class CorpusError(ThymosError, ValueError):
     """A folder or table cannot be read as a corpus."""
 

@@ -9,11 +9,12 @@ import soundfile
 from thymos.audio import blocks as module
 from thymos.audio import read_waveform
 from thymos.audio.blocks import open_blocks
-from thymos.errors import AudioError
+from thymos.audio.decode import Limits
+from thymos.errors import AudioError, TooLongError
 
 
-def all_of(source) -> np.ndarray:
-    with open_blocks(source) as sound:
+def all_of(source, **limits: float) -> np.ndarray:
+    with open_blocks(source, Limits(**limits)) as sound:
         return np.concatenate(list(sound.blocks))
 
 
@@ -40,11 +41,28 @@ def test_unsigned_bytes_have_their_zero_at_128():
     np.testing.assert_array_equal(all_of((np.array([0, 128, 192], np.uint8), 16_000)), np.float32([-1, 0, 0.5]))
 
 
-def test_what_would_not_fit_decoded_is_read_but_not_without_end(monkeypatch, make_tone):
-    monkeypatch.setattr(module, "LONGEST_S", 0.5)
-    assert len(all_of((make_tone(0.5), 16_000))) == 8_000
-    with pytest.raises(AudioError, match="is longer than"):
-        all_of((make_tone(0.6), 16_000))
+def test_what_would_not_fit_decoded_is_read_but_not_without_end(make_tone):
+    assert len(all_of((make_tone(0.5), 16_000), longest_s=0.5)) == 8_000
+    with pytest.raises(TooLongError, match=r"^is longer than 0\.5 seconds$"):
+        all_of((make_tone(0.6), 16_000), longest_s=0.5)
+
+
+def test_what_says_that_it_is_too_long_is_refused_before_it_is_decoded(tmp_path, make_tone):
+    soundfile.write(tmp_path / "long.wav", make_tone(0.6), 16_000)
+    with (
+        pytest.raises(TooLongError, match=r"^is longer than 0\.5 seconds$"),
+        open_blocks(tmp_path / "long.wav", Limits(longest_s=0.5)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "words"), [(119, "119 seconds"), (1800, "30 minutes"), (7200, "2 hours"), (9000, "2.5 hours")]
+)
+def test_the_bound_is_told_in_words(longest_s, words):
+    samples = np.zeros(1_000 * longest_s + 1, np.float32)
+    with pytest.raises(TooLongError, match=f"^is longer than {words}$"):
+        all_of((samples, 1_000), longest_s=longest_s)
 
 
 def test_damage_further_on_is_told_when_it_is_reached(tmp_path):

@@ -11,14 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.decode import open_sound
-from thymos.audio.source import BLOCK_FRAMES, DEFAULT_LIMITS, Limits, Samples, Source, check_samples, no_source
-from thymos.errors import AudioError
+from thymos.audio.source import (
+    BLOCK_FRAMES,
+    DEFAULT_LIMITS,
+    UNKNOWN_FRAMES,
+    Limits,
+    Samples,
+    Source,
+    check_samples,
+    no_source,
+)
+from thymos.errors import AudioError, TooLongError
 
 Array = tuple[NDArray[Any], int]
 """Samples, shape ``(samples,)`` or ``(samples, channels)``, floats at ±1 or integers at their full scale; and Hz."""
-
-LONGEST_S = 100 * 3600.0
-"""Longer recordings are refused: a small file may claim, and decode to, years of silence."""
 
 _LARGEST_RATE_HZ = 1e12
 """A number that is not below it is none: infinite, NaN, or too large for a whole number of Hz."""
@@ -46,17 +52,19 @@ def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iter
 
     Raises:
         AudioError: here, if it cannot be opened or is outside ``limits``; from ``blocks``, if it is damaged further on,
-            longer than ``LONGEST_S``, or holds samples that are NaN, infinite or beyond any full scale.
+            longer than ``limits.longest_s``, or holds samples that are NaN, infinite or beyond any full scale.
     """
     if isinstance(source, tuple):
         samples, rate_hz = _checked_array(source, limits)
-        yield SoundBlocks(rate_hz, _within_bounds(_array_blocks(samples), rate_hz))
+        yield SoundBlocks(rate_hz, _within_bounds(_array_blocks(samples), rate_hz, limits))
         return
     # An integer would be taken for the number of an open file, and that be closed in the end.
     if not isinstance(source, str | os.PathLike | bytes) and not hasattr(source, "read"):
         raise no_source(source, "a path, bytes, an open binary file, or (array, rate in Hz)")
     with open_sound(source, replace(limits, max_decoded_bytes=1 << 62)) as sound:
-        yield SoundBlocks(sound.info.rate_hz, _within_bounds(sound.blocks, sound.info.rate_hz))
+        if sound.info.frames != UNKNOWN_FRAMES:
+            _check_length(sound.info.frames, sound.info.rate_hz, limits)
+        yield SoundBlocks(sound.info.rate_hz, _within_bounds(sound.blocks, sound.info.rate_hz, limits))
 
 
 def as_mono(samples: NDArray[Any], limits: Limits = DEFAULT_LIMITS) -> Samples:
@@ -77,14 +85,24 @@ def _mono(block: NDArray[np.float32]) -> Samples:
     return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
 
 
-def _within_bounds(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
+def _within_bounds(blocks: Iterator[Samples], rate_hz: int, limits: Limits) -> Iterator[Samples]:
     frames = 0
     for block in blocks:
         frames += len(block)
-        if frames > LONGEST_S * rate_hz:
-            raise AudioError(f"is longer than {LONGEST_S / 3600:.0f} hours")
+        _check_length(frames, rate_hz, limits)
         check_samples(block)
         yield block
+
+
+def _check_length(frames: int, rate_hz: int, limits: Limits) -> None:
+    if frames > limits.longest_s * rate_hz:
+        raise TooLongError(f"is longer than {_in_words(limits.longest_s)}")
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:g} seconds"
+    return f"{seconds / 60:g} minutes" if seconds < 7200 else f"{seconds / 3600:g} hours"
 
 
 def _checked_array(source: Array, limits: Limits) -> tuple[NDArray[Any], int]:

@@ -259,9 +259,12 @@ def _plain_reason(libsndfile_words: str) -> str:
 
 def _size_if_tiny(source: Source) -> str:
     """A file of a few bytes is a broken download or copy: its size says so."""
-    if not isinstance(source, str | os.PathLike):
+    if isinstance(source, bytes):
+        size = len(source)
+    elif isinstance(source, str | os.PathLike):
+        size = Path(source).stat().st_size
+    else:
         return ""
-    size = Path(source).stat().st_size
     return f" ({size} bytes)" if size < TINY_FILE_BYTES else ""
 
 

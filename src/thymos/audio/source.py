@@ -32,6 +32,8 @@ class Limits:
     max_channels: int = 32
     max_decoded_bytes: int = 2 << 30
     """frames × channels × 4: what the decoded float32 samples of all channels would take."""
+    longest_s: float = 100 * 3600.0
+    """Longer recordings are refused: a small file may claim, and decode to, years of silence."""
 
 
 DEFAULT_LIMITS = Limits()

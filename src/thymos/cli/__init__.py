@@ -18,6 +18,7 @@ from thymos.cli.listen import listen
 from thymos.cli.models import models
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
+from thymos.cli.serve import serve
 from thymos.cli.show import show
 from thymos.cli.study import study
 from thymos.cli.train import train
@@ -59,7 +60,7 @@ def _thymos(
 
 for command in (
     *(audit, show, evaluate, compare, train, pretrain, study),
-    *(predict, listen, enrol, voices, adapt, export, models, bench),
+    *(predict, listen, serve, enrol, voices, adapt, export, models, bench),
 ):
     app.command()(command)
 
@@ -77,6 +78,7 @@ def main() -> None:
     if sys.argv[1:2] not in (
         ["predict"],
         ["listen"],
+        ["serve"],
         ["enrol"],
         ["voices"],
         ["adapt"],

@@ -10,7 +10,7 @@ from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
 from thymos.errors import AudioError, ThymosError
 from thymos.runtime.adaptation import Offset
-from thymos.runtime.formats import ResultRow
+from thymos.runtime.formats import ResultRow, result_row
 from thymos.runtime.listening import Recording
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer
@@ -41,7 +41,7 @@ def rows_at_once(
     hear = partial(recognizer.predict_many, timeline=timeline)
     for recording, entry in _entries(recordings, journal, hear):
         advance()
-        yield DecidedRow(recording, _row(recording, entry, voice), recognizer)
+        yield DecidedRow(recording, result_row(recording.name, entry, voice), recognizer)
 
 
 def rows_adapted(
@@ -66,7 +66,7 @@ def rows_adapted(
     for recording, sound, group in zip(recordings, heard, groups, strict=True):
         own = voices.get(group, recognizer)
         said = sound.error if isinstance(sound, Failure) else own.decide(sound, timeline).to_dict()
-        yield DecidedRow(recording, _row(recording, said, group), own)
+        yield DecidedRow(recording, result_row(recording.name, said, group), own)
 
 
 def heard_in(recognizer: Recognizer, recordings: Sequence[NamedRecording]) -> Iterator[Recording | Failure]:
@@ -109,12 +109,6 @@ def _entries(
             if journal is not None and key is not None:
                 journal.add(key, entry)
             yield recording, entry
-
-
-def _row(recording: NamedRecording, said: _Entry | ThymosError, voice: str | None) -> ResultRow:
-    if not isinstance(said, dict):
-        return {"file": recording.name, "error": said.reason if isinstance(said, AudioError) else str(said)}
-    return {"file": recording.name, **said} | ({} if voice is None else {"voice": voice})
 
 
 def _say_voices(offsets: dict[str, Offset]) -> None:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from thymos.errors import AudioError, ThymosError
 from thymos.escaping import csv_cell, printable
 from thymos.labels import spaced
 from thymos.runtime.prediction import NONE_HEARD, values_text
@@ -19,6 +20,16 @@ SUFFIXES: dict[str, Format] = {
 TIER = "emotion"
 ResultRow = dict[str, Any]
 """What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
+
+
+def result_row(name: str, said: dict[str, Any] | ThymosError, voice: str | None = None) -> ResultRow:
+    """Return the row of the recording ``name``: of what ``Prediction.to_dict`` says, or of why it cannot be heard.
+
+    ``voice`` is the name of the one that it was heard as, if any.
+    """
+    if not isinstance(said, dict):
+        return {"file": name, "error": said.reason if isinstance(said, AudioError) else str(said)}
+    return {"file": name, **said} | ({} if voice is None else {"voice": voice})
 
 
 def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:

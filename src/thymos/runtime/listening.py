@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples
 from thymos.audio.blocks import Array, open_blocks
 from thymos.audio.conditioning import played
-from thymos.audio.decode import Source, Waveform
+from thymos.audio.decode import DEFAULT_LIMITS, Limits, Source, Waveform
 from thymos.errors import AudioError
 from thymos.runtime.adaptation import Coordinates
 from thymos.runtime.bundle import WHOLE_S, Bundle
@@ -128,9 +128,9 @@ def _impression(content: dict[str, Any] | None) -> Impression | None:
 class Listener:
     """A model that hears. Any number of threads may use it at once."""
 
-    def __init__(self, bundle: Bundle, threads: int):
-        """Take a checked bundle, and how many windows of one recording are heard at once."""
-        self.bundle, self.threads = bundle, threads
+    def __init__(self, bundle: Bundle, threads: int, limits: Limits = DEFAULT_LIMITS):
+        """Take a checked bundle, how many windows of one recording are heard at once, and bounds on recordings."""
+        self.bundle, self.threads, self.limits = bundle, threads, limits
         self.pool = ThreadPoolExecutor(threads, "thymos-windows")
 
     def listen(self, source: Source | Array, windows: bool) -> Recording:
@@ -148,7 +148,7 @@ class Listener:
             heard.append(window)
             embeddings.add(window.speech_s, embedding)
 
-        with open_blocks(source) as sound:
+        with open_blocks(source, self.limits) as sound:
             cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
             at_work: deque[Future[tuple[HeardWindow, NDArray[np.float32] | None]]] = deque()
             for block in sound.blocks:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.blocks import Array
-from thymos.audio.decode import Source
+from thymos.audio.decode import DEFAULT_LIMITS, Limits, Source
 from thymos.errors import ArgumentError, AudioError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores
@@ -29,7 +29,7 @@ from thymos.runtime.windows import WindowSamples
 class Recognizer:
     """A model that is ready to hear. Any number of threads may use it at once."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None):
+    def __init__(self, bundle: Bundle, threads: int | None = None, limits: Limits = DEFAULT_LIMITS):
         """Take a checked bundle, and the number of files, or windows of one file, to work on at once; see ``load``.
 
         Raises:
@@ -38,7 +38,7 @@ class Recognizer:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise ArgumentError(f"threads must be a whole number of 1 or more, not {threads!r}")
         self.bundle, self.threads = bundle, threads or available_cores()
-        self._listener = Listener(bundle, self.threads)
+        self._listener = Listener(bundle, self.threads, limits)
         self._decider = Decider(bundle.about, bundle.hearing.space, range(len(bundle.about.labels)))
         self._voice: Voice | Offset | None = None
 
@@ -372,16 +372,19 @@ def _named(source: Source | Array) -> Iterator[None]:
         raise error.of(describe(source)) from None
 
 
-def load(model: str | os.PathLike[str] | None = None, threads: int | None = None) -> Recognizer:
+def load(
+    model: str | os.PathLike[str] | None = None, threads: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Recognizer:
     """Return a recogniser: of ``model``, of ``THYMOS_MODEL``, or of the one that is shipped.
 
     Args:
         model: folder of a bundle, or the name of a shipped model.
         threads: files, or windows of one file, to work on at once; by default as many as there are cores. Answers are
             the same for any number, since each is computed by one thread.
+        limits: recordings outside are refused.
 
     Raises:
         BundleError: there is none, or it cannot be used.
         ArgumentError: ``threads`` is not a positive whole number.
     """
-    return Recognizer(read_bundle(find_bundle(model)), threads)
+    return Recognizer(read_bundle(find_bundle(model)), threads, limits)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from thymos.audio.blocks import as_mono, checked_rate
 from thymos.errors import AudioError
 from thymos.runtime.prediction import Window
+from thymos.runtime.vad import VadStream
 from thymos.runtime.windows import WindowCutter, WindowSamples
 
 
@@ -39,6 +40,11 @@ class Stream:
         self._hear = hear
         self._cutter = WindowCutter(rate_hz, model_rate_hz, window_s, hop_s)
         self._closed = False
+
+    @property
+    def vad(self) -> VadStream:
+        """What the VAD says of the stream so far."""
+        return self._cutter.vad
 
     def feed(self, samples: NDArray[Any]) -> list[Window]:
         """Take ``samples`` in and return the windows that are complete with them.
