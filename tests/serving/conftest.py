@@ -1,79 +1,18 @@
-"""A server as users start it, in a process of its own, and clients that speak to it."""
+"""Servers for the tests of serving."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-httpx = pytest.importorskip("httpx", reason="the extra serve is not installed")
-pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+for library in ("httpx", "uvicorn", "starlette", "websockets", "prometheus_client", "multipart"):
+    pytest.importorskip(library, reason=f"needs {library}, of the extras serve and dev")
 
+from servers import Running, running  # noqa: E402 - needs them
 
-@dataclass
-class Running:
-    """A server that answers."""
-
-    process: "subprocess.Popen[str]"
-    address: str
-    log: Path
-
-    @property
-    def port(self) -> int:
-        return httpx.URL(self.address).port
-
-    def client(self, **options) -> "httpx.Client":
-        return httpx.Client(base_url=self.address, trust_env=False, timeout=60, **options)
-
-    def workers(self) -> list[int]:
-        """The processes that hear: children of the one that they are forked from."""
-        own = _children(self.process.pid)
-        return sorted(pid for parent in own for pid in _children(parent) if "forkserver" in _command(parent))
-
-    def events(self) -> list[dict]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
-def _command(pid: int) -> str:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    return ""
-
-
-@contextmanager
-def running(folder: Path, *words: str, env: dict[str, str] | None = None) -> Iterator[Running]:
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "log"
-    command = [sys.executable, "-m", "thymos", "serve", "--port", "0", "--log", "json", *words]
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(env or {})}
-        )
-    try:
-        address = process.stdout.readline().strip()
-        assert address.startswith("http://"), log.read_text()
-        yield Running(process, address, log)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(15)
-        process.kill()
-        process.wait()
-        process.stdout.close()
+if TYPE_CHECKING:
+    import httpx
 
 
 @pytest.fixture
@@ -107,13 +46,3 @@ def client(server: Running) -> Iterator["httpx.Client"]:
 @pytest.fixture(scope="session")
 def clip(mini: Path) -> Path:
     return sorted(mini.glob("anger/*"))[3]
-
-
-def eventually(is_so: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether ``is_so`` within ``seconds``."""
-    end_s = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end_s:
-            return False
-        time.sleep(0.02)
-    return True

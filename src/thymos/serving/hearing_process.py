@@ -57,7 +57,8 @@ def hear_for_server(line: socket.socket, setup: WorkerSetup) -> None:
         send_frame(line, {"ready": True})
         while (frame := receive_frame(line)) is not None:
             head, content = frame
-            send_frame(line, {"id": head.pop("id"), **worker.answer(head, content)})
+            answer = worker.answer(head, content)
+            send_frame(line, {"id": head["id"], "last": worker.out_of_memory, **answer})
             if worker.out_of_memory:  # whatever library met that may have been left in a bad state
                 return
     except ConnectionError:

@@ -113,6 +113,8 @@ class WorkerLink:
             while True:
                 head, _ = await read_frame(self.reader)
                 answer = self._waiting.pop(head.pop("id", -1), None)
+                if head.pop("last", False):  # it ends with this
+                    self.lost.set()
                 if answer is not None and not answer.done():
                     answer.set_result(head)
         except (FrameError, TypeError):

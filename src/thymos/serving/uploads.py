@@ -18,6 +18,7 @@ UNNAMED = "-"
 """What a recording is called whose name was not given, as standard input is."""
 _PIECE = 1 << 18
 _LINGER_S = 5.0
+_CLOSE = {"Connection": "close"}  # the rest of the body may still be on its way
 
 
 @dataclass(eq=False)
@@ -63,7 +64,7 @@ class BoundedBody:
             async with asyncio.timeout(left_s):
                 message = await self._receive()
         except TimeoutError:
-            raise ProblemError(408, "the body of the request came too slowly") from None
+            raise ProblemError(408, "the body of the request came too slowly", _CLOSE) from None
         self._n_bytes += len(message.get("body", b""))
         self.over = message["type"] == "http.disconnect" or not message.get("more_body", False)
         if self._n_bytes > self._bounds.body_bytes:
@@ -81,7 +82,7 @@ class BoundedBody:
         except TimeoutError:
             pass
         most = self._bounds.body_bytes / 1e6
-        raise ProblemError(413, f"the body of the request is larger than {most:g} MB")
+        raise ProblemError(413, f"the body of the request is larger than {most:g} MB", _CLOSE)
 
 
 async def read_uploads(request: Request, bounds: ServingBounds) -> list[Upload]:
