@@ -65,7 +65,7 @@ class ClipEntry:
     corpus: str = ""
     """Name of the corpus that it comes from, where a table has clips of several."""
     split: str = ""
-    """``train``, ``validation`` or ``test`` where the corpus comes divided."""
+    """``train``, ``validation`` or ``test`` where the corpus comes divided; ``test2`` and so on if it has several."""
     start_s: float = 0.0
     """Where in its file it begins, in seconds, and where it ends; None: with the file."""
     end_s: float | None = None
@@ -75,6 +75,8 @@ class ClipEntry:
     """Of who speaks: ``female``, ``male``, or the corpus's own word."""
     language: str = ""
     """What is spoken: a code of ISO 639-1, such as ``el``, or the corpus's own word."""
+    intensity: str = ""
+    """How strongly the emotion is meant, in the corpus's own words, such as ``normal`` and ``strong``."""
     arousal: float | None = None
     """How excited, on the corpus's own scale, as ``valence`` and ``dominance``; None: it does not tell."""
     valence: float | None = None
