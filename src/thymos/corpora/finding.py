@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from thymos.audio.search import FoundSounds, sounds_below, told_hidden
+from thymos.config import nearest
+from thymos.corpora.catalogue import NAMED, kind_of, named_listing
 from thymos.corpora.label_map import LabelMap
 from thymos.corpora.readers import aesdd, csv_table, folders, speaker_folders
 from thymos.corpora.readers.folders import Knows, relative_name
@@ -32,10 +34,13 @@ def kind_and_path(spec: str) -> tuple[str | None, Path]:
         CorpusError: there is no such kind.
     """
     kind, colon, rest = spec.partition(":")
-    if colon and kind in KINDS:
-        return kind, home_path(rest)
-    if colon and not Path(spec).exists() and kind.isidentifier() and len(kind) > 1:
-        raise CorpusError(f"{kind!r} is no kind of corpus; known kinds: {', '.join(KINDS)}")
+    known = kind if kind in KINDS else kind_of(kind)
+    if colon and known:
+        return known, home_path(rest)
+    if colon and not Path(spec).exists() and kind.replace("-", "").isidentifier() and len(kind) > 1:
+        kinds = [*KINDS, *(reader.KIND for reader in NAMED)]
+        close = nearest(kind, kinds) if "did you mean" in nearest(kind, kinds) else f"; known kinds: {', '.join(kinds)}"
+        raise CorpusError(f"{kind!r} is no kind of corpus{close}")
     return None, home_path(spec)
 
 
@@ -66,7 +71,7 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, base: Path |
         raise CorpusError(f"{path} is no table: --root says what the paths in a table are relative to")
     if not os.access(path, os.R_OK | os.X_OK):
         raise CorpusError(f"{path} may not be read: permission denied")
-    if kind and KINDS[kind] in LISTED:
+    if kind in KINDS and KINDS[kind] in LISTED:
         raise CorpusError(f"{path} is not a corpus of kind {kind}")
     return _laid_out(kind, path, knows)
 
@@ -81,18 +86,29 @@ def _listed(kind: str | None, path: Path, knows: Knows, base: Path | None) -> Li
 
 def _laid_out(kind: str | None, path: Path, knows: Knows) -> Listing:
     found = sounds_below(path)
+    named = None if kind in KINDS else named_listing(kind, path, found.sounds)
+    if named is not None:
+        return _with_all(named, found, path)
     candidates = [KINDS[kind]] if kind else list(LAID_OUT)
     listing = _divided(candidates, path, found, knows) or _of_one(candidates, path, knows)
     if listing is None:
         # AESDD's archive unpacks to a folder in a folder of the same name; either may be given.
         inner = [child for child in sorted(path.iterdir()) if child.is_dir() and not is_hidden(child.name)]
-        listings = {child: one for child in inner if (one := _of_one(candidates, child, knows))}
+        listings = {child: one for child in inner if (one := _inside(kind, candidates, child, found, knows))}
         if len(listings) > 1:
             raise CorpusError(_several(path, list(listings)))
         listing = next(iter(listings.values()), None)
     if listing is None:
         raise CorpusError(f"{path} is not a corpus of kind {kind}" if kind else _unknown(path, found, knows))
     return _with_all(listing, found, path)
+
+
+def _inside(
+    kind: str | None, candidates: Sequence[ModuleType], child: Path, found: FoundSounds, knows: Knows
+) -> Listing | None:
+    own = [sound for sound in found.sounds if sound.is_relative_to(child)]
+    named = None if kind else named_listing(None, child, own)
+    return named or _of_one(candidates, child, knows)
 
 
 def _of_one(candidates: Sequence[ModuleType], path: Path, knows: Knows) -> Listing | None:

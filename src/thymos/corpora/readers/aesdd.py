@@ -8,10 +8,25 @@ import re
 from pathlib import Path
 
 from thymos.corpora.readers.folders import Knows, label_folders, relative_name, sound_files
+from thymos.corpora.readers.named_corpus import About
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.labels import AESDD_EMOTIONS, to_emotion
 
 KIND = "aesdd"
+ABOUT = About(
+    kind=KIND,
+    name="AESDD",
+    source="http://m3c.web.auth.gr/research/aesdd-speech-emotion-recognition",
+    paper="Vryzas et al. 2018, J. Audio Eng. Soc. 66(6), 457–467",
+    licence="free for research",
+    clips=605,
+    hours=0.7,
+    speakers=6,
+    emotions=AESDD_EMOTIONS,
+    languages=("el",),
+    expects="files named a01 (1) in folders of emotions: first letter of the emotion, sentence, actor",
+    note="two of its files are broken as they circulate",
+)
 
 _NAME = re.compile(
     r"(?P<letter>[adfhs])(?P<sentence>\d{1,2})\s*(?P<before>[a-z]?)\s*\((?P<actor>\d{1,2})\)\s*(?P<after>[a-z]?)",

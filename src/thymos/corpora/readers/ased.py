@@ -37,9 +37,7 @@ READER = FileNames(
         expects="files named a5-03-01-02-50: emotion, sentence, repetition, gender, speaker",
         note="25 of the 27 sentences are said in one emotion only: a random split leaks",
     ),
-    named(
-        r"(?P<emotion>n1|f2|h3|s4|a5)-(?P<sentence>\d\d)-(?P<repetition>\d\d)-(?P<gender>0[12])-(?P<speaker>\d\d)"
-    ),
+    named(r"(?P<emotion>n1|f2|h3|s4|a5)-(?P<sentence>\d\d)-(?P<repetition>\d\d)-(?P<gender>0[12])-(?P<speaker>\d\d)"),
     _told,
     "a5-03-01-02-50",
 )

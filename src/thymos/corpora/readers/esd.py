@@ -73,7 +73,7 @@ def _emotions(table: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     rows = (line.split("\t") for line in text.splitlines())
-    told = ((row[0].strip(), row[2].strip()) for row in rows if len(row) == 3)  # noqa: PLR2004 - name, text, emotion
+    told = ((row[0].strip(), row[2].strip()) for row in rows if len(row) == 3)
     known = ((name, _MANDARIN.get(word) or to_emotion(word)) for name, word in told)
     return {name: emotion for name, emotion in known if emotion}
 

@@ -2,8 +2,8 @@
 
 ``train_sent_emo.csv``, ``dev_sent_emo.csv`` and ``test_sent_emo.csv`` have a row for each utterance: ``Speaker``,
 ``Emotion``, ``Dialogue_ID``, ``Utterance_ID`` and more. Its clip is ``dia0_utt3.mp4`` in ``train_splits``,
-``dev_splits_complete`` or ``output_repeated_splits_test``; dialogs are numbered anew in each, so that a folder must tell
-which it is. Clips of other formats are found as well.
+``dev_splits_complete`` or ``output_repeated_splits_test``; dialogs are numbered anew in each, so that a folder must
+tell which it is. Clips of other formats are found as well.
 """
 
 import re
@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from thymos.corpora.dialects import read_table
-from thymos.corpora.readers.named_corpus import About, NamedCorpus, Told, label_files, matched, named, not_here, share_of
+from thymos.corpora.readers.named_corpus import (
+    About,
+    NamedCorpus,
+    Told,
+    label_files,
+    matched,
+    named,
+    not_here,
+    share_of,
+)
 from thymos.corpora.table import Listing
 
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -45,7 +54,9 @@ class _Meld(NamedCorpus):
                 return None
             if match["spare"]:
                 return "is a spare clip of the archive, which no table names"
-            folder = next((named[1].lower() for part in reversed(path.parts[:-1]) if (named := _FOLDER.search(part))), "")
+            folder = next(
+                (named[1].lower() for part in reversed(path.parts[:-1]) if (named := _FOLDER.search(part))), ""
+            )
             if not folder:
                 return "lies in no folder that is named for train, dev or test, each of which numbers its dialogs anew"
             key = (folder, str(int(match["dialog"])), str(int(match["utterance"])))

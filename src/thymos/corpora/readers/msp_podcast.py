@@ -12,7 +12,16 @@ from pathlib import Path, PurePosixPath
 
 from thymos.corpora.dialects import read_table
 from thymos.corpora.readers.listed_files import dimension_value
-from thymos.corpora.readers.named_corpus import About, NamedCorpus, Told, label_files, matched, named, not_here, share_of
+from thymos.corpora.readers.named_corpus import (
+    About,
+    NamedCorpus,
+    Told,
+    label_files,
+    matched,
+    named,
+    not_here,
+    share_of,
+)
 from thymos.corpora.table import Listing
 
 _EMOTIONS = {

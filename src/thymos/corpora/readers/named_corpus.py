@@ -6,19 +6,15 @@ label files, too.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from thymos.audio import AUDIO_SUFFIXES
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
-from thymos.errors import CorpusError
 from thymos.files import is_hidden
 from thymos.labels import natural_key, to_emotion
-
-LEAST_SHARE = 0.5
-"""A folder is a corpus by its name where more than this part of its recordings are named as that corpus's."""
 
 FEMALE, MALE = "female", "male"
 _LOSSLESS = (".wav", ".flac", ".aif", ".aiff", ".w64", ".au")
@@ -65,7 +61,7 @@ class NamedCorpus(ABC):
     """Of how it names its files, for messages."""
 
     @property
-    def KIND(self) -> str:  # noqa: N802 - modules that read formats call it so, too
+    def KIND(self) -> str:
         """The prefix that names it in ``KIND:PATH``."""
         return self.about.kind
 
@@ -82,7 +78,8 @@ class NamedCorpus(ABC):
     ) -> Listing:
         """Return what ``tell`` says of each of ``files``; None: it is not named as this corpus's.
 
-        A ValueError says what is wrong with one. Of files that are one recording by what is told, in two formats or folders, the best is used.
+        A ValueError says what is wrong with one. Of files that are one recording by what is told, in two formats or
+        folders, the best is used.
         """
         listing = Listing(self.KIND, root)
         used: dict[ClipEntry, str] = {}
@@ -147,7 +144,9 @@ def named(pattern: str) -> re.Pattern[str]:
 
 def matched(path: PurePosixPath, pattern: re.Pattern[str]) -> re.Match[str] | None:
     """Return how ``path`` without its suffix matches a pattern that ``named`` made."""
-    return pattern.fullmatch(path.with_suffix("").as_posix())
+    name = str(path)
+    dot = name.rfind(".")  # as path.with_suffix, which takes far longer, and this is asked for each corpus
+    return pattern.fullmatch(name[:dot] if dot > name.rfind("/") + 1 else name)
 
 
 def share_of(files: Sequence[PurePosixPath], pattern: re.Pattern[str]) -> float:
@@ -171,31 +170,8 @@ def folder_clash(path: PurePosixPath, emotion: str) -> str:
     return ""
 
 
-def relative_files(root: Path, files: Iterable[Path]) -> list[PurePosixPath]:
-    """Return ``files`` relative to ``root``, with forward slashes."""
-    return [PurePosixPath(path.relative_to(root).as_posix()) for path in files]
-
-
-def recognised(root: Path, files: Sequence[PurePosixPath], readers: Iterable[NamedCorpus]) -> NamedCorpus | None:
-    """Return which of ``readers`` the recordings ``files`` below ``root`` are named for; None: none of them.
-
-    Raises:
-        CorpusError: two fit alike.
-    """
-    shares = [(reader.fits(root, files), reader) for reader in readers] if files else []
-    best = max((share for share, _ in shares), default=0.0)
-    if best <= LEAST_SHARE:
-        return None
-    fitting = [reader for share, reader in shares if share == best]
-    if len(fitting) > 1:
-        names = " and ".join(reader.about.name for reader in fitting)
-        said = " or ".join(f"{reader.KIND}:{root}" for reader in fitting)
-        raise CorpusError(f"the files in {root} are named as those of {names}: say {said}")
-    return fitting[0]
-
-
 def label_files(root: Path, pattern: str, deepest: int = 2) -> Iterator[Path]:
-    """Yield the files that match ``pattern`` in ``root`` and in folders down to ``deepest`` below, hidden ones aside."""
+    """Yield the files that match ``pattern`` in ``root`` and in folders to ``deepest`` below it; hidden ones not."""
     for depth in range(deepest + 1):
         for path in sorted(root.glob("*/" * depth + pattern)):
             if not is_hidden(path.name) and path.is_file():
