@@ -173,7 +173,7 @@ def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, thym
         (["evaluate", "{mini}", "--protocol", "random", "--out", "x"], "there is no protocol 'random'"),
         (["evaluate", "{mini}", "--protocol", "file:nowhere", "--out", "x"], "nowhere does not exist"),
         (["evaluate", "{mini}", "--folds", "1000", "--out", "x"], "folds need as many groups"),
-        (["evaluate", "iemocap:{mini}", "--out", "x"], "known kinds"),
+        (["evaluate", "zyx:{mini}", "--out", "x"], "known kinds"),
         (["evaluate", "{mini}", "--out", "{mini}/README.md"], "is not a run folder"),
         (["train", "{mini}", "--recipe", "functionals-svm", "--out", "x"], "functionals-svm cannot be trained into a"),
         (["show", "nowhere.wav"], "does not exist"),
