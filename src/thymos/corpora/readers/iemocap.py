@@ -18,7 +18,7 @@ from thymos.corpora.excerpts import excerpt_name
 from thymos.corpora.readers.named_corpus import (
     FEMALE,
     MALE,
-    About,
+    CorpusFacts,
     NamedCorpus,
     Told,
     best_first,
@@ -56,7 +56,7 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class _Iemocap(NamedCorpus):
-    about: About
+    about: CorpusFacts
     example: str = "Ses01F_impro01_F000"
 
     def fits(self, root: Path, files: Sequence[PurePosixPath]) -> float:
@@ -131,7 +131,7 @@ def _turns(table: Path) -> Iterator[re.Match[str]]:
 
 
 READER = _Iemocap(
-    About(
+    CorpusFacts(
         kind="iemocap",
         name="IEMOCAP",
         source="https://sail.usc.edu/iemocap",

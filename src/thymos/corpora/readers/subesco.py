@@ -7,7 +7,7 @@ numbered apart.
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, About, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
 
 _EMOTIONS = {
     "ANGRY": "anger",
@@ -32,7 +32,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    About(
+    CorpusFacts(
         kind="subesco",
         name="SUBESCO",
         source="https://zenodo.org/records/4526477",
