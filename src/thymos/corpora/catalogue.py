@@ -26,7 +26,7 @@ from thymos.corpora.readers import (
     turev_db,
 )
 from thymos.corpora.readers.listed_files import split_of
-from thymos.corpora.readers.named_corpus import CorpusFacts, NamedCorpus
+from thymos.corpora.readers.named_corpus import KnownCorpus, NamedCorpus
 from thymos.corpora.table import Listing
 from thymos.errors import CorpusError
 
@@ -42,7 +42,7 @@ NAMED: tuple[NamedCorpus, ...] = tuple(
 )  # fmt: skip
 
 
-def known_corpora() -> Iterator[CorpusFacts]:
+def known_corpora() -> Iterator[KnownCorpus]:
     """Yield what is known of each corpus that is read by its name, AESDD first, then by the alphabet."""
     yield aesdd.ABOUT
     yield from sorted((reader.about for reader in NAMED), key=lambda about: about.name.casefold())

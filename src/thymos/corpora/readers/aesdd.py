@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 
 from thymos.corpora.readers.folders import Knows, label_folders, relative_name, sound_files
-from thymos.corpora.readers.named_corpus import CorpusFacts
+from thymos.corpora.readers.named_corpus import KnownCorpus
 from thymos.corpora.table import ClipEntry, Exclusion, Listing
 from thymos.labels import AESDD_EMOTIONS, to_emotion
 
 KIND = "aesdd"
-ABOUT = CorpusFacts(
+ABOUT = KnownCorpus(
     kind=KIND,
     name="AESDD",
     source="http://m3c.web.auth.gr/research/aesdd-speech-emotion-recognition",

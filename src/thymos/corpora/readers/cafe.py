@@ -7,7 +7,7 @@ Odd actors are men, even ones women. It comes in 48 kHz and in 192 kHz: where bo
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {
     "C": "anger",
@@ -33,7 +33,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="cafe",
         name="CaFE",
         source="https://zenodo.org/records/1478765",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from thymos.corpora.readers.named_corpus import CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FileNames, KnownCorpus, Told, named
 from thymos.corpora.table import Listing
 
 _EMOTIONS = {
@@ -56,7 +56,7 @@ def _genders(root: Path) -> dict[str, str]:
 
 
 READER = _CremaD(
-    CorpusFacts(
+    KnownCorpus(
         kind="crema-d",
         name="CREMA-D",
         source="https://github.com/CheyneyComputerScience/CREMA-D",

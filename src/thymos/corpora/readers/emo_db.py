@@ -6,7 +6,7 @@ who of the ten speakers is a man. Its successor EmoDB 2.0 comes as an audformat 
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {
     "W": "anger",
@@ -31,7 +31,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="emo-db",
         name="EMO-DB",
         source="http://emodb.bilderbar.info",

@@ -5,7 +5,7 @@
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {
     "dis": "disgust",
@@ -29,7 +29,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="emovo",
         name="EMOVO",
         source="http://voice.fub.it/activities/corpora/emovo/index.html",

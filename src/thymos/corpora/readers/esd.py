@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from thymos.corpora.code_pages import decoded
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, NamedCorpus, Told, matched, named, share_of
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, KnownCorpus, NamedCorpus, Told, matched, named, share_of
 from thymos.corpora.table import Listing
 from thymos.labels import to_emotion
 
@@ -28,7 +28,7 @@ _NAME = named(r"(?P<speaker>00(?:0[1-9]|1\d|20))_(?P<number>\d{6})")
 
 @dataclass(frozen=True)
 class _Esd(NamedCorpus):
-    about: CorpusFacts
+    about: KnownCorpus
     example: str = "0011_000351"
 
     def fits(self, root: Path, files: Sequence[PurePosixPath]) -> float:
@@ -79,7 +79,7 @@ def _emotions(table: Path) -> dict[str, str]:
 
 
 READER = _Esd(
-    CorpusFacts(
+    KnownCorpus(
         kind="esd",
         name="ESD",
         source="https://github.com/HLTSingapore/Emotional-Speech-Data",

@@ -18,7 +18,7 @@ from thymos.corpora.excerpts import excerpt_name
 from thymos.corpora.readers.named_corpus import (
     FEMALE,
     MALE,
-    CorpusFacts,
+    KnownCorpus,
     NamedCorpus,
     Told,
     best_first,
@@ -56,7 +56,7 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class _Iemocap(NamedCorpus):
-    about: CorpusFacts
+    about: KnownCorpus
     example: str = "Ses01F_impro01_F000"
 
     def fits(self, root: Path, files: Sequence[PurePosixPath]) -> float:
@@ -131,7 +131,7 @@ def _turns(table: Path) -> Iterator[re.Match[str]]:
 
 
 READER = _Iemocap(
-    CorpusFacts(
+    KnownCorpus(
         kind="iemocap",
         name="IEMOCAP",
         source="https://sail.usc.edu/iemocap",

@@ -7,7 +7,7 @@ so that nothing which might be said twice is in two groups. Five emotions are pr
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {
     "angry": "anger",
@@ -30,7 +30,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="jl-corpus",
         name="JL-Corpus",
         source="https://www.kaggle.com/datasets/tli725/jl-corpus",

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from thymos.corpora.dialects import read_table
 from thymos.corpora.readers.named_corpus import (
-    CorpusFacts,
+    KnownCorpus,
     NamedCorpus,
     Told,
     label_files,
@@ -31,7 +31,7 @@ _NAME = named(r"(?P<spare>final_videos_test)?dia(?P<dialog>\d+)_utt(?P<utterance
 
 @dataclass(frozen=True)
 class _Meld(NamedCorpus):
-    about: CorpusFacts
+    about: KnownCorpus
     example: str = "dia0_utt3"
 
     def fits(self, root: Path, files: Sequence[PurePosixPath]) -> float:
@@ -88,7 +88,7 @@ def _tables(root: Path) -> dict[str, Path]:
 
 
 READER = _Meld(
-    CorpusFacts(
+    KnownCorpus(
         kind="meld",
         name="MELD",
         source="https://github.com/declare-lab/MELD",

@@ -7,7 +7,7 @@ speakers it is, no name tells.
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _VOICES = {"F": FEMALE, "M": MALE, "C": "child"}
 
@@ -22,7 +22,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="mesd",
         name="MESD",
         source="https://data.mendeley.com/datasets/cy34mh68j9",

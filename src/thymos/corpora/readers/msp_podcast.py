@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from thymos.corpora.dialects import read_table
 from thymos.corpora.readers.listed_files import dimension_value
 from thymos.corpora.readers.named_corpus import (
-    CorpusFacts,
+    KnownCorpus,
     NamedCorpus,
     Told,
     label_files,
@@ -47,7 +47,7 @@ _NAME = named(r"MSP-PODCAST_\d+_\d+(?:_\d+)*")
 
 @dataclass(frozen=True)
 class _MspPodcast(NamedCorpus):
-    about: CorpusFacts
+    about: KnownCorpus
     example: str = "MSP-PODCAST_0001_0008"
 
     def fits(self, root: Path, files: Sequence[PurePosixPath]) -> float:
@@ -101,7 +101,7 @@ def _table(root: Path) -> Path | None:
 
 
 READER = _MspPodcast(
-    CorpusFacts(
+    KnownCorpus(
         kind="msp-podcast",
         name="MSP-Podcast",
         source="https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",

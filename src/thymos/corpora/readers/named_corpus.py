@@ -24,7 +24,7 @@ Told = dict[str, Any] | str
 
 
 @dataclass(frozen=True)
-class CorpusFacts:
+class KnownCorpus:
     """What is known of a corpus before it is read: what ``thymos corpora`` lists."""
 
     kind: str
@@ -56,7 +56,7 @@ class CorpusFacts:
 class NamedCorpus(ABC):
     """A reader of one corpus, in the layout that its publisher describes."""
 
-    about: CorpusFacts
+    about: KnownCorpus
     example: str
     """Of how it names its files, for messages."""
 
@@ -118,7 +118,7 @@ class FileNames(NamedCorpus):
         example: a name for messages.
     """
 
-    about: CorpusFacts
+    about: KnownCorpus
     pattern: re.Pattern[str]
     told: Callable[[re.Match[str]], Told]
     example: str

@@ -6,7 +6,7 @@
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _WOMEN = {"EB0", "IC0", "KD0", "MK0"}
 _MEN = {"KS0", "MP0", "SM0", "TP0", "WR0"}
@@ -23,7 +23,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="nemo",
         name="nEMO",
         source="https://github.com/amu-cai/nEMO",

@@ -7,7 +7,7 @@ song), emotion, intensity (01 normal, 02 strong), statement, repetition, actor. 
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = dict(
     zip(
@@ -33,7 +33,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="ravdess",
         name="RAVDESS",
         source="https://zenodo.org/records/1188976",

@@ -6,7 +6,7 @@ that circulates says ``DC_a01.wav``. Most sentences are an emotion's own; three 
 
 import re
 
-from thymos.corpora.readers.named_corpus import MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import MALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {
     "a": "anger",
@@ -30,7 +30,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="savee",
         name="SAVEE",
         source="http://kahlan.eps.surrey.ac.uk/savee",

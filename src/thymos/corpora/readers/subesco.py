@@ -7,7 +7,7 @@ numbered apart.
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, MALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, MALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {
     "ANGRY": "anger",
@@ -32,7 +32,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="subesco",
         name="SUBESCO",
         source="https://zenodo.org/records/4526477",

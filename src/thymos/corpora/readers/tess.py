@@ -7,7 +7,7 @@ before, or digits behind these names.
 
 import re
 
-from thymos.corpora.readers.named_corpus import FEMALE, CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FEMALE, FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {
     "angry": "anger",
@@ -30,7 +30,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="tess",
         name="TESS",
         source="https://doi.org/10.5683/SP2/E8H2MF",

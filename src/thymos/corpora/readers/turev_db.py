@@ -6,7 +6,7 @@ https://github.com/Xeonen/TurEV-DB).
 
 import re
 
-from thymos.corpora.readers.named_corpus import CorpusFacts, FileNames, Told, named
+from thymos.corpora.readers.named_corpus import FileNames, KnownCorpus, Told, named
 
 _EMOTIONS = {"kz": "anger", "sk": "calm", "mt": "happiness", "hl": "sadness"}
 
@@ -20,7 +20,7 @@ def _told(name: re.Match[str]) -> Told:
 
 
 READER = FileNames(
-    CorpusFacts(
+    KnownCorpus(
         kind="turev-db",
         name="TurEV-DB",
         source="https://github.com/Xeonen/TurEV-DB",
