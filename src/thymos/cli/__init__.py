@@ -11,6 +11,7 @@ from thymos.cli.adapt import adapt
 from thymos.cli.audit import audit
 from thymos.cli.bench import bench
 from thymos.cli.compare import compare
+from thymos.cli.describe import describe
 from thymos.cli.enrol import enrol
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
@@ -59,7 +60,7 @@ def _thymos(
 
 
 for command in (
-    *(audit, show, evaluate, compare, train, pretrain, study),
+    *(audit, show, evaluate, compare, describe, train, pretrain, study),
     *(predict, listen, serve, enrol, voices, adapt, export, models, bench),
 ):
     app.command()(command)
@@ -85,6 +86,7 @@ def main() -> None:
         ["models"],
         ["bench"],
         ["compare"],
+        ["describe"],
         ["--help"],
         ["--version"],
         [],

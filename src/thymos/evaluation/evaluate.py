@@ -174,6 +174,7 @@ class _Evaluation:
             "resumed_folds": resumed,
             "features_wall_s": round(features_wall_s, 3),
             **self._beside_the_settings(),
+            **self._provenance(),
         }
         results = make_results(
             corpus, experiment.settings(), experiment.transductive, split, fold_results, self.seed, facts
@@ -234,6 +235,10 @@ class _Evaluation:
     def _beside_the_settings(self) -> dict[str, Any]:
         beside = self.experiment.versions()
         return {"deciding": beside} if beside else {}
+
+    def _provenance(self) -> dict[str, Any]:
+        told = self.experiment.provenance()
+        return {"provenance": told} if told else {}
 
 
 def workers_for(experiment: Experiment[Any], tasks: int, work: Work) -> int:

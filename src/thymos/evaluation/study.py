@@ -270,6 +270,8 @@ class _Running:
             "chosen": list(chosen),
         }
         experiment = cells.row.experiment
+        if told := experiment.provenance():
+            facts["provenance"] = told
         results = make_results(
             cells.corpus,
             experiment.settings(),

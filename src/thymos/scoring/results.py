@@ -244,6 +244,8 @@ class Results(_Part):
     """Whether probabilities of recordings mean what they say: ``ece``, ``nll``, bins of a reliability diagram."""
     calibration: dict[str, Any] | None = None
     """What calibration was worth (see ``calibration_summary``), where folds were calibrated."""
+    provenance: dict[str, Any] = {}
+    """What a fit starts from: an encoder's digest, and the corpora that it has heard."""
     excluded: list[Excluded] = []
 
     @field_serializer("finished")
