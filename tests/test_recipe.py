@@ -118,7 +118,7 @@ def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:
         (b"description: no name\n", "name: field required"),
         (b"name: x\ntraining: {epoch: 3}\n", "unknown key 'training.epoch'; did you mean 'epochs'?"),
         (b"name: x\nsound:\n", "sound: "),
-        (b"name: x\n1: 2\n", "1: "),
+        (b"name: x\n1: 2\n", "unknown key '1'"),
     ],
 )
 def test_bad_files_are_refused_by_name(tmp_path: Path, content: bytes, words: str) -> None:

@@ -1,6 +1,7 @@
 """Settings: the base of every settings object, and how one is read from YAML with ``key=value`` changes."""
 
 import difflib
+import os
 from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, Literal, TypeGuard, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from thymos.errors import RecipeError
+from thymos.files import home_path
+from thymos.settings_text import SettingsTextError, settings_in, settings_of
 
 
 class Settings(BaseModel):
@@ -33,27 +36,17 @@ def read_yaml(
     Raises:
         RecipeError: no such name (with the nearest right one), not readable, or not YAML.
     """
-    import yaml
-
-    path = Path(name_or_path).expanduser()
-    folder = None
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        where, folder = str(path), path.parent
+    path = home_path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):  # noqa: PTH113 - Path's own may raise
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise RecipeError(f"{path} cannot be read: {reason}") from None
-    else:
-        name, names = str(name_or_path), shipped()
-        if name not in names:
-            raise RecipeError(f"there is no {kind} {name!r}{nearest(name, names)}")
-        where = f"{kind} {name}"
-        text = (resources.files("thymos.configs") / f"{name}.yaml").read_text(encoding="utf-8")
-    try:
-        return yaml.safe_load(text), where, folder
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+            return settings_in(path), str(path), path.parent
+        except SettingsTextError as error:
+            raise RecipeError(f"{path} {error}") from None
+    name, names = str(name_or_path), shipped()
+    if name not in names:
+        raise RecipeError(f"there is no {kind} {name!r}{nearest(name, names)}")
+    text = (resources.files("thymos.configs") / f"{name}.yaml").read_text(encoding="utf-8")
+    return settings_of(text), f"{kind} {name}", None
 
 
 def apply_change(content: dict[str, Any], change: str) -> None:
@@ -62,8 +55,6 @@ def apply_change(content: dict[str, Any], change: str) -> None:
     Raises:
         RecipeError: it is not of that form, a key has no parts, or the value is not YAML.
     """
-    import yaml
-
     key, equals, value = change.partition("=")
     if not equals:
         raise RecipeError(f"{change!r} is not of the form key=value, such as training.epochs=5")
@@ -74,9 +65,9 @@ def apply_change(content: dict[str, Any], change: str) -> None:
         if not isinstance(place, dict):
             raise RecipeError(f"{parent} in {key!r} is a value and has no parts")
     try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"{value!r} is not a value for {key}") from None
+        place[last] = settings_of(value)
+    except SettingsTextError as error:
+        raise RecipeError(f"{shortened(value)} is not a value for {key}: it {error}") from None
 
 
 def first_complaint(error: ValidationError, root: type[Settings]) -> str:
@@ -91,7 +82,13 @@ def first_complaint(error: ValidationError, root: type[Settings]) -> str:
     complaint = f"{'.'.join(path)}: {details['msg'][0].lower()}{details['msg'][1:]}"
     if isinstance(details["input"], Settings | dict | list | tuple):  # a whole part, too long to repeat
         return complaint
-    return f"{complaint}, not {details['input']!r}"
+    return f"{complaint}, not {shortened(details['input'])}"
+
+
+def shortened(value: object, most: int = 80) -> str:
+    """Return ``value`` as Python writes it, or its beginning."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _as_written(location: Iterable[int | str], root: type[Settings]) -> tuple[list[str], list[str]]:

@@ -196,7 +196,9 @@ def spaced(words: Iterable[str]) -> str:
     return " ".join(f'"{word}"' if " " in word or '"' in word else word for word in quoted)
 
 
-def natural_key(word: str) -> tuple[tuple[bool, int, str], ...]:
+def natural_key(word: str) -> tuple[tuple[bool, int, str, str], ...]:
     """Return a sorting key under which "2" comes before "10" and "s2" before "s10"."""
     parts = re.findall(r"[0-9]+|[^0-9]+", word)
-    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
+    # Numbers by their length first: Python refuses to read one of thousands of digits.
+    numbers = (part.lstrip("0") if part.isdecimal() else "" for part in parts)
+    return tuple((not part.isdecimal(), len(number), number, part) for part, number in zip(parts, numbers, strict=True))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from thymos.config import Settings, apply_change, first_complaint, nearest, read_yaml
 from thymos.errors import RecipeError
 from thymos.experiment import Experiment
+from thymos.settings_text import settings_of
 
 
 class Kind(NamedTuple):
@@ -45,10 +46,8 @@ def shipped_studies() -> list[str]:
 
 @cache
 def _shipped() -> list[tuple[str, dict[str, Any]]]:
-    import yaml
-
     files = [entry for entry in resources.files("thymos.configs").iterdir() if entry.name.endswith(".yaml")]
-    return sorted((Path(file.name).stem, yaml.safe_load(file.read_text(encoding="utf-8"))) for file in files)
+    return sorted((Path(file.name).stem, settings_of(file.read_text(encoding="utf-8"))) for file in files)
 
 
 def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Any:

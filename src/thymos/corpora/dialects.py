@@ -5,7 +5,7 @@ Comma, semicolon, tab or bar; UTF-8, UTF-16 or a code page of Windows; quotes as
 
 import csv
 import io
-import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from thymos.corpora.code_pages import UTF_8, decoded
 from thymos.corpora.headings import columns_of
 from thymos.errors import CorpusError
-from thymos.files import MOST_TEXT_BYTES, bounded_bytes
+from thymos.files import MOST_TEXT_BYTES, bounded_bytes, parsed_json
 
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".psv"})
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
@@ -83,7 +83,7 @@ def text_table(path: Path, content: bytes, exists: Callable[[str], bool] | None 
     """
 
     def there(name: str) -> bool:
-        return (path.parent / name.replace("\\", "/")).exists()
+        return os.path.lexists(path.parent / name.replace("\\", "/"))
 
     try:
         text, encoding = decoded(content, exists or there)
@@ -100,7 +100,7 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                content = json.loads(line)
+                content = parsed_json(line)
             except ValueError:
                 content = None
             if not isinstance(content, dict):

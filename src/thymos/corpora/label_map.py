@@ -10,7 +10,9 @@ from pathlib import Path
 
 from thymos.corpora.table import LEFT_OUT, ClipEntry, Exclusion, LabelUse, summed_uses
 from thymos.errors import CorpusError
+from thymos.files import home_path
 from thymos.labels import house_spelling, label_key, one_spelling, tidy, to_emotion
+from thymos.settings_text import SettingsTextError, settings_in
 
 ALL_OTHERS = "*"
 Rules = Mapping[str, str]
@@ -122,15 +124,11 @@ def read_label_map(path: Path) -> dict[str, str]:
     Raises:
         CorpusError: it cannot be read, or is not a map of words to words.
     """
-    import yaml
-
+    path = home_path(path)
     try:
-        content = yaml.load(path.expanduser().read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise CorpusError(f"the label map {path} cannot be read: {reason}") from None
-    except yaml.YAMLError as error:
-        raise CorpusError(f"the label map {path} is not YAML: {' '.join(str(error).split())}") from None
+        content = settings_in(path, words_only=True)
+    except SettingsTextError as error:
+        raise CorpusError(f"the label map {path} {error}") from None
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise CorpusError(f"the label map {path} is not a list of lines such as angry: anger, or boredom: to leave out")
     return {label: LEFT_OUT if value in ("~", "null") else value for label, value in content.items()}

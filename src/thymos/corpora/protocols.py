@@ -18,6 +18,7 @@ from thymos.corpora.fold_lists import clips_listed, read_fold_lists
 from thymos.corpora.folds import GROUPS, Fold, check_leakage
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import ProtocolError
+from thymos.files import home_path
 from thymos.labels import DIMENSIONS, natural_key
 
 INNER_FOLDS = 5
@@ -216,7 +217,7 @@ class FoldsFromFile(Protocol):
         Raises:
             ProtocolError: nothing readable there, or no fold.
         """
-        self.path = Path(path).expanduser()
+        self.path = home_path(path)
         self._listed = read_fold_lists(self.path)
 
     def __repr__(self) -> str:

@@ -23,6 +23,7 @@ from thymos.config import Settings, first_complaint, nearest, read_yaml
 from thymos.corpora.protocols import INNER_FOLDS, NAMES
 from thymos.errors import RecipeError
 from thymos.experiment import Experiment
+from thymos.files import home_path
 from thymos.recipes import load_experiment, load_recipe, shipped_studies
 
 QUICK_FOLDS = 2
@@ -307,7 +308,7 @@ def _checked_protocol(name: str, where: str) -> str:
         filled = os.path.expandvars(name)
         if "$" in filled:  # the row will fail, and others may be all that is wanted
             return name
-        path = Path(filled.removeprefix("file:")).expanduser()
+        path = home_path(filled.removeprefix("file:"))
         if not path.exists():
             raise RecipeError(f"{where}: protocol {name}: {path} does not exist")
         return filled
