@@ -11,6 +11,7 @@ from thymos.cli.adapt import adapt
 from thymos.cli.audit import audit
 from thymos.cli.bench import bench
 from thymos.cli.compare import compare
+from thymos.cli.corpora import corpora
 from thymos.cli.describe import describe
 from thymos.cli.enrol import enrol
 from thymos.cli.evaluate import evaluate
@@ -60,7 +61,7 @@ def _thymos(
 
 
 for command in (
-    *(audit, show, evaluate, compare, describe, train, pretrain, study),
+    *(audit, corpora, show, evaluate, compare, describe, train, pretrain, study),
     *(predict, listen, serve, enrol, voices, adapt, export, models, bench),
 ):
     app.command()(command)
@@ -86,6 +87,7 @@ def main() -> None:
         ["models"],
         ["bench"],
         ["compare"],
+        ["corpora"],
         ["describe"],
         ["--help"],
         ["--version"],

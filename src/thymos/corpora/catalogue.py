@@ -1,6 +1,6 @@
 """The corpora that the field knows by name: which are known, and which of them lies at a path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -46,6 +46,20 @@ def known_corpora() -> Iterator[KnownCorpus]:
     """Yield what is known of each corpus that is read by its name, AESDD first, then by the alphabet."""
     yield aesdd.ABOUT
     yield from sorted((reader.about for reader in NAMED), key=lambda about: about.name.casefold())
+
+
+def as_markdown(known: Iterable[KnownCorpus]) -> str:
+    """Return a table of what is known of corpora, and a line on what each reader expects, for the documentation."""
+    rows = [("corpus", "prefix", "languages", "clips", "hours", "speakers", "emotions", "licence")]
+    rows.append(("---", "---", "---", "---:", "---:", "---:", "---", "---"))
+    expected = []
+    for corpus in known:
+        numbers = (str(corpus.clips), f"{corpus.hours:g}", str(corpus.speakers))
+        name, languages, emotions = f"[{corpus.name}]({corpus.source})", ", ".join(corpus.languages), corpus.emotions
+        rows.append((name, f"`{corpus.kind}`", languages, *numbers, ", ".join(emotions), corpus.licence))
+        note = f" {corpus.note[0].upper()}{corpus.note[1:]}." if corpus.note else ""
+        expected.append(f"- `{corpus.kind}` ({corpus.paper}): {corpus.expects}.{note}")
+    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", *expected])
 
 
 def kind_of(word: str) -> str | None:

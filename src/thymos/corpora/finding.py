@@ -27,6 +27,12 @@ NAMED_ALONE: tuple[ModuleType, ...] = (speaker_folders,)
 KINDS: dict[str, ModuleType] = {module.KIND: module for module in (*LISTED, *LAID_OUT, *NAMED_ALONE)}
 
 
+def formats() -> dict[str, str]:
+    """Return the kinds of corpora that are no single corpus's, each with the first sentence of what its module says."""
+    kinds = {kind: " ".join((module.__doc__ or "").split("\n\n")[0].split()) for kind, module in KINDS.items()}
+    return {kind: said.rstrip(".").replace("`", "") for kind, said in kinds.items() if kind != aesdd.KIND}
+
+
 def kind_and_path(spec: str) -> tuple[str | None, Path]:
     """Return what ``KIND:PATH`` or ``PATH`` names.
 

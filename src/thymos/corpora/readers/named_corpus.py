@@ -37,7 +37,6 @@ class KnownCorpus:
     clips: int
     hours: float
     speakers: int
-    """0 where nobody tells."""
     emotions: tuple[str, ...]
     """As Thymos counts them, the house's words first."""
     languages: tuple[str, ...]
