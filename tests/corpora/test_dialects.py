@@ -212,6 +212,7 @@ def test_parts_of_files_are_cut(opened: Callable[..., Corpus]) -> None:
 
 def test_ten_thousand_rows_are_listed_in_seconds(tmp_path: Path, write_sound: WriteSound) -> None:
     from thymos.corpora.readers import csv_table
+    from thymos.corpora.readers.listed_files import Surroundings
 
     sound = write_sound(tmp_path / "0.wav", rate_hz=8000).read_bytes()
     rows = ["file,emotion"]
@@ -220,7 +221,7 @@ def test_ten_thousand_rows_are_listed_in_seconds(tmp_path: Path, write_sound: Wr
         rows.append(f"{number}.wav,{'anger' if number % 2 else 'fear'}")
     (tmp_path / "table.csv").write_text("\n".join(rows))
     started = time.process_time()
-    assert len(csv_table.read(tmp_path / "table.csv", lambda word: True).entries) == 10_000
+    assert len(csv_table.read(tmp_path / "table.csv", lambda word: True, Surroundings()).entries) == 10_000
     assert time.process_time() - started < 3
 
 

@@ -60,8 +60,12 @@ def read_table(path: Path) -> Table:
 
     Raises:
         CorpusError: it cannot be read, or is none.
-        MissingExtraError: it is a spreadsheet, and what reads those is not installed.
+        MissingExtraError: it is a spreadsheet or a Parquet file, and what reads those is not installed.
     """
+    if path.suffix.lower() in (".parquet", ".arrow"):
+        from thymos.corpora.columnar import columnar_table
+
+        return columnar_table(path)
     try:
         content = bounded_bytes(path, MOST_TEXT_BYTES)
     except OSError as error:

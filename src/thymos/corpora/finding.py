@@ -10,15 +10,24 @@ from thymos.audio.search import FoundSounds, sounds_below, told_hidden
 from thymos.config import nearest
 from thymos.corpora.catalogue import NAMED, kind_of, named_listing
 from thymos.corpora.label_map import LabelMap
-from thymos.corpora.readers import aesdd, csv_table, folders, speaker_folders
+from thymos.corpora.readers import (
+    aesdd,
+    audformat_folder,
+    csv_table,
+    emobox,
+    folders,
+    hugging_face,
+    kaldi,
+    speaker_folders,
+)
 from thymos.corpora.readers.folders import Knows, relative_name
-from thymos.corpora.readers.listed_files import split_of
+from thymos.corpora.readers.listed_files import Surroundings, split_of
 from thymos.corpora.table import Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
 from thymos.files import home_path, is_hidden
 
-LISTED: tuple[ModuleType, ...] = (csv_table,)
-"""What names its files: their ``read`` takes the folder that paths are relative to."""
+LISTED: tuple[ModuleType, ...] = (audformat_folder, kaldi, emobox, hugging_face, csv_table)
+"""What names its files in tables: their ``read`` takes the ``Surroundings``."""
 LAID_OUT: tuple[ModuleType, ...] = (aesdd, folders)
 """What is told by its folders and the names of its files; in the order in which they are asked, the most particular
 first."""
@@ -50,14 +59,14 @@ def kind_and_path(spec: str) -> tuple[str | None, Path]:
     return None, home_path(spec)
 
 
-def find_listing(kind: str | None, path: Path, label_map: LabelMap, base: Path | None = None) -> Listing:
+def find_listing(kind: str | None, path: Path, label_map: LabelMap, where: Surroundings) -> Listing:
     """Return what the corpus at ``path`` lists.
 
     Args:
         kind: of corpus; None: it is recognised.
         path: a table, or a folder.
         label_map: which words are labels for certain.
-        base: what the paths in a table are relative to; None: its own folder.
+        where: what the paths in a table are relative to, and where sound in one is kept.
 
     Raises:
         CorpusError: nothing there, or nothing that is recognised; the message says what was found instead.
@@ -66,14 +75,14 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, base: Path |
     knows: Knows = (lambda name: True) if kind in (folders.KIND, speaker_folders.KIND) else label_map.knows
     if not path.exists():
         raise CorpusError(f"{path} does not exist")
-    if base is not None and not base.is_dir():
-        raise CorpusError(f"{base} is no folder that the files of a table could be in")
-    listing = _listed(kind, path, knows, base)
+    if where.base is not None and not where.base.is_dir():
+        raise CorpusError(f"{where.base} is no folder that the files of a table could be in")
+    listing = _listed(kind, path, knows, where)
     if listing is not None:
         return listing
     if path.is_file():
         raise CorpusError(f"{path} is a file; a corpus is a folder or a table")
-    if base is not None:
+    if where.base is not None:
         raise CorpusError(f"{path} is no table: --root says what the paths in a table are relative to")
     if not os.access(path, os.R_OK | os.X_OK):
         raise CorpusError(f"{path} may not be read: permission denied")
@@ -82,11 +91,13 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, base: Path |
     return _laid_out(kind, path, knows)
 
 
-def _listed(kind: str | None, path: Path, knows: Knows, base: Path | None) -> Listing | None:
+def _listed(kind: str | None, path: Path, knows: Knows, where: Surroundings) -> Listing | None:
     for module in LISTED:
         if kind in (None, module.KIND) and module.recognises(path, knows):
-            listing: Listing = module.read(path, knows, base)
-            return listing
+            listing: Listing = module.read(path, knows, where)
+            if path.is_file() or where.base is not None:
+                return listing
+            return _with_all(listing, sounds_below(path), path, "is named by no table", readable=True)
     return None
 
 
@@ -106,7 +117,7 @@ def _laid_out(kind: str | None, path: Path, knows: Knows) -> Listing:
         listing = next(iter(listings.values()), None)
     if listing is None:
         raise CorpusError(f"{path} is not a corpus of kind {kind}" if kind else _unknown(path, found, knows))
-    return _with_all(listing, found, path)
+    return _with_all(listing, found, path, f"is no part of the corpus of kind {listing.kind}")
 
 
 def _inside(
@@ -148,7 +159,7 @@ def _divided(candidates: Sequence[ModuleType], path: Path, found: FoundSounds, k
     return None
 
 
-def _with_all(listing: Listing, found: FoundSounds, path: Path) -> Listing:
+def _with_all(listing: Listing, found: FoundSounds, path: Path, why: str, readable: bool = False) -> Listing:
     """Return ``listing`` with what it says nothing of: recordings below ``path`` that it does not name, and notes."""
     inside = Path(os.path.relpath(listing.root, path))
     told = {os.path.normpath(inside / entry.lies_in) for entry in listing.entries}
@@ -157,7 +168,7 @@ def _with_all(listing: Listing, found: FoundSounds, path: Path) -> Listing:
         name = relative_name(sound, path)
         if name not in told:
             outside = Path(os.path.relpath(sound, listing.root)).as_posix()
-            listing.excluded.append(Exclusion(outside, f"is no part of the corpus of kind {listing.kind}"))
+            listing.excluded.append(Exclusion(outside, why, readable))
     for problem in found.problems:
         name = os.path.relpath(problem.filename, listing.root)
         listing.excluded.append(Exclusion(name, f"is a folder that cannot be listed: {problem.strerror}"))

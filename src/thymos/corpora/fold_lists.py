@@ -18,7 +18,7 @@ from thymos.corpora.readers.listed_files import split_of
 from thymos.corpora.table import Corpus, clip_names
 from thymos.errors import CorpusError, ProtocolError
 
-_FOLD_FILE = re.compile(r".*_(?P<split>train|valid|validation|test)_fold_(?P<fold>\d+)\.jsonl")
+FOLD_FILE = re.compile(r".*_(?P<split>train|valid|validation|test)_fold_(?P<fold>\d+)\.jsonl")
 
 
 class ListedFile(NamedTuple):
@@ -54,7 +54,7 @@ def read_fold_lists(path: Path) -> list[ListedFile]:
 
 def _emobox_rows(folder: Path) -> Iterator[ListedFile]:
     for path in sorted(folder.iterdir()):
-        if match := _FOLD_FILE.fullmatch(path.name):
+        if match := FOLD_FILE.fullmatch(path.name):
             table = read_table(path)
             columns = columns_of(table.headings)
             for row in table.rows:

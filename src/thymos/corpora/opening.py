@@ -10,6 +10,7 @@ from thymos.corpora.excerpts import with_shared_sound
 from thymos.corpora.finding import find_listing, kind_and_path
 from thymos.corpora.label_map import LabelMap, Rules
 from thymos.corpora.measure import measure_entries
+from thymos.corpora.readers.listed_files import Surroundings
 from thymos.corpora.table import ClipEntry, Corpus, Exclusion, KeptWaveforms
 from thymos.errors import CorpusError
 from thymos.files import home_path
@@ -46,13 +47,14 @@ def open_corpus(
     """
     label_map = labels if isinstance(labels, LabelMap) else LabelMap(labels)
     kind, path = kind_and_path(str(spec))
-    listing = find_listing(kind, path, label_map, None if root is None else home_path(root))
+    kept = Path(cache_dir) if cache_dir is not None else default_cache_dir()
+    where = Surroundings(None if root is None else home_path(root), kept)
+    listing = find_listing(kind, path, label_map, where)
     named, unnameable = _with_text_names(listing.entries)
     labelled = label_map.apply(named)
     entries = labelled.entries
     started(len(entries))
     folder = listing.root.resolve()
-    kept = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     cache_file = kept / "sounds" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"
     waveforms = KeptWaveforms() if keep else KeptWaveforms(0)
     clips, failed = measure_entries(folder, entries, cache_file, advance, kept=waveforms if keep else None)

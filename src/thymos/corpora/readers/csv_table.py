@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thymos.corpora.dialects import SUFFIXES, read_table
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import listing_of
+from thymos.corpora.readers.listed_files import Surroundings, listing_of
 from thymos.corpora.table import Listing
 
 KIND = "csv"
@@ -19,11 +19,11 @@ def recognises(path: Path, knows: Knows) -> bool:
     return path.is_file() and path.suffix.lower() in SUFFIXES
 
 
-def read(path: Path, knows: Knows, base: Path | None = None) -> Listing:
-    """List the rows of the table at ``path``, whose files are relative to ``base``; None: to its own folder.
+def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
+    """List the rows of the table at ``path``, whose files are relative to ``where.base``, or to its own folder.
 
     Raises:
         CorpusError: it is no table, has no column of files or of emotions, or none of its files is there.
         MissingExtraError: it is a spreadsheet, and what reads those is not installed.
     """
-    return listing_of(KIND, read_table(path), base)
+    return listing_of(KIND, read_table(path), where)

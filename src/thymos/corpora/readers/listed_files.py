@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from thymos.cache import default_cache_dir
 from thymos.corpora.dialects import Table, TableRow
 from thymos.corpora.excerpts import excerpt_name, seconds_of
 from thymos.corpora.headings import columns_of, require
@@ -63,12 +64,33 @@ class FileFinder:
         return None
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a reader of tables is told beside their path.
+
+    Attributes:
+        base: the folder that the user says paths are relative to; None: that of the table.
+        cache_dir: where sound that lies in a table is kept.
+    """
+
+    base: Path | None = None
+    cache_dir: Path = field(default_factory=default_cache_dir)
+
+
 @dataclass
 class _Listed:
-    """A clip as one row, or several, have it."""
+    """A clip as one row, or several, have it.
+
+    Attributes:
+        entry: with the path of its file from the root of the file system.
+        lines: of its rows.
+        name: the clip's own, where it is not told by its file.
+        clash: what its rows contradict one another in.
+    """
 
     entry: ClipEntry
     lines: list[int]
+    name: str = ""
     clash: str = ""
 
 
@@ -82,8 +104,18 @@ class ListedFiles:
     absent: list[str] = field(default_factory=list)
     """What cells name and is not there."""
 
-    def add(self, where: str, row: TableRow, columns: Mapping[str, str], **known: str) -> None:
-        """Take a row in; ``where`` names its table, ``known`` is what is known without it, such as the split."""
+    def add(
+        self, where: str, row: TableRow, columns: Mapping[str, str], finder: FileFinder | None = None, **known: str
+    ) -> None:
+        """Take a row in.
+
+        Args:
+            where: names its table.
+            row: one of its rows.
+            columns: the heading of each known column, as ``columns_of`` returns them.
+            finder: of this table's files, if it is another.
+            known: what is known without the row, such as the split, or better.
+        """
         cells = {name: row.cells.get(heading, "") for name, heading in columns.items()}
         cells |= {name: value for name, value in known.items() if value}
         text = cells.get("file", "")
@@ -97,7 +129,7 @@ class ListedFiles:
         except ValueError as error:
             self.excluded.append(Exclusion(f"{text} ({place})", str(error)))
             return
-        found = None if "://" in text else self.finder.find(text)
+        found = None if "://" in text else (finder or self.finder).find(text)
         if found is None:
             self.absent.append(text)
             reason = "is an address, and only files are read" if "://" in text else "does not exist"
@@ -109,10 +141,20 @@ class ListedFiles:
         entry = ClipEntry(file, cells.get("emotion", ""), split=split, start_s=start_s, end_s=end_s, **told)
         self._merge(excerpt_name(file, start_s, end_s), entry, row.line)
 
-    def _merge(self, key: str, entry: ClipEntry, line: int) -> None:
+    def add_kept(self, name: str, kept: Path, where: str, row: TableRow, split: str = "") -> None:
+        """Take in the row of a clip of that ``name``, whose sound lies in the file ``kept``, outside the corpus."""
+        columns = {word: word for word in row.cells}
+        inside = ListedFiles(FileFinder(kept.parent))
+        inside.add(where, replace(row, cells=row.cells | {"file": kept.name}), columns | {"file": "file"}, split=split)
+        self.excluded += [replace(each, clip=f"{name} ({where})") for each in inside.excluded]
+        for listed in inside.clips.values():
+            times = listed.entry.start_s, listed.entry.end_s
+            self._merge(excerpt_name(name, *times), listed.entry, row.line, excerpt_name(name, *times))
+
+    def _merge(self, key: str, entry: ClipEntry, line: int, name: str = "") -> None:
         before = self.clips.get(key)
         if before is None:
-            self.clips[key] = _Listed(entry, [line])
+            self.clips[key] = _Listed(entry, [line], name)
             return
         before.lines.append(line)
         for what, one, other in (
@@ -136,12 +178,12 @@ class ListedFiles:
         if self.absent and not self.clips:
             raise CorpusError(self._none_there())
         base = Path(os.path.abspath(self.finder.base))  # noqa: PTH100
-        root = _root_of(base, [listed.entry.path for listed in self.clips.values()])
+        root = _root_of(base, [listed.entry.path for listed in self.clips.values() if not listed.name])
         listing = Listing(kind, root, excluded=list(self.excluded))
         for listed in self.clips.values():
             entry = listed.entry
-            file = Path(os.path.relpath(entry.path, root)).as_posix()
-            name = excerpt_name(file, entry.start_s, entry.end_s)
+            file = entry.path if listed.name else Path(os.path.relpath(entry.path, root)).as_posix()
+            name = listed.name or excerpt_name(file, entry.start_s, entry.end_s)
             if listed.clash:
                 lines = " and ".join(map(str, listed.lines))
                 listing.excluded.append(Exclusion(name, f"{listed.clash} (lines {lines})"))
@@ -163,15 +205,15 @@ class ListedFiles:
         return f"none of the {len(self.absent)} files that it names is in {base}, such as {first}; {hint}"
 
 
-def listing_of(kind: str, table: Table, base: Path | None) -> Listing:
-    """Return the clips that ``table`` lists; ``base`` is the folder that the user says its paths are relative to.
+def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
+    """Return the clips that ``table`` lists.
 
     Raises:
         CorpusError: it has no column of files or of emotions, or none of its files is there.
     """
     columns = columns_of(table.headings)
     require(columns, ("file", "emotion"), table.headings, table.path)
-    files = ListedFiles(FileFinder(base or table.path.parent, base is not None))
+    files = ListedFiles(FileFinder(where.base or table.path.parent, where.base is not None))
     for row in table.rows:
         files.add(table.path.name, row, columns)
     try:
@@ -229,6 +271,6 @@ def _meaning(label: str) -> str:
 def _root_of(base: Path, files: Sequence[str]) -> Path:
     """Return ``base`` if all ``files`` lie below it, else the folder that all of them share."""
     inside = f"{base}{os.sep}".replace(os.sep * 2, os.sep)
-    if all(file.startswith(inside) for file in files):
+    if not files or all(file.startswith(inside) for file in files):
         return base
     return Path(os.path.commonpath([str(Path(file).parent) for file in files]))
