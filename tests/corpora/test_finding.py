@@ -258,3 +258,15 @@ def test_it_adds_up_in_terminal_report_and_json(
     }
     visible = [path for path in root.rglob("*") if not any(part[0] in "._" for part in path.relative_to(root).parts)]
     assert sum(path.suffix in (".wav", ".webm") for path in visible) == 8
+
+
+def test_a_corpus_that_is_known_by_its_names_may_come_in_split_folders(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("train/03-01-05-01-01-01-01.wav", "train/03-01-04-01-01-01-02.wav", "test/03-01-05-01-02-01-03.wav"):
+        write_sound(tmp_path / name)
+    corpus = open_corpus(tmp_path)
+    assert (corpus.kind, corpus.tally.found) == ("ravdess", 3)
+    assert [(clip.emotion, clip.speaker, clip.split) for clip in corpus.clips] == [
+        ("anger", "03", "test"),
+        ("sadness", "02", "train"),
+        ("anger", "01", "train"),
+    ]

@@ -105,7 +105,7 @@ def _laid_out(kind: str | None, path: Path, knows: Knows) -> Listing:
     found = sounds_below(path)
     named = None if kind in KINDS else named_listing(kind, path, found.sounds)
     if named is not None:
-        return _with_all(named, found, path)
+        return _with_all(_split_by_folders(named), found, path, f"is no part of the corpus of kind {named.kind}")
     candidates = [KINDS[kind]] if kind else list(LAID_OUT)
     listing = _divided(candidates, path, found, knows) or _of_one(candidates, path, knows)
     if listing is None:
@@ -157,6 +157,15 @@ def _divided(candidates: Sequence[ModuleType], path: Path, found: FoundSounds, k
             whole.notes.extend(listing.notes)
         return whole
     return None
+
+
+def _split_by_folders(listing: Listing) -> Listing:
+    """Return ``listing`` with the split of each entry, where all lie in folders of splits and none tells its own."""
+    splits = [split_of(entry.path.partition("/")[0]) for entry in listing.entries]
+    if not all(splits) or any(entry.split for entry in listing.entries):
+        return listing
+    entries = [replace(entry, split=split) for entry, split in zip(listing.entries, splits, strict=True)]
+    return replace(listing, entries=entries)
 
 
 def _with_all(listing: Listing, found: FoundSounds, path: Path, why: str, readable: bool = False) -> Listing:
