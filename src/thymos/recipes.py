@@ -31,23 +31,40 @@ KINDS: dict[str, Kind] = {
 }
 """By what a file says under ``kind``."""
 DEFAULT_KIND = "cnn"
+STUDY = "study"
+"""What a file with rows is, which has no kind."""
+
+
+class ShippedFile(NamedTuple):
+    """A file of ``thymos.configs``."""
+
+    text: str
+    kind: str
+    """Of recipe, or ``STUDY``."""
+    description: str
 
 
 def shipped_recipes(kind: str | None = None) -> list[str]:
     """Return the names of the recipes that come with Thymos, or of those of one kind."""
-    recipes = [(name, content) for name, content in _shipped() if "rows" not in content]
-    return [name for name, content in recipes if kind in (None, content.get("kind", DEFAULT_KIND))]
+    return [name for name, file in shipped_files().items() if file.kind != STUDY and kind in (None, file.kind)]
 
 
 def shipped_studies() -> list[str]:
     """Return the names of the studies that come with Thymos: what declares rows is a study, no recipe."""
-    return [name for name, content in _shipped() if "rows" in content]
+    return [name for name, file in shipped_files().items() if file.kind == STUDY]
 
 
 @cache
-def _shipped() -> list[tuple[str, dict[str, Any]]]:
-    files = [entry for entry in resources.files("thymos.configs").iterdir() if entry.name.endswith(".yaml")]
-    return sorted((Path(file.name).stem, settings_of(file.read_text(encoding="utf-8"))) for file in files)
+def shipped_files() -> dict[str, ShippedFile]:
+    """Return every recipe and study that comes with Thymos, by name."""
+    files = {}
+    for entry in resources.files("thymos.configs").iterdir():
+        if entry.name.endswith(".yaml"):
+            text = entry.read_text(encoding="utf-8")
+            content = settings_of(text)
+            kind = STUDY if "rows" in content else content.get("kind", DEFAULT_KIND)
+            files[Path(entry.name).stem] = ShippedFile(text, kind, content.get("description", ""))
+    return dict(sorted(files.items()))
 
 
 def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Any:

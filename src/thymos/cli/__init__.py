@@ -13,6 +13,7 @@ from thymos.cli.bench import bench
 from thymos.cli.compare import compare
 from thymos.cli.corpora import corpora
 from thymos.cli.describe import describe
+from thymos.cli.doctor import doctor
 from thymos.cli.enrol import enrol
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
@@ -20,6 +21,7 @@ from thymos.cli.listen import listen
 from thymos.cli.models import models
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
+from thymos.cli.recipes import recipes
 from thymos.cli.serve import serve
 from thymos.cli.show import show
 from thymos.cli.study import study
@@ -29,6 +31,10 @@ from thymos.errors import ThymosError
 from thymos.escaping import printable
 from thymos.interruption import ending_when_interrupted
 from thymos.streams import output_told, prepare_streams
+
+
+FITTING = {"audit", "evaluate", "export", "pretrain", "show", "study", "train"}
+"""Commands that make or fit arrays large enough for the allocator to matter; all others start without what sets it."""
 
 
 class EmptyWordError(ThymosError, ValueError):
@@ -62,7 +68,7 @@ def _thymos(
 
 for command in (
     *(audit, corpora, show, evaluate, compare, describe, train, pretrain, study),
-    *(predict, listen, serve, enrol, voices, adapt, export, models, bench),
+    *(predict, listen, serve, enrol, voices, adapt, export, models, recipes, bench, doctor),
 ):
     app.command()(command)
 
@@ -77,22 +83,7 @@ def _as_note(
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
-    if sys.argv[1:2] not in (
-        ["predict"],
-        ["listen"],
-        ["serve"],
-        ["enrol"],
-        ["voices"],
-        ["adapt"],
-        ["models"],
-        ["bench"],
-        ["compare"],
-        ["corpora"],
-        ["describe"],
-        ["--help"],
-        ["--version"],
-        [],
-    ):
+    if sys.argv[1:2] and sys.argv[1] in FITTING:
         from thymos.engine.process import set_up_process
 
         set_up_process()
