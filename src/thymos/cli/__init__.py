@@ -32,7 +32,6 @@ from thymos.escaping import printable
 from thymos.interruption import ending_when_interrupted
 from thymos.streams import output_told, prepare_streams
 
-
 FITTING = {"audit", "evaluate", "export", "pretrain", "show", "study", "train"}
 """Commands that make or fit arrays large enough for the allocator to matter; all others start without what sets it."""
 
