@@ -50,8 +50,11 @@ def audit(
     from thymos.cli.console import console, label_map_of, name_unmatched, open_corpus_with_progress
     from thymos.files import figure_formats
     from thymos.reports.audit_report import audit as run_audit
+    from thymos.reports.audit_report import check_audit_folder
 
     formats = figure_formats(figures)
+    if out is not None:
+        check_audit_folder(out)
     mapped = label_map_of(labels, label_map)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root)
     found = run_audit(opened, out, formats=formats)

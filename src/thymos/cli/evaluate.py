@@ -72,14 +72,18 @@ def evaluate(
 
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
+    from thymos.corpora.protocols import protocol_named
     from thymos.engine.process import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
+    from thymos.evaluation.run import RunFolder
     from thymos.files import figure_formats
     from thymos.recipes import load_experiment
     from thymos.reports.run_report import fold_notes, summary_table, write_report
 
     formats = figure_formats(figures)
     experiment = load_experiment(recipe, with_precision(changes, precision))
+    protocol_named(protocol, folds, repeats)  # a word that is none, or lists that cannot be read
+    RunFolder(out).check()
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, keep=True, root=root)
     name_unusable(opened, strict)

@@ -66,6 +66,7 @@ def study(
     the others go on; the exit code is then 1.
     """
     from thymos.engine.process import chosen_device
+    from thymos.evaluation.run import RunFolder
     from thymos.evaluation.study import study as run_study
     from thymos.evaluation.study_plan import load_study
     from thymos.files import figure_formats
@@ -75,6 +76,7 @@ def study(
     plan = load_study(config, quick)
     if rows:
         plan = plan.only(rows)
+    RunFolder(out).check()
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root)
     name_unusable(opened, strict=False)

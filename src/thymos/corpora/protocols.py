@@ -8,6 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -17,7 +18,7 @@ import numpy as np
 from thymos.corpora.fold_lists import clips_listed, read_fold_lists
 from thymos.corpora.folds import GROUPS, Fold, check_leakage
 from thymos.corpora.table import Clip, Corpus, clip_names
-from thymos.errors import ProtocolError
+from thymos.errors import LeakageError, ProtocolError
 from thymos.files import home_path
 from thymos.labels import DIMENSIONS, natural_key
 
@@ -83,7 +84,13 @@ class Protocol(ABC):
             ProtocolError: the corpus does not tell what the protocol needs, or cannot be divided.
             LeakageError: a group that must stay together is on both sides of a fold.
         """
-        return Split(self, self._checked(corpus, self.draw(corpus, seed)), self.absent(corpus))
+        try:
+            folds = self._checked(corpus, self.draw(corpus, seed))
+        except LeakageError:
+            raise
+        except ProtocolError as error:
+            raise ProtocolError(f"{error}; {possible_protocols(corpus)}") from None
+        return Split(self, folds, self.absent(corpus))
 
     @final
     def inner(self, corpus: Corpus, fold: Fold, most: int = INNER_FOLDS, seed: int = 0) -> tuple[Fold, ...]:
@@ -128,6 +135,15 @@ class GroupedFolds(Protocol):
     folds: int = 5
     repeats: int = 1
     """How often they are drawn anew."""
+
+    def most_folds(self, corpus: Corpus) -> int:
+        """Return into how many folds ``corpus`` can be divided so; 0 where it does not tell what that needs."""
+        try:
+            _require_groups(corpus, self.must_not_cross)
+        except ProtocolError:
+            return 0
+        groups = len(set(_merged_groups(corpus.clips, self.must_not_cross)))
+        return min(groups, max(Counter(clip.emotion for clip in corpus.clips).values()))
 
     def draw(self, corpus: Corpus, seed: int) -> tuple[Fold, ...]:
         """Draw them; each repeat with a seed of its own."""
@@ -280,6 +296,23 @@ def protocol_named(words: str, folds: int = 5, repeats: int = 1) -> Protocol:
     return kind(folds, repeats) if issubclass(kind, GroupedFolds) else kind()
 
 
+def possible_protocols(corpus: Corpus) -> str:
+    """Return the end of a complaint: which protocols divide ``corpus``, and into how many folds."""
+    possible = []
+    for name, kind in PROTOCOLS.items():
+        if issubclass(kind, GroupedFolds):
+            most = kind().most_folds(corpus)
+            if most >= 2:
+                possible.append(f"{name} with {'2' if most == 2 else f'2 to {most}'} folds")
+        elif kind is not FoldsFromFile:
+            with suppress(ProtocolError):
+                list(kind().draw(corpus, 0))
+                possible.append(name)
+    if not possible:
+        return "no protocol divides this corpus: it needs two recordings of an emotion"
+    return f"this corpus can be divided by {', '.join(possible)}"
+
+
 def shuffle_labels(corpus: Corpus, seed: int) -> Corpus:
     """Return ``corpus`` with its emotions, and their dimensions, dealt out at random: the control that must score at
     chance."""
@@ -295,11 +328,7 @@ def _grouped_folds(corpus: Corpus, together: Sequence[str], n_folds: int, repeat
 
     if n_folds < 2 or repeats < 1:
         raise ProtocolError(f"needs at least 2 folds and 1 repeat, not {n_folds} and {repeats}")
-    if "sentence" in together:
-        _require(corpus, "sentence")
-    elif "take" in together:
-        _require(corpus, "speaker", "sentence")
-    _require(corpus, *(what for what in ("speaker", "corpus") if what in together))
+    _require_groups(corpus, together)
     groups = _merged_groups(corpus.clips, together)
     if len(set(groups)) < n_folds:
         raise ProtocolError(f"{n_folds} folds need as many groups of {together[-1]}; there are {len(set(groups))}")
@@ -335,6 +364,14 @@ def _merged_groups(clips: Sequence[Clip], together: Sequence[str]) -> list[int]:
         for i, clip in enumerate(clips):
             number[find(i)] = find(first.setdefault(GROUPS[what](clip), i))
     return [find(i) for i in range(len(clips))]
+
+
+def _require_groups(corpus: Corpus, together: Sequence[str]) -> None:
+    if "sentence" in together:
+        _require(corpus, "sentence")
+    elif "take" in together:
+        _require(corpus, "speaker", "sentence")
+    _require(corpus, *(what for what in ("speaker", "corpus") if what in together))
 
 
 def _require(corpus: Corpus, *fields: str) -> None:

@@ -20,7 +20,7 @@ from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device
 from thymos.engine.workers import Report, in_workers
 from thymos.errors import ProtocolError
-from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
+from thymos.evaluation.fitting import FoldTask, check_folds, epochs_reported, fold_tasks, run_fold
 from thymos.evaluation.run import RunFolder
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.files import write_json
@@ -104,12 +104,15 @@ def evaluate(
     if isinstance(experiment, str):
         experiment = load_experiment(experiment, changes)
     work = Work(cache, threads or available_cores(), chosen_device(device), seed, watcher.on_feature)
+    divided = protocol_named(protocol, folds, repeats) if isinstance(protocol, str) else protocol
+    if out is not None:
+        RunFolder(Path(out)).check()
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=cache, keep=True)
     evaluation = _Evaluation(
         corpus=corpus,
         experiment=experiment,
-        protocol=protocol_named(protocol, folds, repeats) if isinstance(protocol, str) else protocol,
+        protocol=divided,
         asked={
             "protocol": protocol if isinstance(protocol, str) else protocol.name,
             "folds": folds,
@@ -154,6 +157,7 @@ class _Evaluation:
             corpus = shuffle_labels(corpus, self.seed)
         split = self._divided(corpus)
         experiment.check(corpus)
+        check_folds(corpus, experiment, split, self.seed)
         folder.claim(self._identity(corpus, split))
         resumed = sum(map(folder.is_finished, split.folds))
         if resumed == len(split.folds) and (before := folder.results()) is not None:

@@ -125,6 +125,20 @@ def fold_tasks(
     return tasks
 
 
+def check_folds(corpus: Corpus, experiment: Experiment[Any], split: Split, seed: int) -> None:
+    """Check, before features are made, that ``experiment`` can be fitted to every fold of ``split``.
+
+    Raises:
+        ProtocolError: a training part has one emotion only, or cannot be divided further though it has to be.
+    """
+    targets = corpus.targets
+    for fold in split.folds if experiment.learns else ():
+        training_part(corpus, targets, tuple(corpus.rows(fold.train).tolist()), seed, fold.name)
+        if experiment.inner_splits:
+            for inner in _inner_folds(corpus, experiment, split, fold, seed):
+                training_part(corpus, targets, tuple(corpus.rows(inner.train).tolist()), seed, inner.name)
+
+
 def training_part(
     corpus: Corpus, targets: NDArray[np.int64], rows: Rows, seed: int, where: str, learns: bool = True
 ) -> TrainingPart:

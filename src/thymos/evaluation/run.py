@@ -28,6 +28,17 @@ class RunFolder:
 
     path: Path
 
+    def check(self) -> None:
+        """Check, before any work is done, that the folder may be a run's: it is new, empty, or holds one.
+
+        Raises:
+            RunError: it holds things that are no run.
+        """
+        if (self.path / "run.json").is_file() or not self.path.exists():
+            return
+        if not self.path.is_dir() or not all(map(is_unfinished, self.path.iterdir())):
+            raise RunError(f"{self.path} exists and is not a run folder; choose another --out")
+
     def claim(self, asked: dict[str, Any]) -> None:
         """Make the folder this run's, or find that it already is.
 
@@ -44,8 +55,7 @@ class RunFolder:
             if differing:
                 raise RunError(f"{self.path} holds a run with another {differing}; choose another --out, or delete it")
             return
-        if self.path.exists() and (not self.path.is_dir() or not all(map(is_unfinished, self.path.iterdir()))):
-            raise RunError(f"{self.path} exists and is not a run folder; choose another --out")
+        self.check()
         write_json(file, asked)
 
     def is_finished(self, fold: Fold) -> bool:

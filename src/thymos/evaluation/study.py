@@ -97,6 +97,7 @@ def study(
         plan = load_study(plan, quick)
     plan = plan.only(rows) if rows else plan
     work = Work(cache, workers or available_cores(), chosen_device(device), plan.seed, watcher.on_feature)
+    RunFolder(Path(out)).check()
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=cache)
     RunFolder(Path(out)).claim(_identity(corpus, plan))

@@ -10,7 +10,7 @@ cell for each fold, those to choose by, and one for the learning curve.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,8 @@ from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
-from thymos.errors import ProtocolError, RunError
-from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold
+from thymos.errors import LeakageError, ProtocolError, RunError
+from thymos.evaluation.fitting import FoldTask, check_folds, fold_tasks, run_fold, usable_folds
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.files import write_json
@@ -204,6 +204,7 @@ def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
     split = replace(split, folds=split.folds[: row.most_folds])
     for experiment in (row.experiment, *(candidate for _, candidate in row.candidates)):
         experiment.check(usable)
+        check_folds(usable, experiment, split, row.seed)
 
     def cell(experiment: Experiment[Any], fold: Fold, watched: bool = False) -> Cell:
         return Cell(usable, experiment, replace(split, folds=(fold,)), row.seed, device, watched)
@@ -212,8 +213,7 @@ def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
         outer = tuple(cell(row.experiment, fold) for fold in split.folds)
         curve = None
         if row.experiment.epochs:
-            (inside,) = split.protocol.inner(usable, split.folds[0], 1, row.seed)
-            curve = cell(row.experiment, inside, watched=True)
+            curve = _curve_cell(usable, split, row, cell)
         return RowCells(row, usable, split, outer, (), curve)
     inner = []
     for fold in split.folds:
@@ -222,6 +222,18 @@ def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
             tuple(tuple(cell(candidate, each, watched=True) for each in folds) for _, candidate in row.candidates)
         )
     return RowCells(row, usable, split, (), tuple(inner), None)
+
+
+def _curve_cell(corpus: Corpus, split: Split, row: PlannedRow, cell: Callable[..., Cell]) -> Cell | None:
+    """Return the fit whose curve is shown: none where the first fold has too few recordings to hold some out again."""
+    try:
+        inner = split.protocol.inner(corpus, split.folds[0], 1, row.seed)
+    except LeakageError:
+        raise
+    except ProtocolError:
+        return None
+    usable = usable_folds(corpus, inner)
+    return cell(row.experiment, usable[0], watched=True) if usable else None
 
 
 def names_of_chosen(cells: RowCells) -> tuple[str, ...]:

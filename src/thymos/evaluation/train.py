@@ -324,7 +324,12 @@ def held_out_parts(corpus: Corpus, seed: int) -> Split:
     most = max(Counter(clip.emotion for clip in corpus.clips).values())
     folds = max(2, min(MOST_FOLDS, most))
     protocol: Protocol = LeaveOneSpeakerOut() if by_speaker else RecordingFolds(folds)
-    split = protocol.split(corpus, seed)
+    try:
+        split = protocol.split(corpus, seed)
+    except LeakageError:
+        raise
+    except ProtocolError:
+        raise ProtocolError("too few recordings to hold some out") from None
     if len(split.folds) > MOST_SPLITS:
         split = replace(split, folds=tuple(protocol.draw_inner(corpus, seed)))  # several speakers a fold
     large = [fold for fold in split.folds if len(fold.train) >= LEAST_TRAINED]

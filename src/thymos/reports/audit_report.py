@@ -15,8 +15,9 @@ from thymos.corpora.audit import Audit, Histogram, audit_corpus, peak_db
 from thymos.corpora.findings import channels_name, findings, printable, speaker_name
 from thymos.corpora.opening import open_corpus
 from thymos.corpora.table import Clip, Corpus, Exclusion
+from thymos.errors import RunError
 from thymos.escaping import csv_cell
-from thymos.files import write_json, write_text
+from thymos.files import is_unfinished, write_json, write_text
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 from thymos.reports.page import render
 from thymos.scoring.results import describe_corpus, describe_files
@@ -46,6 +47,8 @@ CLIP_COLUMNS = (
 """Of which ``file`` is relative to the table, so that the table itself is a corpus."""
 
 
+FILES = {"audit.html", "audit.json", "clips.csv", "figures"}
+"""All that the folder of an audit may hold."""
 LONGEST_LEVEL_WORD = 10
 """Letters that fit under a column of a figure."""
 
@@ -67,11 +70,29 @@ def audit(
 
     Raises:
         CorpusError: the corpus cannot be opened.
+        RunError: ``out`` holds something else than an audit.
     """
+    if out is not None:
+        check_audit_folder(Path(out))
     found = audit_corpus(corpus if isinstance(corpus, Corpus) else open_corpus(corpus, cache_dir=cache_dir))
     if out is not None:
         write_audit(found, Path(out), formats)
     return found
+
+
+def check_audit_folder(directory: Path) -> None:
+    """Check that an audit may be written to ``directory``: it is new, empty, or holds an earlier one and nothing else.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise RunError(f"{directory} exists and is no folder; choose another --out")
+    others = sorted(path.name for path in directory.iterdir() if path.name not in FILES and not is_unfinished(path))
+    if others:
+        raise RunError(f"{directory} holds {others[0]}, which is no part of an audit; choose another --out")
 
 
 def write_audit(audit: Audit, directory: Path, formats: Sequence[str] = ("png",)) -> Path:
