@@ -25,6 +25,7 @@ from thymos.runtime.explain import (
     Explanation,
     explain_part,
     grid,
+    moving_mean,
     strongest,
 )
 from thymos.runtime.occlusion import Occluder
@@ -223,3 +224,11 @@ def test_grid_is_fine_enough_and_covers_all(duration_s: float):
     times_s, bands_hz = grid(duration_s, RATE_HZ)
     assert times_s[0] == 0 and times_s[-1] == duration_s and np.diff(times_s).max() <= 0.55
     assert np.diff(hz_to_mel(bands_hz)) == pytest.approx(np.full(BANDS, hz_to_mel(np.array(8e3)) / BANDS))
+
+
+def test_the_mean_around_each_frame() -> None:
+    rows = np.array([[0.0], [3.0], [6.0], [0.0]])
+    assert moving_mean(rows, 3)[:, 0].tolist() == [1.5, 3.0, 3.0, 3.0]
+    assert moving_mean(rows, 2)[:, 0].tolist() == [1.5, 4.5, 3.0, 0.0]
+    assert moving_mean(rows, 1).tolist() == rows.tolist() == moving_mean(rows, 0).tolist()
+    assert moving_mean(rows, 99)[:, 0].tolist() == [2.25] * 4

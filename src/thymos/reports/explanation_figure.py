@@ -98,7 +98,7 @@ def _draw_evidence(axes: Axes, explanation: Explanation) -> None:
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
     axes.set_ylabel("probability", fontsize=9, color=INK)
-    axes.set_title("What single frames speak for", loc="left", fontsize=10, color=INK)
+    axes.set_title("What each half second speaks for", loc="left", fontsize=10, color=INK)
     plain_axes(axes)
     legend = axes.legend(
         loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=5, frameon=False, fontsize=8, borderaxespad=0.1

@@ -34,17 +34,20 @@ _LEAST = 1e-12
 
 Hear = Callable[[Samples], NDArray[np.float64]]
 """Samples at the model's rate, shape ``(samples,)``, to probabilities, shape ``(labels,)``."""
+EVIDENCE_S = 0.5
+"""How much of the recording each point of the evidence is of."""
 Map = Callable[[Callable[[Mask], float], Iterable[Mask]], Iterable[float]]
 """As the built-in ``map``; one that works on several masks at once will do."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What single frames of a recording speak for.
+    """What each half second of a recording speaks for: of single frames, the answer swings with every sound of speech.
 
     Attributes:
         times_s: the middle of each frame from the recording's start, shape ``(frames,)``.
-        probabilities: what the emotions' would be if all frames were like this one, shape ``(frames, labels)``.
+        probabilities: what the emotions' would be if all frames were as those around this one are on average, shape
+            ``(frames, labels)``.
     """
 
     times_s: NDArray[np.float64]
@@ -221,20 +224,30 @@ def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Predicti
 
 
 def frame_evidence(bundle: Bundle, part: ExplainedPart, decider: Decider) -> Evidence:
-    """Return what each frame of ``part`` speaks for, as frame logits have it: of the decider's labels and its voice.
+    """Return what each half second of ``part`` speaks for, as frame logits have it, of the decider's labels and voice.
 
     Frames of the zeros that fill up a window of a fixed length are left out.
     """
     about = bundle.about
     logits = bundle.hear(part.samples, True, decider.offset).frame_logits
     assert logits is not None
-    shares = decider.shares(np.asarray(logits, np.float64))
     own_s = len(part.samples) / part.rate_hz
     duration_s = about.window_s if about.window == "fixed" else own_s
-    half_s = duration_s / len(shares) / 2
-    times_s = np.linspace(half_s, duration_s - half_s, len(shares))
+    half_s = duration_s / len(logits) / 2
+    times_s = np.linspace(half_s, duration_s - half_s, len(logits))
     inside = times_s <= max(own_s, half_s)
-    return Evidence(times_s[inside], shares[inside])
+    around = moving_mean(np.asarray(logits, np.float64)[inside], round(EVIDENCE_S / (2 * half_s)))
+    return Evidence(times_s[inside], decider.shares(around))
+
+
+def moving_mean(rows: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Return the mean of the ``width`` rows around each of ``rows`` (n, k), fewer at the ends: shape ``(n, k)``."""
+    before = max(0, (width - 1) // 2)
+    sums = np.concatenate([np.zeros((1, rows.shape[1])), rows.cumsum(0)])
+    first = np.maximum(np.arange(len(rows)) - before, 0)
+    last = np.minimum(np.arange(len(rows)) + max(1, width) - before, len(rows))
+    mean: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)[:, None]
+    return mean
 
 
 def grid(duration_s: float, rate_hz: int) -> tuple[Edges, Edges]:
