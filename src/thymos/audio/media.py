@@ -91,6 +91,19 @@ def media_kind(head: bytes) -> MediaKind | None:
     return None
 
 
+def media_command(kind: MediaKind, live: bool = False) -> list[str]:
+    """Return the command of a child that decodes ``kind``; if ``live``, a stream, each packet as it comes.
+
+    Raises:
+        MediaExtraError: PyAV is not installed.
+    """
+    if importlib.util.find_spec("av") is None:
+        raise MediaExtraError(f"is {kind.name}, which needs PyAV to be decoded: pip install 'thymos[media]'")
+    # -P: beside the worker lie modules named as those of the standard library are.
+    command = [sys.executable, "-P", str(_WORKER), kind.demuxer, str(BLOCK_FRAMES), str(MEMORY_BYTES), str(CPU_S)]
+    return [*command, "live"] if live else command
+
+
 @contextmanager
 def open_media(source: Source, kind: MediaKind) -> Iterator[OpenSound]:
     """Open ``source``, a file of ``kind``, for decoding its (best) sound track block by block.
@@ -103,12 +116,8 @@ def open_media(source: Source, kind: MediaKind) -> Iterator[OpenSound]:
         MediaExtraError: PyAV is not installed.
         AudioError: here, or from the blocks: it holds no sound that can be decoded, or the child ran out of its bounds.
     """
-    if importlib.util.find_spec("av") is None:
-        raise MediaExtraError(f"is {kind.name}, which needs PyAV to be decoded: pip install 'thymos[media]'")
-    # -P: beside the worker lie modules named as those of the standard library are.
-    command = [sys.executable, "-P", str(_WORKER), kind.demuxer, str(BLOCK_FRAMES), str(MEMORY_BYTES), str(CPU_S)]
     with _as_file(source) as file:
-        child = subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(media_command(kind), stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert child.stdout is not None
     try:
         header = json.loads(_message(child, child.stdout))
@@ -138,6 +147,11 @@ def _as_file(source: Source) -> Iterator[IO[bytes]]:
         yield copy
 
 
+def following_bytes(start: bytes) -> int:
+    """Return how many bytes follow the five that a child's message begins with."""
+    return int.from_bytes(start[1:], "little")
+
+
 def _blocks(child: "subprocess.Popen[bytes]", pipe: IO[bytes]) -> Iterator[Samples]:
     while content := _message(child, pipe):
         yield np.frombuffer(content, np.float32)
@@ -146,7 +160,7 @@ def _blocks(child: "subprocess.Popen[bytes]", pipe: IO[bytes]) -> Iterator[Sampl
 def _message(child: "subprocess.Popen[Any]", pipe: IO[bytes]) -> bytes:
     """Return the next message: a header, a block of samples, or nothing at the end."""
     start = pipe.read(5)
-    n_bytes = int.from_bytes(start[1:], "little")
+    n_bytes = following_bytes(start)
     content = pipe.read(n_bytes)
     if len(start) == 5 and len(content) == n_bytes:
         if start[:1] == b"!":

@@ -44,11 +44,14 @@ class Unusable(Exception):
 
 
 def main() -> None:
-    """Decode within the bounds that the arguments set: demuxer, block length, address space, seconds without sound."""
-    demuxer, block_frames, memory_bytes, cpu_s = sys.argv[1], *map(int, sys.argv[2:])
+    """Decode within the bounds that the arguments set: demuxer, block length, address space, seconds without sound.
+
+    A fifth, ``live``, says that standard input is a stream, whose sound is wanted as it comes.
+    """
+    demuxer, block_frames, memory_bytes, cpu_s = sys.argv[1], *map(int, sys.argv[2:5])
     _bound(memory_bytes, cpu_s)
     try:
-        for message in _messages(demuxer, block_frames):
+        for message in _messages(demuxer, block_frames, sys.argv[5:] == ["live"]):
             _send(b" ", message)
             _grant(cpu_s)
     except Unusable as error:
@@ -90,15 +93,29 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> Any:
     raise PermissionError(f"{url!r} is another file")
 
 
-def _messages(demuxer: str, block_frames: int) -> Iterator[bytes]:
+class _AsItComes:
+    """Standard input, of which a read returns what there is: a whole buffer of speech would take seconds to fill."""
+
+    def read(self, size: int) -> bytes:
+        return os.read(0, size)
+
+
+def _messages(demuxer: str, block_frames: int, live: bool) -> Iterator[bytes]:
     # A name that no protocol has: the file is open already, and nothing else shall be.
     options = {
         "protocol_whitelist": "none",
         "format_whitelist": f"{demuxer},mov,matroska",
         "codec_whitelist": ",".join(sorted(DECODERS)),
     }
+    if live:
+        options["analyzeduration"] = "0"
     container = av.open(
-        sys.stdin.buffer, "r", format=demuxer, container_options=options, metadata_errors="replace", io_open=_refuse
+        _AsItComes() if live else sys.stdin.buffer,
+        "r",
+        format=demuxer,
+        container_options=options,
+        metadata_errors="replace",
+        io_open=_refuse,
     )
     stream = container.streams.best("audio")
     if stream is None:
@@ -120,7 +137,10 @@ def _messages(demuxer: str, block_frames: int) -> Iterator[bytes]:
             raise Unusable(f"changes its sampling rate from {rate_hz} to {frame.sample_rate} Hz on the way")
         kept.append(_mono(frame))
         n_kept += len(kept[-1])
-        if n_kept >= block_frames:
+        if live:
+            yield kept.pop().tobytes()
+            n_kept = 0
+        elif n_kept >= block_frames:
             joined = np.concatenate(kept)
             whole = n_kept - n_kept % block_frames
             for start in range(0, whole, block_frames):

@@ -91,6 +91,10 @@ def serve(
     stream_idle: Annotated[
         float, typer.Option(min=0.1, help="Seconds without a message after which a live stream is closed.")
     ] = _DEFAULT.idle_s,
+    stream_unread: Annotated[
+        float,
+        typer.Option(min=0.1, help="Seconds that a live stream's answers may lie unread, after which it is closed."),
+    ] = _DEFAULT.unread_s,
     drain: Annotated[
         float, typer.Option(min=0, max=600, help="Seconds for requests under way to end after SIGTERM.")
     ] = _DEFAULT.drain_s,
@@ -121,6 +125,7 @@ def serve(
         message_bytes=stream_message << 10,
         speed=stream_speed,
         idle_s=stream_idle,
+        unread_s=stream_unread,
         drain_s=drain,
     )
     settings = ServerSettings(

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -30,6 +30,7 @@ from thymos.serving.openapi import openapi_document
 from thymos.serving.problems import STATUS_OF_KIND, ProblemError, problem_response
 from thymos.serving.server_log import ServerLog
 from thymos.serving.server_metrics import ServerMetrics
+from thymos.serving.stream_endpoint import StreamEndpoint
 from thymos.serving.uploads import Upload, read_uploads
 
 PAGE = Path(str(resources.files("thymos.serving") / "page"))
@@ -154,7 +155,7 @@ class Service:
         return answer
 
 
-def web_application(service: Service, admission: Admission, streams: Any = None) -> Gate:
+def web_application(service: Service, admission: Admission, streams: StreamEndpoint) -> Gate:
     """Return the application, inside the gate that all requests to it pass.
 
     Args:
@@ -170,6 +171,7 @@ def web_application(service: Service, admission: Admission, streams: Any = None)
         Route("/healthz", service.is_alive),
         Route("/readyz", service.is_ready),
         Route("/metrics", service.tell_metrics),
+        WebSocketRoute("/v1/stream", streams.__call__),
         Route("/", service.page),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]

@@ -35,6 +35,8 @@ class ServingBounds:
     """How much faster than in real time a live stream's sound is taken; what comes faster waits."""
     idle_s: float = 60.0
     """Without a message, after which a live stream is closed."""
+    unread_s: float = 10.0
+    """That a live stream's answers may lie unread, after which it is closed."""
     drain_s: float = 8.0
     """For requests under way to end once the server is told to."""
 

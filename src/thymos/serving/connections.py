@@ -1,13 +1,20 @@
-"""Connections within bounds: headers that come in time, and no more connections than the server can hold.
+"""Connections within bounds: headers that come in time, no more connections than the server can hold, streams whose
+answers are read.
 
-uvicorn bounds neither. Who opens connections and leaves them, or sends a header byte by byte, would hold them for good.
+uvicorn bounds none of these. Who opens connections and leaves them, sends a header byte by byte, or reads no answer,
+would hold them for good.
 """
 
 import asyncio
+import json
+import socket
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from thymos.serving.problems import problem_of
 
 _LATE = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 31\r\n"
@@ -108,3 +115,63 @@ def bounded_connections(header_s: float, most: int) -> type[BoundedConnection]:
     """
     own: dict[str, Any] = {"header_s": header_s, "most": most, "idle": {}}
     return type("ServersConnection", (BoundedConnection,), own)
+
+
+UNREAD_BYTES = 1 << 16
+"""Of answers that a live stream's client has not read: then the stream waits for it."""
+_LAST_S = 2.0
+
+
+class BoundedStreamConnection(WebSocketsSansIOProtocol):
+    """A WebSocket whose client is told and closed once it has let answers lie for too long."""
+
+    unread_s: float = 10.0
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep few answers on their way, so that it is noticed soon when they are not read."""
+        super().connection_made(transport)
+        self.close_timeout = _LAST_S
+        line = self.transport.get_extra_info("socket")
+        if line is not None and line.family in (socket.AF_INET, socket.AF_INET6):
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
+        self.transport.set_write_buffer_limits(UNREAD_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._read()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Have answers wait until some have been read."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.unread_s, self._tell_and_close)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._read()
+        super().resume_writing()
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _tell_and_close(self) -> None:
+        self._unread = None
+        if self.transport.is_closing():
+            return
+        sentence = f"answers were not read for {self.unread_s:g} seconds"
+        self.conn.send_text(json.dumps({"type": "error", "error": problem_of(408, sentence)}).encode())
+        self.conn.send_close(1008, sentence)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1008})
+        self.transport.close()
+        self.loop.call_later(_LAST_S, self.transport.abort)  # whoever reads nothing would never let it go
+
+
+def bounded_streams(unread_s: float) -> type[BoundedStreamConnection]:
+    """Return the WebSockets of one server; ``unread_s`` is how long answers may lie unread."""
+    return type("ServersStream", (BoundedStreamConnection,), {"unread_s": unread_s})

@@ -97,7 +97,8 @@ class _Hearing:
         try:
             return self._answer(str(head["do"]), head, content)
         except AudioError as error:  # of a recording, whose name the server knows
-            kind = {TooLongError: "too_long", MediaExtraError: "unsupported"}.get(type(error), "sound")
+            of_sound = "call" if head["do"] == "open" else "sound"
+            kind = {TooLongError: "too_long", MediaExtraError: "unsupported"}.get(type(error), of_sound)
             return {"error": error.reason, "kind": kind}
         except ThymosError as error:
             return {"error": str(error), "kind": "call"}

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -16,13 +16,15 @@ from thymos.errors import ThymosError
 from thymos.machine import available_cores
 from thymos.serving.application import Service, web_application
 from thymos.serving.bounds import ServingBounds
-from thymos.serving.connections import bounded_connections
+from thymos.serving.connections import bounded_connections, bounded_streams
 from thymos.serving.gate import LOCAL_HOSTS, Admission, Gate
 from thymos.serving.hearing_process import WANTED, WorkerSetup
 from thymos.serving.jobs import JobQueue
 from thymos.serving.model_list import served_models
 from thymos.serving.server_log import LogFormat, ServerLog
 from thymos.serving.server_metrics import ServerMetrics
+from thymos.serving.stream_endpoint import StreamEndpoint
+from thymos.serving.stream_workers import StreamWorkers
 
 FILE_NICENESS = 5
 """Workers that hear files stand back for those that hear live streams."""
@@ -97,17 +99,19 @@ def run_server(settings: ServerSettings, ready: Callable[[str], None]) -> None:
     os.environ[WANTED] = json.dumps([folders, bounds.longest_s])
     metrics, log = ServerMetrics(), ServerLog(settings.log)
     workers = settings.workers or available_cores()
-    setup = WorkerSetup(folders, bounds.longest_s, bounds.memory_bytes, FILE_NICENESS)
+    live = WorkerSetup(folders, bounds.longest_s, bounds.memory_bytes)
 
     async def serve() -> bool:
-        jobs = JobQueue(setup, workers, bounds, metrics)
-        metrics.watch_workers(lambda: [link.pid for link in jobs.links])
+        jobs = JobQueue(replace(live, niceness=FILE_NICENESS), workers, bounds, metrics)
+        hearers = StreamWorkers(live, workers, metrics)
+        metrics.watch_workers(lambda: [link.pid for link in (*jobs.links, *hearers.links)])
         service = Service(models, jobs, bounds, metrics, log)
-        gate = web_application(service, admission)
+        streams = StreamEndpoint(models, hearers, bounds, metrics, settings.token)
+        gate = web_application(service, admission, streams)
         config = uvicorn.Config(
             gate,
             http=bounded_connections(bounds.header_s, bounds.connections),
-            ws="websockets-sansio",
+            ws=bounded_streams(bounds.unread_s),
             ws_max_size=bounds.message_bytes,
             ws_per_message_deflate=False,
             lifespan="off",
@@ -118,13 +122,14 @@ def run_server(settings: ServerSettings, ready: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=round(_LAST_S),
             backlog=1024,
         )
-        server = _DrainingServer(config, gate, bounds.drain_s, log)
+        server = _DrainingServer(config, gate, streams, bounds.drain_s, log)
         try:
             await jobs.start()
+            await hearers.start()
             server.address_told = lambda: ready(_address(settings.host, listener))
             await server.serve([listener])
         finally:
-            await jobs.end()
+            await asyncio.gather(jobs.end(), hearers.end())
         return server.interrupted
 
     if asyncio.run(serve()):
@@ -134,9 +139,9 @@ def run_server(settings: ServerSettings, ready: Callable[[str], None]) -> None:
 class _DrainingServer(uvicorn.Server):
     """uvicorn, but for how it ends: it goes on to answer, new requests by 503, until those under way have ended."""
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, drain_s: float, log: ServerLog):
+    def __init__(self, config: uvicorn.Config, gate: Gate, streams: StreamEndpoint, drain_s: float, log: ServerLog):
         super().__init__(config)
-        self.gate, self.drain_s, self.log = gate, drain_s, log
+        self.gate, self.streams, self.drain_s, self.log = gate, streams, drain_s, log
         self.interrupted = False
         self.address_told: Callable[[], None] = lambda: None
         self._draining: asyncio.Task[None] | None = None
@@ -158,6 +163,7 @@ class _DrainingServer(uvicorn.Server):
         ends = await super().on_tick(counter)
         if self.gate.draining and self._draining is None:
             self.log.event("draining")
+            self.streams.draining.set()
             self._draining = asyncio.create_task(self._drain())
         return ends
 
