@@ -30,19 +30,19 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         server.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server as it is by default, with two workers."""
     with running(tmp_path_factory.mktemp("server"), "--workers", "2") as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def client(server: Running) -> Iterator["httpx.Client"]:
     with server.client() as opened:
         yield opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def clip(mini: Path) -> Path:
     return sorted(mini.glob("anger/*"))[3]
