@@ -22,6 +22,7 @@ from thymos.cli.models import models
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
 from thymos.cli.recipes import recipes
+from thymos.cli.search import search
 from thymos.cli.serve import serve
 from thymos.cli.show import show
 from thymos.cli.study import study
@@ -66,7 +67,7 @@ def _thymos(
 
 
 for command in (
-    *(audit, corpora, show, evaluate, compare, describe, train, pretrain, study),
+    *(audit, corpora, show, evaluate, compare, describe, train, pretrain, study, search),
     *(predict, listen, serve, enrol, voices, adapt, export, models, recipes, bench, doctor),
 ):
     app.command()(command)

@@ -67,6 +67,14 @@ FiguresOption = Annotated[
     str,
     typer.Option("--figures", metavar="FORMATS", help="What figures are written as: png, pdf, svg; commas between."),
 ]
+TrackOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mlflow[:URI]",
+        help="Log parameters, metrics by fold and files when done; without a URI, to what MLFLOW_TRACKING_URI names, or"
+        " to mlflow.db, here.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 ThreadsOption = Annotated[
     int | None,

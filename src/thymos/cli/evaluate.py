@@ -22,6 +22,7 @@ from thymos.cli.console import (
     SeedOption,
     StrictOption,
     ThreadsOption,
+    TrackOption,
     WorkersOption,
     console,
     label_map_of,
@@ -60,6 +61,7 @@ def evaluate(
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     figures: FiguresOption = "png",
+    track: TrackOption = None,
     root: RootOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
@@ -79,8 +81,9 @@ def evaluate(
     from thymos.files import figure_formats
     from thymos.recipes import load_experiment
     from thymos.reports.run_report import fold_notes, summary_table, write_report
+    from thymos.reports.tracking import tracker_of
 
-    formats = figure_formats(figures)
+    formats, tracker = figure_formats(figures), tracker_of(track)
     experiment = load_experiment(recipe, with_precision(changes, precision))
     protocol_named(protocol, folds, repeats)  # a word that is none, or lists that cannot be read
     RunFolder(out).check()
@@ -113,6 +116,8 @@ def evaluate(
     page = write_report(out, formats)
     console.print(summary_table(run.results))
     console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
+    if tracker is not None:
+        tracker.log_run(out)
 
 
 def with_precision(changes: list[str] | None, precision: str | None) -> list[str]:

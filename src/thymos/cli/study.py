@@ -22,6 +22,7 @@ from thymos.cli.console import (
     LabelsOption,
     QuietOption,
     RootOption,
+    TrackOption,
     WorkersOption,
     console,
     label_map_of,
@@ -54,6 +55,7 @@ def study(
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     figures: FiguresOption = "png",
+    track: TrackOption = None,
     root: RootOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -71,8 +73,9 @@ def study(
     from thymos.evaluation.study_plan import load_study
     from thymos.files import figure_formats
     from thymos.reports.study_report import write_study_report
+    from thymos.reports.tracking import tracker_of
 
-    formats = figure_formats(figures)
+    formats, tracker = figure_formats(figures), tracker_of(track)
     plan = load_study(config, quick)
     if rows:
         plan = plan.only(rows)
@@ -100,6 +103,8 @@ def study(
     for row in failed:
         notes.print(f"[red]failed:[/red] {shown(row['row'])}: {shown(row['failed'])}", soft_wrap=True)
     console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
+    if tracker is not None:
+        tracker.log_study(out)
     if failed:
         raise typer.Exit(1)
 

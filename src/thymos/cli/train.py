@@ -18,6 +18,7 @@ from thymos.cli.console import (
     SeedOption,
     StrictOption,
     ThreadsOption,
+    TrackOption,
     console,
     label_map_of,
     open_corpus_with_progress,
@@ -47,6 +48,7 @@ def train(
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     root: RootOption = None,
+    track: TrackOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
@@ -61,9 +63,11 @@ def train(
     from thymos.engine.process import chosen_device
     from thymos.evaluation.train import train as run_training
     from thymos.recipes import load_experiment
+    from thymos.reports.tracking import tracker_of
     from thymos.runtime.rewriting import check_folder
 
     changes = [*with_precision(changes, precision), *(["finetune=fold"] if finetune else [])]
+    tracker = tracker_of(track)
     experiment = load_experiment(recipe, changes)
     experiment.check_exportable()
     check_folder(out)
@@ -86,6 +90,8 @@ def train(
     said = f"; accuracy on these, at the end: {model.curve[-1].accuracy:.3f}" if model.curve else ""
     tell(f"Trained on {model.recordings} recordings{said}")
     console.print(f"Model: [bold]{shown(model.folder)}[/bold]", soft_wrap=True)
+    if tracker is not None:
+        tracker.log_model(model.folder)
 
 
 def _watcher(bars: Any) -> Any:

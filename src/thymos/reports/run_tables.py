@@ -28,7 +28,7 @@ def write_run_tables(results: Results, folder: Path) -> None:
 
 def run_tables(results: Results) -> list[PaperTable]:
     """Return the tables of a run that have rows: scores, folds, speakers, emotions, groups, confusion, calibration,
-    sets, dimensions."""
+    sets, dimensions, trials of a search."""
     about = f"{recipe_name(results.recipe)} on {results.corpus.name}, protocol {results.protocol.name}"
     levels = [level for level in _LEVELS if level in results.levels]
     made = (
@@ -40,6 +40,7 @@ def run_tables(results: Results) -> list[PaperTable]:
         _reliability(results),
         _sets(results),
         _dimensions(results),
+        _trials(results),
     )
     return [
         PaperTable(table.name, f"{about}. {table.caption}", table.headings, table.rows, table.records)
@@ -214,6 +215,26 @@ def _dimensions(results: Results) -> PaperTable:
     )
     heading = ("dimension", "recordings", *(METRIC_NAMES[metric] for metric in AGREEMENTS))
     return PaperTable("dimensions", caption, heading, tuple(rows), tuple(records))
+
+
+def _trials(results: Results) -> PaperTable:
+    search = (results.model_extra or {}).get("search") or {}
+    keys, metric = list(search.get("space", {})), METRIC_NAMES.get(search.get("metric", ""), "")
+    chosen = {(each["fold"], each["trial"]) for each in search.get("chosen", [])}
+    rows, records = [], []
+    for trial in search.get("tried", []):
+        is_chosen = (trial["fold"], trial["trial"]) in chosen
+        values = (
+            f"{value:.4g}" if isinstance(value, float) else str(value) for value in map(trial["settings"].get, keys)
+        )
+        score = points(trial["score"]) if trial["score"] is not None else f"failed: {trial['failed']}"
+        rows.append((f"{trial['fold']}, {trial['trial']}", *values, score, "chosen" if is_chosen else ""))
+        told = {"fold": trial["fold"], "trial": trial["trial"], **trial["settings"], "score": trial["score"]}
+        records.append({**told, "failed": trial["failed"], "chosen": is_chosen})
+    caption = (
+        f"Trials of the search, on inner folds of each training part: {metric} in %; the best was fitted and tested."
+    )
+    return PaperTable("trials", caption, ("fold, trial", *keys, metric, ""), tuple(rows), tuple(records))
 
 
 def dimension_text(spread: Spread) -> str:
