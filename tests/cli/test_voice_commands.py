@@ -190,7 +190,7 @@ def test_who_speaks_is_told_in_three_ways(folder: Path, tmp_path: Path) -> None:
             groups_of(recordings, told)
         assert sentence in str(error.value) and "\n" not in str(error.value)
     table.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SpeakerError, match="cannot be read as a CSV table"):
+    with pytest.raises(SpeakerError, match="cannot be read as a table: it is no text"):
         groups_of(recordings, f"{table}:who")
     table.unlink()
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.decode import open_sound
+from thymos.audio.excerpt import Excerpt, read_excerpt
 from thymos.audio.source import (
     BLOCK_FRAMES,
     DEFAULT_LIMITS,
@@ -44,7 +45,7 @@ class SoundBlocks:
 
 
 @contextmanager
-def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iterator[SoundBlocks]:
+def open_blocks(source: Source | Array | Excerpt, limits: Limits = DEFAULT_LIMITS) -> Iterator[SoundBlocks]:
     """Open ``source`` for decoding block by block; channels are averaged to mono.
 
     The same samples give the same blocks, whether they come from a file or an array. ``limits.max_decoded_bytes`` does
@@ -54,6 +55,9 @@ def open_blocks(source: Source | Array, limits: Limits = DEFAULT_LIMITS) -> Iter
         AudioError: here, if it cannot be opened or is outside ``limits``; from ``blocks``, if it is damaged further on,
             longer than ``limits.longest_s``, or holds samples that are NaN, infinite or beyond any full scale.
     """
+    if isinstance(source, Excerpt):
+        waveform, _ = read_excerpt(source.path, source.start_s, source.end_s, limits)
+        source = (waveform.samples, waveform.rate_hz)
     if isinstance(source, tuple):
         samples, rate_hz = _checked_array(source, limits)
         yield SoundBlocks(rate_hz, _within_bounds(_array_blocks(samples), rate_hz, limits))

@@ -1,6 +1,7 @@
 """A part of a file, from one second to another: an hour of talk is not decoded whole for each sentence in it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,31 @@ from thymos.errors import AudioError
 
 LENIENT_S = 0.1
 """Tables round: an excerpt may end so much later than its file, and then ends with it."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of the file at ``path``, which can be heard as a file can."""
+
+    path: Path
+    start_s: float = 0.0
+    end_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called, as a W3C Media Fragment: ``talk.wav#t=0.5,2``."""
+        return excerpt_name(str(self.path), self.start_s, self.end_s)
+
+
+def excerpt_name(file: str, start_s: float, end_s: float | None) -> str:
+    """Return the name of a clip: its file, and the times where it is a part of that, as a W3C Media Fragment.
+
+    >>> excerpt_name("talk.wav", 0.5, 2.0)
+    'talk.wav#t=0.5,2'
+    """
+    if start_s == 0 and end_s is None:
+        return file
+    return f"{file}#t={_shortest(start_s)}" + ("" if end_s is None else f",{_shortest(end_s)}")
 
 
 def read_excerpt(
@@ -46,6 +72,10 @@ def read_excerpt(
     samples = np.concatenate(blocks)
     check_samples(samples)
     return Waveform(samples, rate_hz), info
+
+
+def _shortest(seconds: float) -> str:
+    return f"{seconds:.9f}".rstrip("0").rstrip(".")
 
 
 def _end(end_s: float | None) -> str:

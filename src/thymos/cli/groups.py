@@ -1,17 +1,16 @@
 """Who speaks in which recording, as ``predict --speaker-from`` tells it."""
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from thymos.cli.inputs import NamedRecording
-from thymos.errors import ThymosError
+from thymos.errors import CorpusError, ThymosError
 from thymos.files import home_path
 from thymos.runtime.adaptation import ONE_GROUP
 
 FOLDER = "folder"
-_TABLE = re.compile(r"(.+\.csv):([^:]+)", re.IGNORECASE)
+_TABLE = re.compile(r"(.+\.(?:csv|tsv|jsonl|xlsx)):([^:]+)", re.IGNORECASE)
 
 
 class SpeakerError(ThymosError):
@@ -54,17 +53,26 @@ def _by_pattern(recordings: Sequence[NamedRecording], text: str) -> list[str]:
 
 
 def _by_table(recordings: Sequence[NamedRecording], path: Path, column: str) -> list[str]:
+    from thymos.config import nearest
+    from thymos.corpora.dialects import read_table
+    from thymos.corpora.headings import columns_of, require
+    from thymos.corpora.readers.listed_files import FileFinder
+
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            table = csv.DictReader(lines)
-            for name in ("file", column):
-                if name not in (table.fieldnames or ()):
-                    raise SpeakerError(f"{path} has no column {name}")
-            told = {(path.parent / (row["file"] or "")).resolve(): (row[column] or "").strip() for row in table}
-    except OSError as error:
-        raise SpeakerError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SpeakerError(f"{path} cannot be read as a CSV table: {error}") from None
+        table = read_table(path)
+        columns = columns_of(table.headings)
+        require(columns, ("file",), table.headings, path)
+    except CorpusError as error:
+        raise SpeakerError(str(error)) from None
+    heading = column if column in table.headings else columns.get(column)
+    if heading is None:
+        raise SpeakerError(f"{path} has no column {column}{nearest(column, list(table.headings))}")
+    finder = FileFinder(path.parent)
+    told = {
+        found.resolve(): row.cells.get(heading, "")
+        for row in table.rows
+        if (found := finder.find(row.cells.get(columns["file"], ""))) is not None
+    }
     groups = []
     for recording in recordings:
         group = "" if recording.path is None else told.get(recording.path.resolve(), "")

@@ -3,15 +3,18 @@
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from thymos.audio.excerpt import Excerpt, excerpt_name
 from thymos.audio.search import sounds_below, told_hidden
 from thymos.errors import AudioError
 from thymos.escaping import printable
 from thymos.files import home_path
 
 STANDARD_INPUT = "-"
+TABLES = frozenset({".csv", ".tsv", ".jsonl", ".xlsx", ".parquet"})
+"""What is read as a list of recordings where it is named; never where it lies in a folder that is."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,21 @@ class NamedRecording:
     path: Path | None
     inside: Path
     problem: AudioError | None = None
+    start_s: float = 0.0
+    """Where in its file it begins, in seconds, and where it ends; None: with the file."""
+    end_s: float | None = None
+
+    @property
+    def source(self) -> Path | Excerpt | None:
+        """What a recogniser hears; None for standard input."""
+        if self.path is None or (self.start_s == 0 and self.end_s is None):
+            return self.path
+        return Excerpt(self.path, self.start_s, self.end_s)
 
 
 def find_recordings(words: Iterable[str], note: Callable[[str], None] = lambda sentence: None) -> list[NamedRecording]:
     """Return the recordings that ``words`` name, each once, in the order of the words; in folders, files in order,
-    then the folders inside.
+    then the folders inside; in tables, their files, or the parts of these that a row is about.
 
     A file that is named is taken whatever its suffix; in folders, those with a suffix of sound or of video are, and
     ``note`` is told of what was passed over since it is hidden. What names nothing becomes a recording with a problem,
@@ -43,7 +56,8 @@ def find_recordings(words: Iterable[str], note: Callable[[str], None] = lambda s
     hidden: list[Path] = []
     for word in words:
         for recording in _expanded(word, hidden):
-            found.setdefault(str(recording.path or recording.name), recording)
+            place = str(recording.path or recording.name)
+            found.setdefault(excerpt_name(place, recording.start_s, recording.end_s), recording)
     if hidden:
         note(told_hidden(hidden))
     return list(found.values())
@@ -63,9 +77,34 @@ def _expanded(word: str, hidden: list[Path]) -> Iterator[NamedRecording]:
             if os.path.isdir(match):  # noqa: PTH112
                 yield from _folder(match, Path(match), hidden)
             else:
-                yield _named(match, Path(match), Path(Path(match).name))
+                yield from _file(match, Path(match))
+    else:
+        yield from _file(word, path)
+
+
+def _file(word: str, path: Path) -> Iterator[NamedRecording]:
+    if path.suffix.lower() in TABLES and path.is_file():
+        yield from _table(path)
     else:
         yield _named(word, path, Path(path.name))
+
+
+def _table(path: Path) -> Iterator[NamedRecording]:
+    """Yield what the rows of a table of files name, each part of a file once.
+
+    Raises:
+        CorpusError: it is no table, has no column of files, or none of them is there.
+    """
+    from thymos.corpora.readers.csv_table import files_listed
+
+    listing = files_listed(path)
+    for entry in listing.entries:
+        file = listing.root / entry.lies_in
+        name = excerpt_name(str(file), entry.start_s, entry.end_s)
+        recording = _named(name, file, Path(entry.path))
+        yield replace(recording, start_s=entry.start_s, end_s=entry.end_s)
+    for each in listing.excluded:
+        yield NamedRecording(printable(each.clip), None, Path(each.clip), AudioError(each.reason))
 
 
 def _named(name: str, path: Path, inside: Path) -> NamedRecording:

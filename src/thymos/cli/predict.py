@@ -195,7 +195,8 @@ def _figures(folder: Path, formats: Sequence[str]) -> "Callable[[Recognizer, Nam
             number += 1
             stem = folder / f"{recording.inside}.{number}.explain"
         try:
-            explanation = recognizer.explain(recording.path)
+            source: Any = recording.source
+            explanation = recognizer.explain(source)
         except AudioError as error:
             say(f"not explained: {recording.name} {error.reason}", "yellow")
             return

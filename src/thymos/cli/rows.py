@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from thymos.audio.excerpt import Excerpt, excerpt_name
 from thymos.cli.console import say
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
@@ -83,10 +84,10 @@ def _entries(
     recordings: Sequence[NamedRecording], journal: Journal | None, hear: Callable[[Iterable[Any]], Iterator[_Heard]]
 ) -> Iterator[tuple[NamedRecording, _Entry | ThymosError]]:
     """Yield each recording with what there is to keep of it, in order; what the journal knows is not heard again."""
-    keys = [key_of(recording.path) if recording.path else None for recording in recordings]
+    keys = [_key(recording) for recording in recordings]
     done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
     problems = [recording.problem for recording in recordings]
-    sources: list[Path | bytes | None] = [recording.path for recording in recordings]
+    sources: list[Path | Excerpt | bytes | None] = [recording.source for recording in recordings]
     for i, recording in enumerate(recordings):
         if recording.path is None and recording.problem is None:
             piped = _from_standard_input()
@@ -109,6 +110,12 @@ def _entries(
             if journal is not None and key is not None:
                 journal.add(key, entry)
             yield recording, entry
+
+
+def _key(recording: NamedRecording) -> str | None:
+    """Return what identifies a recording: its file as it is now, and which part of that it is."""
+    key = None if recording.path is None else key_of(recording.path)
+    return None if key is None else excerpt_name(key, recording.start_s, recording.end_s)
 
 
 def _say_voices(offsets: dict[str, Offset]) -> None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from thymos.audio.excerpt import excerpt_name as excerpt_name
 from thymos.corpora.table import Clip
 
 _CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? ?)?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
@@ -31,17 +32,6 @@ def seconds_of(text: str) -> float | None:
         raise ValueError(f"cannot be cut: {text!r} is no time, such as 1.5 or 0 days 00:00:01.5")
     days, hours, minutes = (int(match[part] or 0) for part in ("days", "hours", "minutes"))
     return ((days * 24 + hours) * 60 + minutes) * 60 + float(match["seconds"])
-
-
-def excerpt_name(file: str, start_s: float, end_s: float | None) -> str:
-    """Return the name of a clip: its file, and the times where it is a part of that, as a W3C Media Fragment.
-
-    >>> excerpt_name("talk.wav", 0.5, 2.0)
-    'talk.wav#t=0.5,2'
-    """
-    if start_s == 0 and end_s is None:
-        return file
-    return f"{file}#t={_shortest(start_s)}" + ("" if end_s is None else f",{_shortest(end_s)}")
 
 
 def with_shared_sound(clips: Sequence[Clip]) -> list[Clip]:
@@ -90,7 +80,3 @@ def _chains(clips: Sequence[Clip], rows: Sequence[int]) -> list[list[int]]:
             chains.append([row])
             reached_s = end_s
     return [chain for chain in chains if len(chain) > 1]
-
-
-def _shortest(seconds: float) -> str:
-    return f"{seconds:.9f}".rstrip("0").rstrip(".")

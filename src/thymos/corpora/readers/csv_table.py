@@ -7,9 +7,11 @@ are left alone.
 from pathlib import Path
 
 from thymos.corpora.dialects import SUFFIXES, read_table
+from thymos.corpora.headings import columns_of, require
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import Surroundings, listing_of
+from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, listing_of
 from thymos.corpora.table import Listing
+from thymos.errors import CorpusError
 
 KIND = "csv"
 
@@ -17,6 +19,26 @@ KIND = "csv"
 def recognises(path: Path, knows: Knows) -> bool:
     """Return whether ``path`` is a file that is named as tables are."""
     return path.is_file() and path.suffix.lower() in SUFFIXES
+
+
+def files_listed(path: Path) -> Listing:
+    """List the files, and parts of files, that the table at ``path`` names, whatever it says of them.
+
+    Raises:
+        CorpusError: it is no table, has no column of files, or none of them is there.
+        MissingExtraError: it is a spreadsheet or a Parquet file, and what reads those is not installed.
+    """
+    table = read_table(path)
+    columns = columns_of(table.headings)
+    require(columns, ("file",), table.headings, path)
+    places = {name: heading for name, heading in columns.items() if name in ("file", "start", "end", "duration")}
+    files = ListedFiles(FileFinder(path.parent))
+    for row in table.rows:
+        files.add(path.name, row, places)
+    try:
+        return files.listing(KIND)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}") from None
 
 
 def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
