@@ -100,7 +100,7 @@ def test_voices_are_listed_and_forgotten(enrolled: Path) -> None:
     told = next(line for line in listed.stdout.splitlines() if "anna" in line)
     speech_s = find_voice("anna", enrolled).speech_s
     assert [word for word in told.split() if word not in "│|"] == ["anna", "toy", "7", "4", f"{speech_s:.1f}", "s"]
-    assert listed.exit_code == 1 and "torn.json is no voice's file" in listed.stderr.replace("\n", "")
+    assert listed.exit_code == 1 and "torn.json is damaged" in listed.stderr.replace("\n", "")
     assert thymos("voices", "--voices", enrolled, "--forget", "torn").exit_code == 0
     assert thymos("voices", "--voices", enrolled, "--forget", "anna").exit_code == 0
     assert list(enrolled.iterdir()) == []

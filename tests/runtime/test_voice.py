@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer, load
 from thymos.runtime.rewriting import digest
 from thymos.runtime.voice import Voice, find_voice, read_voice, voice_path
+from thymos.sealed import write_sealed
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_a_voice_is_the_same_out_of_its_file(recognizer: Recognizer, maria: Voic
         maria.with_more(replace(maria, head="other"))
 
 
-GOOD = {"format": 1, "name": "a", "model": "m 1", "head": "h", "coordinates": [[0.5, 1.0]], "speech_s": 1.0}
+GOOD = {"format": 2, "name": "a", "model": "m 1", "head": "h", "coordinates": [[0.5, 1.0]], "speech_s": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -72,22 +74,33 @@ GOOD = {"format": 1, "name": "a", "model": "m 1", "head": "h", "coordinates": [[
         "[]",
         json.dumps(GOOD).replace("0.5", "NaN"),
         json.dumps(GOOD).replace("0.5", "1e999"),
-        json.dumps(GOOD | {"coordinates": [[1.0], [1.0, 2.0]]}),
-        json.dumps(GOOD | {"coordinates": []}),
-        json.dumps(GOOD | {"coordinates": [[1e300, 0.0]]}),
-        json.dumps(GOOD | {"format": 2}),
-        json.dumps(GOOD | {"name": "\x1b[31m"}),
-        json.dumps(GOOD | {"name": "../a"}),
-        json.dumps(GOOD | {"model": "m\n2"}),
-        json.dumps(GOOD | {"speech_s": -1}),
+        GOOD | {"coordinates": [[1.0], [1.0, 2.0]]},
+        GOOD | {"coordinates": []},
+        GOOD | {"coordinates": [[1e300, 0.0]]},
+        GOOD | {"format": 1},
+        GOOD | {"name": "\x1b[31m"},
+        GOOD | {"name": "../a"},
+        GOOD | {"model": "m\n2"},
+        GOOD | {"speech_s": -1},
     ],
 )
-def test_a_file_that_is_no_voice_is_one_sentence(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_no_voice_is_one_sentence(tmp_path: Path, content: str | dict[str, Any]) -> None:
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(GOOD))
+    write_sealed(path, GOOD, name="voice")
     assert read_voice(path).coordinates.tolist() == [[0.5, 1.0]], "the file that all others differ from"
-    path.write_text(content, encoding="latin-1")
+    if isinstance(content, dict):
+        write_sealed(path, content, name="voice")
+    else:
+        path.write_text(content, encoding="latin-1")
     with pytest.raises(BundleError, match=r"a\.json is (no voice's file|damaged)"):
+        read_voice(path)
+
+
+def test_a_voice_that_was_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_sealed(path, GOOD, name="voice")
+    path.write_text(path.read_text().replace("0.5", "0.6"))
+    with pytest.raises(BundleError, match="changed since it was written"):
         read_voice(path)
 
 

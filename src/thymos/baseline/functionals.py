@@ -19,7 +19,7 @@ from thymos.audio import Waveform, resample
 from thymos.config import Settings
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import MissingExtraError
-from thymos.files import whole_file
+from thymos.sealed import is_sealed_array, save_sealed_array
 
 SHORTEST_S = 0.1
 """Shorter recordings are followed by silence up to this length: openSMILE's longest frame is 60 ms."""
@@ -85,16 +85,16 @@ def make_functionals(
         return folder / f"{clip.sound.sha256}.npy"
 
     # openSMILE takes seconds to import, and is not needed where all is there.
-    if not all(file_of(clip).is_file() for clip in corpus.clips):
+    kept = {clip.sound.sha256: is_sealed_array(file_of(clip)) for clip in corpus.clips}
+    if not all(kept.values()):
         extract = _extractor(settings)
 
     def made(clip: Clip) -> Path:
         path = file_of(clip)
-        if extract is not None and not path.is_file():
+        if extract is not None and not kept[clip.sound.sha256]:
             waveform = corpus.waveform(clip)
             vector = extract(waveform)
-            with whole_file(path) as temporary, temporary.open("wb") as target:
-                np.save(target, vector)
+            save_sealed_array(path, vector)
         advance()
         return path
 

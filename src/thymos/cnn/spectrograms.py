@@ -7,6 +7,7 @@ recordings, for augmentation, lie in files of their own.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,8 +34,9 @@ from thymos.cnn.front_end import front_end
 from thymos.cnn.recipe import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.corpora.table import Clip, Corpus
 from thymos.engine.process import one_thread
+from thymos.sealed import is_sealed_folder, seal_folder
 
-_SPECTROGRAMS_VERSION = 1
+_SPECTROGRAMS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def make_spectrograms(
     for copy in (UNCHANGED, *copies):
         folder = cache_dir / "spectrograms" / cache_key(corpus, sound, features, copy)
         folders.append(folder)
-        if not folder.is_dir():
+        if not is_sealed_folder(folder):
+            shutil.rmtree(folder, ignore_errors=True)  # what was changed since
             _write(folder, corpus, sound, features, copy, advance, threads)
         else:
             for _ in corpus.clips:
@@ -169,6 +172,7 @@ def _write(
                 times_s += times
         raw_to_npy(temporary / "values.raw", temporary / "values.npy", (len(clip_index), *shape))
         np.savez(temporary / "index.npz", clip_index=np.array(clip_index, np.int64), times_s=np.array(times_s))
+        seal_folder(temporary, folder.name)
 
 
 def changed_copy(samples: Samples, rate_hz: int, copy: CopySettings, sha256: str) -> Samples:

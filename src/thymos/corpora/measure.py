@@ -1,7 +1,6 @@
 """Measuring the sound of every clip once: what the audit reports and what exclusion rules look at."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,7 +14,7 @@ from thymos.audio.excerpt import read_excerpt
 from thymos.audio.faults import decoder_faults
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
-from thymos.files import write_json
+from thymos.sealed import read_sealed, write_sealed
 
 SILENCE_FRAME_S = 0.025
 SILENCE_BELOW_LOUD_DB = 20.0
@@ -67,7 +66,7 @@ def measure_entries(
     if cache_file is not None and measured.keys() != known.keys():
         # A cache that cannot be written, on a read-only home folder say, costs time alone.
         with suppress(OSError):
-            write_json(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
+            write_sealed(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
     clips = [result for result in results if isinstance(result, Clip)]
     return clips, [result for result in results if isinstance(result, Exclusion)]
 
@@ -142,12 +141,7 @@ def _stamp(path: Path, entry: ClipEntry) -> str:
 
 def _read_cache(cache_file: Path | None) -> dict[str, Measurements]:
     """Return earlier measurements by stamp; a cache that is missing or damaged is an empty one."""
-    if cache_file is None:
+    content = None if cache_file is None else read_sealed(cache_file)
+    if content is None or content.get("version") != _MEASURE_VERSION:
         return {}
-    try:
-        content = json.loads(cache_file.read_text(encoding="utf-8"))
-        if content["version"] != _MEASURE_VERSION:
-            return {}
-        return {stamp: Measurements(**sound) for stamp, sound in content["sounds"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    return {stamp: Measurements(**sound) for stamp, sound in content["sounds"].items()}

@@ -24,9 +24,9 @@ from thymos.encoder.start import Start
 from thymos.encoder.variation import Augmenter, AugmentSettings
 from thymos.engine.process import one_thread
 from thymos.experiment import Work
-from thymos.files import whole_file
+from thymos.sealed import is_sealed_array, save_sealed_array
 
-_VERSION = 1
+_VERSION = 2
 _STREAM = 5
 """Keeps the draws of distorted copies apart from others."""
 _BATCH = 4
@@ -91,11 +91,10 @@ def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: W
 
     def described(clip: Clip) -> Path:
         path = folder / f"{clip.sound.sha256}.npy"
-        if not path.is_file():
+        if not is_sealed_array(path):
             waveform = corpus.waveform(clip)
             rows = _versions(waveform, clip, recipe, describer, augmenter, work.seed)
-            with whole_file(path) as temporary, temporary.open("wb") as file:
-                np.save(file, rows)
+            save_sealed_array(path, rows)
         work.advance()
         return path
 

@@ -13,7 +13,8 @@ from thymos.audio import Samples, resample
 from thymos.corpora.table import Clip, Corpus
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.errors import AudioError, CorpusError
-from thymos.files import whole_file, write_json
+from thymos.files import whole_file
+from thymos.sealed import read_sealed, write_sealed
 
 NEVER = "aesdd"
 """The home corpus: every figure on it would be worthless if the encoder had heard it."""
@@ -112,9 +113,12 @@ def read_sounds(
     named = [(corpus.root.name, asdict(clip)) for corpus, clip in clips]
     key = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]
     file, index = cache_dir / "pretraining" / f"{key}.npy", cache_dir / "pretraining" / f"{key}.json"
-    if not index.is_file():  # written last
+    kept = read_sealed(index, [file])
+    if kept is None:
         _decode(clips, file, index, advance)
-    heard = [HeardClip(**row) for row in json.loads(index.read_text(encoding="utf-8"))]
+        kept = read_sealed(index, [file])
+        assert kept is not None, "it was written just now"
+    heard = [HeardClip(**row) for row in kept["clips"]]
     starts = np.cumsum([0, *(clip.samples for clip in heard)]).tolist()
     return Sounds(heard, starts, np.load(file, mmap_mode="r"))
 
@@ -133,4 +137,4 @@ def _decode(clips: Sequence[tuple[Corpus, Clip]], file: Path, index: Path, advan
         advance()
     with whole_file(file) as temporary, temporary.open("wb") as content:
         np.save(content, np.concatenate(sounds))
-    write_json(index, [asdict(clip) for clip in heard])
+    write_sealed(index, {"clips": [asdict(clip) for clip in heard]}, [file])  # last

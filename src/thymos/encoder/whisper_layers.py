@@ -125,7 +125,7 @@ def read_whisper_layers(file: Path, n_layers: int) -> WhisperLayers:
         RecipeError: the file cannot be read, or holds no such encoder.
     """
     if not file.is_file():  # a pipe would be waited for
-        raise RecipeError(f"{file} is no file that could be a Whisper checkpoint")
+        raise RecipeError(f"{file} cannot be read as a Whisper checkpoint: it is no file")
     try:
         with safe_open(file, framework="pt") as checkpoint:
             names = [name for name in checkpoint.keys() if name.startswith(PREFIX)]  # noqa: SIM118 it is no dictionary

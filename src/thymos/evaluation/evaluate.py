@@ -23,11 +23,10 @@ from thymos.errors import ProtocolError
 from thymos.evaluation.fitting import FoldTask, check_folds, epochs_reported, fold_tasks, run_fold
 from thymos.evaluation.run import RunFolder
 from thymos.experiment import Experiment, Work, corpus_for
-from thymos.files import write_json
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
 from thymos.scoring.paired import FinishedRun
-from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
+from thymos.scoring.predictions import FoldResult, read_predictions
 from thymos.scoring.results import versions
 from thymos.scoring.summary import make_results
 
@@ -184,8 +183,7 @@ class _Evaluation:
             corpus, experiment.settings(), experiment.transductive, split, fold_results, self.seed, facts
         )
         predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
-        write_predictions(folder.path / "predictions.csv", predictions)
-        write_json(folder.path / "results.json", results)
+        folder.finish(results, predictions)
         return FinishedRun(results, predictions)
 
     def _divided(self, corpus: Corpus) -> Split:

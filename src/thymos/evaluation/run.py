@@ -5,8 +5,9 @@
     DIR/folds/repeat-0_fold-0.csv      its predictions
     DIR/results.json, predictions.csv  the end result
 
-A fold counts as finished when its JSON is there, which is written last. A fold that was cut short is done again from
-its beginning, with its own seed, and so ends with the same numbers.
+A fold counts as finished when its JSON is there, which is written last, and fits: it has the digest of both. A fold
+that was cut short, or changed since, is done again from its beginning, with its own seed, and so ends with the same
+numbers.
 """
 
 import json
@@ -18,8 +19,9 @@ import pandas as pd
 
 from thymos.corpora.folds import Fold
 from thymos.errors import RunError
-from thymos.files import is_unfinished, write_json
+from thymos.files import MOST_TEXT_BYTES, bounded_bytes, is_unfinished, parsed_json
 from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
+from thymos.sealed import opened_seal, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -47,46 +49,55 @@ class RunFolder:
         """
         file = self.path / "run.json"
         if file.is_file():
-            try:
-                before = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError:
-                raise RunError(f"{file} is damaged; choose another --out") from None
+            before = self._asked_before(file)
+            if before is None:
+                raise RunError(f"{file} is damaged, or of an earlier version; choose another --out, or delete it")
             differing = _first_difference(before, json.loads(json.dumps(asked)))
             if differing:
                 raise RunError(f"{self.path} holds a run with another {differing}; choose another --out, or delete it")
             return
         self.check()
-        write_json(file, asked)
+        write_sealed(file, asked)
+
+    def _asked_before(self, file: Path) -> dict[str, Any] | None:
+        try:
+            return opened_seal(parsed_json(bounded_bytes(file, MOST_TEXT_BYTES)), (), file.name)
+        except (OSError, ValueError):
+            return None
 
     def is_finished(self, fold: Fold) -> bool:
-        """Return whether ``fold`` has a result."""
-        return self._file(fold, ".json").is_file()
+        """Return whether ``fold`` has a result that is as it was written; one that is not is said, and made again."""
+        return self._facts(fold) is not None
 
     def save(self, fold: Fold, facts: dict[str, Any], predictions: pd.DataFrame) -> None:
         """Keep the result of ``fold``."""
-        write_predictions(self._file(fold, ".csv"), predictions)
-        write_json(self._file(fold, ".json"), facts)
+        predicted = self._file(fold, ".csv")
+        write_predictions(predicted, predictions)
+        write_sealed(self._file(fold, ".json"), facts, [predicted])
 
     def load(self, fold: Fold) -> FoldResult:
         """Return what ``save`` kept.
 
         Raises:
-            RunError: damaged since.
+            RunError: changed since.
         """
-        file = self._file(fold, ".json")
-        try:
-            facts = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RunError(f"{file} is damaged; delete it and run again") from None
+        facts = self._facts(fold)
+        if facts is None:
+            raise RunError(f"{self._file(fold, '.json')} was changed just now; run again")
         return facts, read_predictions(self._file(fold, ".csv"))
 
+    def finish(self, results: dict[str, Any], predictions: pd.DataFrame) -> None:
+        """Write the end result."""
+        predicted = self.path / "predictions.csv"
+        write_predictions(predicted, predictions)
+        write_sealed(self.path / "results.json", results, [predicted])
+
     def results(self) -> dict[str, Any] | None:
-        """Return the end result, or None where there is none that can be read."""
-        try:
-            results: dict[str, Any] = json.loads((self.path / "results.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return results
+        """Return the end result, or None where there is none that is as it was written."""
+        return read_sealed(self.path / "results.json", [self.path / "predictions.csv"])
+
+    def _facts(self, fold: Fold) -> dict[str, Any] | None:
+        return read_sealed(self._file(fold, ".json"), [self._file(fold, ".csv")])
 
     def _file(self, fold: Fold, suffix: str) -> Path:
         return self.path / "folds" / f"repeat-{fold.repeat}_fold-{fold.index}{suffix}"

@@ -26,8 +26,8 @@ from thymos.errors import LeakageError, ProtocolError, RunError
 from thymos.evaluation.fitting import FoldTask, check_folds, fold_tasks, run_fold, usable_folds
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.experiment import Experiment, Work, corpus_for
-from thymos.files import write_json
 from thymos.scoring.predictions import FoldResult, read_predictions, scored_recordings, write_predictions
+from thymos.sealed import read_sealed, write_sealed
 
 _CELLS_VERSION = 2
 
@@ -127,27 +127,29 @@ class CellStore:
     path: Path
 
     def has(self, cell: Cell) -> bool:
-        """Return whether ``cell`` has a result."""
-        return self._file(cell.key, ".json").is_file()
+        """Return whether ``cell`` has a result that is as it was written; one that is not is said, and made again."""
+        return self._facts(cell) is not None
 
     def save(self, key: str, result: FoldResult) -> None:
         """Keep the result of the cell called ``key``."""
         facts, predictions = result
-        write_predictions(self._file(key, ".csv"), predictions)
-        write_json(self._file(key, ".json"), facts)
+        predicted = self._file(key, ".csv")
+        write_predictions(predicted, predictions)
+        write_sealed(self._file(key, ".json"), facts, [predicted])
 
     def load(self, cell: Cell) -> FoldResult:
         """Return what ``save`` kept, under the fold's name in ``cell``.
 
         Raises:
-            RunError: damaged since.
+            RunError: changed since.
         """
-        file = self._file(cell.key, ".json")
-        try:
-            facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise RunError(f"{file} is damaged; delete it and run again") from None
+        facts = self._facts(cell)
+        if facts is None:
+            raise RunError(f"{self._file(cell.key, '.json')} was changed just now; run again")
         return facts | {"name": cell.fold.name}, read_predictions(self._file(cell.key, ".csv"))
+
+    def _facts(self, cell: Cell) -> dict[str, Any] | None:
+        return read_sealed(self._file(cell.key, ".json"), [self._file(cell.key, ".csv")])
 
     def _file(self, key: str, suffix: str) -> Path:
         return self.path / f"{key}{suffix}"

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from thymos.cache import default_cache_dir
 from thymos.errors import BundleError
-from thymos.files import write_json
 from thymos.runtime.adaptation import Coordinates, Offset, VoiceSpace
 from thymos.runtime.model_files import read_json
+from thymos.sealed import opened_seal, write_sealed
 
-FORMAT = 1
+FORMAT = 2
+_KEPT_AS = "voice"
+"""In its digest: the file may be called otherwise, or copied."""
 LARGEST = 1e6
 """No coordinate comes near, and sums of what is far larger would be no numbers."""
 
@@ -66,7 +68,7 @@ class Voice:
         content = {"format": FORMAT, **asdict(self)}
         content["coordinates"] = [[round(float(value), 4) for value in row] for row in self.coordinates]
         content["speech_s"] = round(self.speech_s, 3)
-        write_json(path, content)
+        write_sealed(path, content, name=_KEPT_AS)
 
 
 class _VoiceFile(BaseModel):
@@ -87,6 +89,9 @@ def read_voice(path: Path) -> Voice:
         BundleError: it cannot be read, or is none.
     """
     content = read_json(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if found == FORMAT and (content := opened_seal(content, (), _KEPT_AS)) is None:
+        raise BundleError(f"{path} is no voice's file, or was changed since it was written: enrol the voice anew")
     try:
         told = _VoiceFile.model_validate(content)
         coordinates = np.array(told.coordinates, np.float64)
