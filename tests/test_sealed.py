@@ -80,8 +80,8 @@ def test_a_folder_is_as_it_was_sealed_or_not(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable[[Path], object], Path]:
-    """What goes on with a run of the mini corpus, and the folder of a finished one."""
+def finished(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable[[Path], object], Path, Path]:
+    """What goes on with a run of the mini corpus, the folder of a finished one, and the cache."""
     corpus, cache = open_corpus(mini), tmp_path_factory.mktemp("cache")
 
     def run(folder: Path) -> object:
@@ -90,7 +90,7 @@ def finished(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Call
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     run(folder)
-    return run, folder
+    return run, folder, cache
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
@@ -101,7 +101,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cut", "swapped", "changed result", "cached"])
 def test_a_run_whose_files_were_changed_ends_with_the_same_bytes(finished, tmp_path: Path, kind: str) -> None:
-    run, folder = finished
+    run, folder, cache = finished
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     first, second = (copy / "folds" / f"repeat-0_fold-{number}.csv" for number in (0, 1))
     if kind == "cut":
@@ -115,7 +115,7 @@ def test_a_run_whose_files_were_changed_ends_with_the_same_bytes(finished, tmp_p
     elif kind == "changed result":
         a_line_less(copy / "predictions.csv")
     else:
-        (values,) = (folder.parents[0] / "..").resolve().glob("**/spectrograms/*/values.npy")
+        (values,) = cache.glob("spectrograms/*/values.npy")
         content = bytearray(values.read_bytes())
         content[-4:] = np.float32(99).tobytes()
         values.write_bytes(content)
@@ -128,7 +128,7 @@ def test_a_run_whose_files_were_changed_ends_with_the_same_bytes(finished, tmp_p
 
 @pytest.mark.parametrize("content", ["[]", "null", "{}", "[" * 100_000, '{"seed": 1}'])
 def test_a_run_folder_that_says_nothing_usable_is_left_alone(finished, tmp_path: Path, content: str) -> None:
-    run, folder = finished
+    run, folder, _ = finished
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "run.json").write_text(content)
     with pytest.raises(RunError, match="is damaged"):
