@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from thymos.errors import ThymosError as ThymosError
     from thymos.errors import TrainingError as TrainingError
     from thymos.evaluation.evaluate import evaluate as evaluate
+    from thymos.evaluation.nested_search import search as search
     from thymos.evaluation.study import study as study
     from thymos.evaluation.train import TrainedModel as TrainedModel
     from thymos.evaluation.train import train as train
@@ -87,6 +88,7 @@ __all__ = [
     "load",
     "open_corpus",
     "predict",
+    "search",
     "study",
     "train",
 ]
@@ -109,6 +111,7 @@ _HOMES = {
         "TrainingError",
     ),
     "thymos.evaluation.evaluate": ("evaluate",),
+    "thymos.evaluation.nested_search": ("search",),
     "thymos.evaluation.study": ("study",),
     "thymos.evaluation.train": ("TrainedModel", "train"),
     "thymos.experiment": ("Experiment", "Fitted", "Scores", "TrainingPart", "Work"),

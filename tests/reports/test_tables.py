@@ -3,9 +3,12 @@
 import csv
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
+from thymos.encoder.experiment import EncoderExperiment
+from thymos.evaluation.evaluate import evaluate
 from thymos.reports.run_report import write_report
 from thymos.reports.run_tables import run_tables
 from thymos.reports.tables import PaperTable, table_latex, table_markdown, write_tables
@@ -89,3 +92,35 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_calibrated_run_tells_its_sets_by_group(tone_corpus, toy_recipe, tones_cache, tmp_path):
+    """Of tones; two of the four speakers are said to be female."""
+    clips = tuple(replace(each, gender="female" if each.speaker in "12" else "male") for each in tone_corpus.clips)
+    experiment = EncoderExperiment(toy_recipe(speeds=[1.0], calibrated=True))
+    evaluate(
+        replace(tone_corpus, clips=clips), experiment, folds=2, out=tmp_path / "run", cache_dir=tones_cache, threads=1
+    )
+    page = write_report(tmp_path / "run", ("svg",)).read_text()
+    results = read_results(tmp_path / "run")
+    assert results.calibration is not None and results.confidence is not None
+    assert results.confidence["ece"] == results.calibration["ece_after"], "of the probabilities as they were given out"
+    sets = list(csv.DictReader((tmp_path / "run" / "tables" / "sets.csv").open()))
+    by_gender = {row["group"]: int(row["rows"]) for row in sets if row["by"] == "gender"}
+    assert by_gender == {"female": 18, "male": 18}
+    covered = sum(float(row["coverage"]) * int(row["rows"]) for row in sets if row["by"] == "gender")
+    assert covered == pytest.approx(36 * results.calibration["sets"]["coverage"], abs=1e-4)
+    assert [row.group for row in results.per_group if row.by == "gender"] == ["female", "male"]
+    assert "<h3>Prediction sets</h3>" in page and "Before calibration it was" in page
+    assert (tmp_path / "run" / "figures" / "reliability.svg").is_file()
+
+
+def test_figures_of_the_audit_are_written_as_asked(thymos_here, mini, tmp_path):
+    done = thymos_here("audit", mini, "--out", tmp_path / "audit", "--figures", "pdf", "--quiet")
+    assert done.returncode == 0, done.stderr
+    drawn = sorted(path.name for path in (tmp_path / "audit" / "figures").iterdir())
+    assert drawn == ["counts.pdf", "durations.pdf"]
+    for command in ("audit", "evaluate"):
+        wrong = thymos_here(command, mini, "--out", tmp_path / command / "x", "--figures", "gif")
+        assert wrong.returncode == 2 and "not as gif" in wrong.stderr
+        assert not (tmp_path / command / "x").exists()
