@@ -151,7 +151,8 @@ def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, wr
             "χαρά.wav, .*; clips.csv is read as Windows code page 1253",
         ),
         (b"\xd0\xcf\x11\xe0 and so on", "is a spreadsheet of an old Excel; save it as .xlsx or CSV"),
-        (b"file,emotion\n", "holds no sound that can be used"),
+        (b"file,emotion\n", "has a line of headings, and no row below it"),
+        (b"file,emotion\na.wav,\n", "a.wav, which it names, is not in"),
     ],
 )
 def test_a_bad_table_is_refused(tmp_path: Path, content: bytes, words: str) -> None:

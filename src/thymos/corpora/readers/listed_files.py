@@ -213,6 +213,8 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
     """
     columns = columns_of(table.headings)
     require(columns, ("file", "emotion"), table.headings, table.path)
+    if not table.rows:
+        raise CorpusError(f"{table.path} has a line of headings, and no row below it")
     files = ListedFiles(FileFinder(where.base or table.path.parent, where.base is not None))
     for row in table.rows:
         files.add(table.path.name, row, columns)
