@@ -175,7 +175,7 @@ def test_errors_say_what_is_wrong(tmp_path: Path, write_sound: WriteSound, mini:
     for spec, words in {
         f"{tmp_path}/absent": "does not exist",
         f"aesdd:{tmp_path}/absent": "does not exist",
-        f"zyx:{tmp_path}": "'zyx' is no kind of corpus; known kinds: csv, aesdd, folders",
+        f"zyx:{tmp_path}": "'zyx' is no kind of corpus; known kinds: audformat, kaldi, emobox, datasets, csv, aesdd",
         f"radvess:{tmp_path}": "'radvess' is no kind of corpus; did you mean 'ravdess'?",
         f"{tmp_path}/nothing": "is not a corpus: it has no folders named for emotions",
         f"{tmp_path}/notes.txt": "notes.txt has no column emotion and no column file: its first line has Thymos",
