@@ -9,9 +9,9 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 ORDER = (
-    "errors", "escaping", "streams", "interruption", "labels", "files", "sealed", "machine", "cache", "settings_text",
-    "config", "audio", "runtime", "live", "serving", "corpora", "scoring", "engine", "experiment", "export", "cnn",
-    "encoder", "baseline", "recipes", "evaluation", "reports", "cli",
+    "errors", "escaping", "telemetry", "streams", "interruption", "labels", "files", "sealed", "machine", "cache",
+    "settings_text", "config", "audio", "runtime", "live", "serving", "corpora", "scoring", "engine", "experiment",
+    "export", "cnn", "encoder", "baseline", "recipes", "evaluation", "reports", "cli",
 )  # fmt: skip
 LIGHT = ORDER[: ORDER.index("corpora")]
 HEAVY_LIBRARIES = {"torch", "pandas", "sklearn", "scipy", "matplotlib", "yaml", "jinja2", "threadpoolctl"}

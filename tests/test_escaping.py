@@ -46,6 +46,7 @@ def test_a_cell_is_never_a_formula_and_comes_back(text):
 
 
 def test_markdown_has_no_markup_of_others():
-    hostile = "<script>|x|</script> [a](b) `c` *d* _e_\n# f & g"
-    shown = markdown(hostile)
-    assert shown == r"&lt;script&gt;\|x\|&lt;/script&gt; \[a\](b) \`c\` \*d\* \_e\_ # f &amp; g"
+    hostile = "<script>|x|</script> ![a](b) `c`\n# f &lt; g \x1b[2J"
+    assert markdown(hostile) == r"&lt;script>\|x\|&lt;/script> ![a\](b) \`c\` # f &amp;lt; g \x1b[2J"
+    plain = "61.0 ± 2.0 [58.1, 64.0]; p < 0.001, 50 % & more"
+    assert markdown(plain) == plain

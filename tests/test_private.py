@@ -69,3 +69,39 @@ def test_a_program_that_imports_thymos_first_is_private_and_a_user_s_own_word_st
         env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | given
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == expected
+
+
+def program(code: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run a program of somebody's with its own home; return how it ended, and its calls of the system."""
+    home, calls = folder / "home", folder / "calls"
+    home.mkdir()
+    unset = ("ORT_DISABLE_TELEMETRY", "THYMOS_CACHE", "XDG_CACHE_HOME", "MPLCONFIGDIR", "CI", "GITHUB_ACTIONS")
+    env = {name: value for name, value in os.environ.items() if name not in unset}
+    env |= {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    watched = [STRACE, "-f", "--seccomp-bpf", "-e", CALLS, "-o", str(calls)] if STRACE else []
+    done = subprocess.run([*watched, sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    return done, calls.read_text(errors="replace") if STRACE else ""
+
+
+def test_the_library_calls_nobody(bundle, spoken, tmp_path):
+    code = (
+        "import thymos; from pathlib import Path\n"
+        f"recognizer = thymos.load({str(bundle)!r}, threads=2)\n"
+        f"list(recognizer.predict_many([{str(spoken[0])!r}, 'nothing.wav'], timeline=True))\n"
+        f"recognizer.explain({str(spoken[0])!r}); recognizer.embed({str(spoken[0])!r})"
+    )
+    done, calls = program(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(path.startswith(".cache/thymos/models/") for path in files_in(tmp_path / "home"))
+    check_calls(calls, tmp_path)
+
+
+def test_who_imports_onnxruntime_first_is_told():
+    first = "import onnxruntime, warnings; warnings.simplefilter('error'); import thymos"
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | {"HOME": "/nowhere"}
+    done = subprocess.run([sys.executable, "-c", first], env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and "import thymos first, or set ORT_DISABLE_TELEMETRY=1" in done.stderr
+    decided = subprocess.run(
+        [sys.executable, "-c", first], env=env | {"ORT_DISABLE_TELEMETRY": "1"}, capture_output=True, text=True
+    )
+    assert decided.returncode == 0, decided.stderr

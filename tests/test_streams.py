@@ -1,7 +1,9 @@
 """Standard streams that are closed, full, broken or non-blocking: one sentence, and nothing is lost without a word."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,16 @@ def test_what_a_library_writes_is_not_among_the_lines(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{}\n", "thymos: note\n")
+
+
+def test_standard_input_that_another_program_left_non_blocking_is_waited_for(bundle, tmp_path):
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    command = [sys.executable, "-m", "thymos", "listen", "-", "--rate", "16000", "--model", str(bundle)]
+    running = subprocess.Popen(command, stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.close(read)
+    time.sleep(1)  # it finds nothing yet
+    with open(write, "wb") as pipe:  # noqa: PTH123
+        pipe.write(bytes(2 * 16_000 * 8))
+    said, complained = running.communicate(timeout=120)
+    assert running.returncode == 0 and complained == "" and said.startswith("{")

@@ -1,12 +1,17 @@
 """Thymos: which emotion is heard in a recording, where, and how sure; and the bench on which such models are judged."""
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 # Since 1.29 onnxruntime writes a device id and sends events to its maker, and reads this once, as it is imported. So it
 # stands here, before any module of ours can import it: of the library, the commands and their workers.
 if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # else the user has decided
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    if "onnxruntime" in sys.modules:
+        from thymos.telemetry import tell_of_telemetry
+
+        tell_of_telemetry(sys.modules["onnxruntime"])
 
 if TYPE_CHECKING:
     from thymos.corpora.audit import Audit as Audit

@@ -12,8 +12,13 @@ _JOINERS = "\u200c\u200d"
 """They have no form of their own, but belong to words and to emoji."""
 _FORMULA = re.compile(r"(?s)'*[=+\-@\t\r\n].*")
 """What a spreadsheet would run, or what ``csv_cell`` made of such a cell."""
-_MARKDOWN = re.compile(r"([\\`*_\[\]~|])")
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_MARKUP = (
+    (re.compile(r"([`|])"), r"\\\1"),
+    (re.compile(r"\](?=[(\[:])"), r"\\]"),  # of a link or an image; brackets alone are none
+    (re.compile(r"&(?=#?\w+;)"), "&amp;"),
+    (re.compile(r"<(?=[A-Za-z/!?])"), "&lt;"),
+)
+"""What Markdown takes for code, for a table's next cell, a link or HTML, and what stands for it."""
 
 
 def printable(text: str) -> str:
@@ -63,8 +68,11 @@ def from_csv_cell(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return ``text`` on one line of Markdown, in a table too, as itself: no markup, and no HTML."""
-    return _MARKDOWN.sub(r"\\\1", printable(" ".join(text.split())).translate(_ENTITIES))
+    """Return ``text`` on one line of Markdown, in a table too, without code, links and HTML of others."""
+    text = printable(" ".join(text.split()))
+    for pattern, instead in _MARKUP:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def _is_shown(letter: str) -> bool:

@@ -111,7 +111,9 @@ def _drop_output() -> None:
 
 
 def standard_input() -> Iterator[bytes]:
-    """Yield what comes in on standard input as it comes, also where it was left non-blocking by another program.
+    """Yield what comes in on standard input at once: a full buffer would come seconds late.
+
+    Also where it was left non-blocking by another program.
 
     Raises:
         StreamError: it is closed, or cannot be read.

@@ -173,6 +173,8 @@ def _head_and_size(source: Source) -> tuple[bytes, int]:
         raise AudioFileError(f"cannot be opened: {error.strerror or error}") from None
     except (AttributeError, TypeError):
         raise no_source(source, "a path, bytes or a file object") from None
+    except ValueError:
+        raise AudioFileError("is a file object that is closed, or can no longer be read") from None
     if not isinstance(head, bytes):
         raise AudioError("is a file that is open as text; open it in binary mode")
     return head, n_bytes

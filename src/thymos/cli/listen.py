@@ -13,6 +13,7 @@ from thymos.cli.console import ChosenOption, ModelOption, VoiceOption, VoicesOpt
 from thymos.errors import ThymosError
 from thymos.escaping import json_line
 from thymos.live import HOP_S, TIME_CONSTANT_S, PcmFormat
+from thymos.streams import standard_input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from thymos.audio import Samples
     from thymos.live.smoothing import LiveAnswer
 
-_READ_BYTES = 1 << 16
 MOST_CHANNELS = 32
 
 
@@ -116,7 +116,7 @@ def _check_source(source: str | None, rate: int | None, piped: bool, device: str
         raise SourceError("sound comes from --device or from standard input, not from both")
     if piped and rate is None:
         raise SourceError("raw PCM on standard input does not say its sampling rate: name it by --rate")
-    if piped and sys.stdin.isatty():
+    if piped and sys.stdin is not None and sys.stdin.isatty():
         raise SourceError("standard input is a terminal: pipe raw PCM into it, or leave out --rate for the microphone")
 
 
@@ -124,8 +124,7 @@ def _standard_input(format: PcmFormat, channels: int) -> "Iterator[NDArray[Any]]
     from thymos.live.smoothing import RawPcm
 
     pcm = RawPcm(format, channels)
-    # What there is, at once: a full buffer would come seconds late.
-    while content := os.read(sys.stdin.fileno(), _READ_BYTES):
+    for content in standard_input():
         yield pcm.push(content)
     if pcm.left:
         say("standard input ended within a sample, which is left out")

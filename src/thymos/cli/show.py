@@ -20,11 +20,20 @@ def show(
     ] = None,
     figures: FiguresOption = "",
 ) -> None:
-    """Draw waveform, spectrogram, mel spectrogram and mel scale of a sound."""
-    from thymos.cli.console import tell
+    """Draw waveform, spectrogram, mel spectrogram and mel scale of a sound.
+
+    Exits with 1 if it cannot be read.
+    """
+    from thymos.cli.console import say, tell
+    from thymos.errors import AudioError
     from thymos.files import figure_formats
     from thymos.reports.sound_figure import draw_sound
 
     formats = figure_formats(figures) if figures else ()
-    for path in draw_sound(file, out, formats):
+    try:
+        drawn = draw_sound(file, out, formats)
+    except AudioError as error:  # an input that cannot be used, as `predict` counts it
+        say(f"thymos: {error}")
+        raise typer.Exit(1) from None
+    for path in drawn:
         tell(str(path))

@@ -135,7 +135,7 @@ def study_markdown(study: dict[str, Any]) -> str:
     levels = shown_levels(_levels(study["rows"]))[::-1]
     parts = []
     for group, rows in groupby(study["rows"], key=lambda row: row["group"]):
-        parts.append(f"### {group}\n\n" + _table(list(rows), levels))
+        parts.append(f"### {in_field(group)}\n\n" + _table(list(rows), levels))
     return "\n\n".join(parts) + "\n"
 
 

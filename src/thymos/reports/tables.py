@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thymos.escaping import markdown
 from thymos.files import write_csv, write_text
 
 _TEX = {
@@ -76,8 +77,8 @@ def write_tables(tables: Sequence[PaperTable], folder: Path) -> None:
 
 
 def in_field(text: str) -> str:
-    """Return ``text`` on one line, with nothing in it that would end a Markdown table's field."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Return ``text`` on one line, with nothing in it that would end a Markdown table's field, or be markup."""
+    return markdown(text)
 
 
 def tex(text: str) -> str:

@@ -1,6 +1,7 @@
 """Predictions of an evaluation, segment by segment, and the CSV file that keeps them."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from thymos.errors import RunError
+from thymos.escaping import csv_cell, from_csv_cell
 from thymos.files import whole_file
 from thymos.labels import DIMENSIONS
 
@@ -18,6 +20,7 @@ FoldResult = tuple[dict[str, Any], pd.DataFrame]
 
 _NOT_TOLD = {f"{side}_{name}": [""] for side in ("true", "predicted") for name in DIMENSIONS}
 """Fields that may be empty."""
+_WORDS = ("clip", "speaker", "truth")
 _FIXED = ("clip", "start_s", "end_s", "repeat", "fold", "speaker", "truth")
 
 
@@ -69,7 +72,14 @@ def predicted_column(dimension: str) -> str:
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Write predictions whole. Probabilities keep seven digits: every score made of the file is the same again."""
     with whole_file(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.7g", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+        _with_words(frame, csv_cell).to_csv(
+            temporary,
+            index=False,
+            float_format="%.7g",
+            quoting=csv.QUOTE_MINIMAL,
+            lineterminator="\n",
+            errors="backslashreplace",
+        )
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -86,7 +96,16 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise RunError(f"{path} cannot be read: {error}") from None
     if tuple(frame.columns[: len(_FIXED)]) != _FIXED:
         raise RunError(f"{path} is not a table of predictions")
-    return frame
+    return _with_words(frame, from_csv_cell)
+
+
+def _with_words(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return ``frame`` with ``change`` of the words in its columns of words, none of them most often."""
+    changed = {}
+    for name in _WORDS:
+        if name in frame and any(change(word) != word for word in frame[name].unique()):
+            changed[name] = frame[name].map(change)
+    return frame.assign(**changed) if changed else frame
 
 
 def predictions_frame(
