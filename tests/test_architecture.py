@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 ORDER = (
-    "errors", "escaping", "telemetry", "streams", "interruption", "labels", "files", "sealed", "machine", "cache",
+    "errors", "escaping", "streams", "interruption", "labels", "files", "sealed", "machine", "cache",
     "settings_text", "config", "audio", "runtime", "live", "serving", "corpora", "scoring", "engine", "experiment",
     "export", "cnn", "encoder", "baseline", "recipes", "evaluation", "reports", "cli",
 )  # fmt: skip

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 # stands here, before any module of ours can import it: of the library, the commands and their workers.
 if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # else the user has decided
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    if "onnxruntime" in sys.modules:
-        from thymos.telemetry import tell_of_telemetry
+    if "onnxruntime" in sys.modules:  # which has begun to send, and can only be told to say no more
+        import warnings
 
-        tell_of_telemetry(sys.modules["onnxruntime"])
+        from thymos.errors import TelemetryWarning
+
+        sys.modules["onnxruntime"].disable_telemetry_events()
+        warnings.warn(
+            "onnxruntime was imported before thymos, and since 1.29 sends usage data to its maker: import thymos first,"
+            " or set ORT_DISABLE_TELEMETRY=1",
+            TelemetryWarning,
+            stacklevel=2,
+        )
 
 if TYPE_CHECKING:
     from thymos.corpora.audit import Audit as Audit

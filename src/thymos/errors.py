@@ -15,6 +15,10 @@ class ThymosWarning(UserWarning):
     """What goes otherwise than a user may expect, and needs no answer: one sentence, too."""
 
 
+class TelemetryWarning(ThymosWarning):
+    """A library of this program sends usage data, which Thymos is too late to stop."""
+
+
 class AbsentError(ThymosError, FileNotFoundError):
     """What was named is not there."""
 
