@@ -1,6 +1,6 @@
 """What the commands share: options, where they print, how they show progress, how they open a corpus."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,6 +19,10 @@ CorpusArgument = Annotated[
         metavar="CORPUS",
         help="A folder, KIND:FOLDER (such as aesdd:PATH), or a table with columns file and emotion.",
     ),
+]
+CorporaArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="CORPUS…", help="One or several: a folder, KIND:FOLDER (such as aesdd:PATH), or a table."),
 ]
 RecipeOption = Annotated[str, typer.Option(help="A shipped recipe's name, or a YAML file.")]
 ChangesOption = Annotated[
@@ -92,7 +96,7 @@ DeviceOption = Annotated[
 
 if TYPE_CHECKING:
     from thymos.corpora import Corpus
-    from thymos.corpora.label_map import LabelMap
+    from thymos.corpora.label_map import LabelMap, Rules
     from thymos.corpora.table import LabelUse
 
 
@@ -175,15 +179,36 @@ def chosen_labels(words: str | None) -> list[str] | None:
     return None if words is None else [word for part in words.split(",") if (word := part.strip())]
 
 
-def label_map_of(file: Path | None, rules: str) -> "LabelMap":
+def label_map_of(file: Path | None, rules: str, given: "Rules | None" = None) -> "LabelMap":
     """Return the map that ``--labels`` and ``--label-map`` give together; rules on the command line count first.
+
+    ``given`` are rules that count last, such as a study's.
 
     Raises:
         CorpusError: one of them is not as it should be.
     """
     from thymos.corpora.label_map import LabelMap, parse_label_map, read_label_map
 
-    return LabelMap((read_label_map(file) if file else {}) | parse_label_map(rules))
+    return LabelMap(dict(given or {}) | (read_label_map(file) if file else {}) | parse_label_map(rules))
+
+
+def open_corpora_with_progress(
+    specs: Sequence[str],
+    cache_dir: Path | None,
+    quiet: bool,
+    labels: "LabelMap | None" = None,
+    keep: bool = False,
+    root: Path | None = None,
+) -> "Corpus":
+    """Open the corpora at ``specs``, several as one; the rest as for ``open_corpus_with_progress``.
+
+    Raises:
+        CorpusError: one of them cannot be opened, or two hold the same file.
+    """
+    from thymos.corpora.table import joined
+
+    keep = keep and len(specs) == 1
+    return joined([open_corpus_with_progress(spec, cache_dir, quiet, labels, keep, root) for spec in specs])
 
 
 def open_corpus_with_progress(

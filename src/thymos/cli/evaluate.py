@@ -10,7 +10,7 @@ import typer
 from thymos.cli.console import (
     CacheOption,
     ChangesOption,
-    CorpusArgument,
+    CorporaArgument,
     DeviceOption,
     FiguresOption,
     LabelMapOption,
@@ -29,11 +29,15 @@ from thymos.cli.console import (
     name_labels,
     name_tally,
     notes,
+    open_corpora_with_progress,
     open_corpus_with_progress,
     progress,
     say,
     shown,
 )
+from thymos.errors import ProtocolError
+
+DEFAULT_PROTOCOL = "recording"
 
 if TYPE_CHECKING:
     from thymos.corpora import Corpus
@@ -41,13 +45,24 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    corpus: CorpusArgument,
+    corpora: CorporaArgument,
     out: Annotated[Path, typer.Option(help="The run folder: new, or an earlier run of the same to go on with.")],
     recipe: RecipeOption = "model3",
     protocol: Annotated[
-        str,
-        typer.Option(help="recording, take, sentence, speaker, serab, or file:PATH (EmoBox lists or CSV)."),
-    ] = "recording",
+        str | None,
+        typer.Option(
+            help="recording (the default), take, sentence, speaker, own (the corpus's own split), serab, corpus (leave "
+            "one of several out), pairs, or file:PATH (EmoBox lists or a table).",
+        ),
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CORPUS",
+            help="Train on all of the corpora named before, and test on this one, on the labels that both have. May be "
+            "repeated: one fold each.",
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, help="For recording, take and sentence.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="How often those folds are drawn anew.")] = 1,
     seed: SeedOption = 0,
@@ -72,6 +87,7 @@ def evaluate(
 ) -> None:
     """Cross-validate a recipe on a corpus; write results.json, predictions.csv and report.html to --out.
 
+    Several corpora count as one; --protocol corpus leaves each out in turn, and --test tests on others.
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
     from thymos.corpora.protocols import protocol_named
@@ -84,17 +100,23 @@ def evaluate(
     from thymos.reports.tracking import tracker_of
 
     formats, tracker = figure_formats(figures), tracker_of(track)
+    if test and protocol:
+        raise ProtocolError(f"--test says what is tested, and --protocol {protocol} too: give one of both")
+    protocol = protocol or DEFAULT_PROTOCOL
     experiment = load_experiment(recipe, with_precision(changes, precision))
     protocol_named(protocol, folds, repeats)  # a word that is none, or lists that cannot be read
     RunFolder(out).check()
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, keep=True, root=root)
-    name_unusable(opened, strict)
+    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, not test, root)
+    others = [open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in test or ()]
+    for each in (opened, *others):
+        name_unusable(each, strict)
     with progress(quiet) as bars:
         run = run_evaluation(
             opened,
             experiment,
             protocol,
+            test=others,
             folds=folds,
             repeats=repeats,
             seed=seed,
@@ -109,6 +131,8 @@ def evaluate(
             watcher=_watcher(bars),
         )
     for note in fold_notes(run.results["folds"]):
+        say(note, "yellow")
+    for note in run.results["protocol"].get("notes", ()):
         say(note, "yellow")
     absent = run.results["protocol"]["absent"]
     if absent:

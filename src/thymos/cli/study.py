@@ -27,7 +27,8 @@ from thymos.cli.console import (
     console,
     label_map_of,
     notes,
-    open_corpus_with_progress,
+    open_corpora_with_progress,
+    say,
     shown,
 )
 from thymos.cli.evaluate import name_unusable
@@ -39,8 +40,13 @@ if TYPE_CHECKING:
 
 def study(
     config: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped one.")],
-    corpus: Annotated[
-        str, typer.Option(help="A folder, KIND:FOLDER (such as aesdd:PATH), or a CSV table of files and emotions.")
+    corpora: Annotated[
+        list[str],
+        typer.Option(
+            "--corpus",
+            help="A folder, KIND:FOLDER (such as aesdd:PATH), or a table of files and emotions. May be repeated: "
+            "several count as one.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The study's folder: new, or an earlier call's to go on with.")],
     quick: Annotated[bool, typer.Option("--quick", help="For a look: 2 folds, 5 epochs, no repeats.")] = False,
@@ -80,8 +86,8 @@ def study(
     if rows:
         plan = plan.only(rows)
     RunFolder(out).check()
-    found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root)
+    found, mapped = chosen_device(device), label_map_of(labels, label_map, plan.labels)
+    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root)
     name_unusable(opened, strict=False)
     view = StudyView(len(plan.rows))
     with view.shown(quiet):
@@ -99,6 +105,9 @@ def study(
         page = write_study_report(out, formats)
     order = [row.name for row in plan.rows]
     console.print(view.table(sorted(view.outcomes, key=lambda outcome: order.index(outcome.row.name))))
+    results = [outcome.run.results for outcome in view.outcomes if outcome.run]
+    for note in dict.fromkeys(note for each in results for note in each["protocol"]["notes"]):
+        say(note, "yellow")
     failed = [row for row in content["rows"] if row["failed"]]
     for row in failed:
         notes.print(f"[red]failed:[/red] {shown(row['row'])}: {shown(row['failed'])}", soft_wrap=True)

@@ -8,6 +8,7 @@ import typer
 from thymos.cli.console import (
     CacheOption,
     ChangesOption,
+    CorporaArgument,
     DeviceOption,
     LabelMapOption,
     LabelsOption,
@@ -21,7 +22,7 @@ from thymos.cli.console import (
     TrackOption,
     console,
     label_map_of,
-    open_corpus_with_progress,
+    open_corpora_with_progress,
     progress,
     say,
     shown,
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    corpora: Annotated[
-        list[str], typer.Argument(metavar="CORPUS…", help="One or several, as other commands take them.")
-    ],
+    corpora: CorporaArgument,
     out: Annotated[Path, typer.Option(help="Folder for the model: new, empty, or an earlier model's.")],
     recipe: RecipeOption = "model3",
     seed: SeedOption = 0,
@@ -59,7 +58,6 @@ def train(
 
     `thymos predict --model` hears with it; `thymos export` adds its name, licence and scores.
     """
-    from thymos.corpora.table import joined
     from thymos.engine.process import chosen_device
     from thymos.evaluation.train import train as run_training
     from thymos.recipes import load_experiment
@@ -72,7 +70,7 @@ def train(
     experiment.check_exportable()
     check_folder(out)
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = joined([open_corpus_with_progress(spec, cache_dir, quiet, mapped, root=root) for spec in corpora])
+    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root)
     name_unusable(opened, strict)
     with progress(quiet) as bars:
         model = run_training(

@@ -1,7 +1,6 @@
 """The corpora that the field knows by name: which are known, and which of them lies at a path."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from thymos.corpora.readers import (
@@ -25,7 +24,6 @@ from thymos.corpora.readers import (
     tess,
     turev_db,
 )
-from thymos.corpora.readers.listed_files import split_of
 from thymos.corpora.readers.named_corpus import KnownCorpus, NamedCorpus
 from thymos.corpora.table import Listing
 from thymos.errors import CorpusError
@@ -92,12 +90,7 @@ def named_listing(kind: str | None, root: Path, sounds: Sequence[Path]) -> Listi
         reader = next(each for each in NAMED if kind == each.KIND)
         if not reader.fits(root, files):
             raise CorpusError(f"{root} is not {reader.about.name}: it expects {reader.about.expects}")
-    listing = reader.read(root, files)
-    parts = {PurePosixPath(entry.path).parts[0] for entry in listing.entries}
-    if parts and all(map(split_of, parts)):
-        divided = (replace(each, split=each.split or split_of(each.path.split("/")[0])) for each in listing.entries)
-        listing.entries[:] = list(divided)
-    return listing
+    return reader.read(root, files)
 
 
 def _recognised(root: Path, files: Sequence[PurePosixPath]) -> tuple[float, NamedCorpus | None]:

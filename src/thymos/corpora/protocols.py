@@ -4,6 +4,7 @@ A protocol of your own is one class: a name, what must not cross, and ``draw``. 
 that no protocol can hand out a fold that leaks. Folds are lists of clips, made before any sound is cut.
 """
 
+import importlib
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
@@ -34,6 +35,8 @@ class Split:
     folds: tuple[Fold, ...]
     absent: tuple[str, ...] = ()
     """Recordings that the protocol names and the corpus does not have."""
+    notes: tuple[str, ...] = ()
+    """What else is to be said of the folds, a sentence each: what they leave out."""
 
     @property
     def name(self) -> str:
@@ -76,6 +79,16 @@ class Protocol(ABC):
         """Return what the protocol names and ``corpus`` does not have: nothing, unless it names recordings."""
         return ()
 
+    def guarded_inside(self, part: Corpus) -> tuple[str, ...]:
+        """Return what the inner folds of the training part ``part`` keep together: what the folds themselves do."""
+        return self._guarded
+
+    def notes(self, corpus: Corpus, folds: Sequence[Fold]) -> tuple[str, ...]:
+        """Return what is to be said of ``folds``, a sentence each; by default, which recordings are in none of them."""
+        used = {path for fold in folds for side in (fold.train, fold.validation, fold.test) for path in side}
+        unused = [clip.path for clip in corpus.clips if clip.path not in used]
+        return (f"{len(unused)} recordings are in no fold: {clip_names(unused)}",) if unused else ()
+
     @final
     def split(self, corpus: Corpus, seed: int = 0) -> Split:
         """Divide ``corpus`` and guard the folds against leakage.
@@ -85,12 +98,12 @@ class Protocol(ABC):
             LeakageError: a group that must stay together is on both sides of a fold.
         """
         try:
-            folds = self._checked(corpus, self.draw(corpus, seed))
+            folds = self._checked(corpus, self.draw(corpus, seed), self._guarded)
         except LeakageError:
             raise
         except ProtocolError as error:
             raise ProtocolError(f"{error}; {possible_protocols(corpus)}") from None
-        return Split(self, folds, self.absent(corpus))
+        return Split(self, folds, self.absent(corpus), self.notes(corpus, folds))
 
     @final
     def inner(self, corpus: Corpus, fold: Fold, most: int = INNER_FOLDS, seed: int = 0) -> tuple[Fold, ...]:
@@ -105,7 +118,7 @@ class Protocol(ABC):
         if fold.validation:
             return (replace(fold, test=fold.validation, validation=()),)
         part = corpus.part(fold.train)
-        inner = self._checked(part, self.draw_inner(part, seed))
+        inner = self._checked(part, self.draw_inner(part, seed), self.guarded_inside(part))
         return tuple(
             replace(one, repeat=fold.repeat, index=fold.index, name=f"{fold.name}, inner {one.name}")
             for one in inner[:most]
@@ -120,11 +133,11 @@ class Protocol(ABC):
             raise ProtocolError(f"protocol {self.name} keeps {', '.join(sorted(unknown))} together; known are {known}")
         return tuple(dict.fromkeys(("recording", *self.must_not_cross)))
 
-    def _checked(self, corpus: Corpus, drawn: Iterable[Fold]) -> tuple[Fold, ...]:
+    def _checked(self, corpus: Corpus, drawn: Iterable[Fold], keeping: tuple[str, ...]) -> tuple[Fold, ...]:
         folds = tuple(drawn)
         if not folds:
             raise ProtocolError(f"protocol {self.name} has no folds of this corpus")
-        check_leakage(corpus, folds, self._guarded, self.name)
+        check_leakage(corpus, folds, keeping, self.name)
         return folds
 
 
@@ -180,7 +193,7 @@ class LeaveOneSpeakerOut(Protocol):
 
     def draw(self, corpus: Corpus, seed: int) -> Iterator[Fold]:
         """Leave each speaker out in turn."""
-        _require(corpus, "speaker")
+        require_told(corpus, "speaker")
         if len(corpus.speakers) < 2:
             raise ProtocolError("leaving one speaker out needs at least two speakers")
         for index, speaker in enumerate(corpus.speakers):
@@ -193,30 +206,6 @@ class LeaveOneSpeakerOut(Protocol):
         if len(part.speakers) <= INNER_FOLDS:
             return self.draw(part, seed)
         return _grouped_folds(part, ("recording", "speaker"), INNER_FOLDS, 1, seed)
-
-
-@dataclass(frozen=True)
-class Serab(Protocol):
-    """AESDD as the SERAB benchmark divides it by speaker (Scheidwasser-Clow et al. 2022, ICASSP)."""
-
-    name = "serab"
-    must_not_cross = ("recording", "take", "speaker")
-    train = ("2", "3", "6")
-    validation = ("4",)
-    test = ("1", "5")
-
-    def draw(self, corpus: Corpus, seed: int) -> Iterator[Fold]:
-        """Give the benchmark's one fold, which has a validation part."""
-        _require(corpus, "speaker")
-        speakers = {*self.train, *self.validation, *self.test}
-        if set(corpus.speakers) != speakers:
-            named = ", ".join(sorted(speakers))
-            raise ProtocolError(f"serab is AESDD's protocol: it needs exactly the speakers {named}")
-
-        def of(wanted: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(clip.path for clip in corpus.clips if clip.speaker in wanted)
-
-        yield Fold(0, 0, "serab", of(self.train), of(self.test), of(self.validation))
 
 
 class FoldsFromFile(Protocol):
@@ -263,17 +252,24 @@ class FoldsFromFile(Protocol):
         return tuple(sorted({row.file for row in self._listed} - meant.keys()))
 
 
-PROTOCOLS: dict[str, type[Protocol]] = {
-    "recording": RecordingFolds,
-    "take": TakeFolds,
-    "sentence": SentenceFolds,
-    "speaker": LeaveOneSpeakerOut,
-    "serab": Serab,
-    "file": FoldsFromFile,
+PROTOCOLS = {
+    "recording": "thymos.corpora.protocols:RecordingFolds",
+    "take": "thymos.corpora.protocols:TakeFolds",
+    "sentence": "thymos.corpora.protocols:SentenceFolds",
+    "speaker": "thymos.corpora.protocols:LeaveOneSpeakerOut",
+    "own": "thymos.corpora.published_splits:OwnSplit",
+    "serab": "thymos.corpora.published_splits:Serab",
+    "corpus": "thymos.corpora.cross_corpus:LeaveOneCorpusOut",
+    "pairs": "thymos.corpora.cross_corpus:CorpusPairs",
+    "file": "thymos.corpora.protocols:FoldsFromFile",
 }
-"""By the word for them on the command line and in study files; ``file`` is followed by a colon and a path."""
+"""Where the class is, by the word for it on the command line and in study files."""
+BENCHMARKS = ("serab", "pairs")
+"""Those that only make figures comparable with published ones."""
+WITH_PATH = ("file", "pairs")
+"""Those that a colon and a path may follow; ``file`` is nothing without."""
 
-NAMES = (*(word for word in PROTOCOLS if word != "file"), "file:PATH")
+NAMES = (*(word for word in PROTOCOLS if word != "file"), *(f"{word}:PATH" for word in WITH_PATH))
 
 
 def protocol_named(words: str, folds: int = 5, repeats: int = 1) -> Protocol:
@@ -288,23 +284,30 @@ def protocol_named(words: str, folds: int = 5, repeats: int = 1) -> Protocol:
         ProtocolError: there is no such protocol, or its file cannot be read.
     """
     word, colon, path = words.partition(":")
-    kind = PROTOCOLS.get(word)
-    if kind is FoldsFromFile and path:
-        return FoldsFromFile(path)
-    if kind is None or kind is FoldsFromFile or colon:
+    if word not in PROTOCOLS or (colon and not (path and word in WITH_PATH)) or words == "file":
         raise ProtocolError(f"there is no protocol {words!r}; the protocols are {', '.join(NAMES)}")
-    return kind(folds, repeats) if issubclass(kind, GroupedFolds) else kind()
+    kind = _class(word)
+    if issubclass(kind, GroupedFolds):
+        return kind(folds, repeats)
+    return kind(Path(path)) if path else kind()  # type: ignore[call-arg]
+
+
+def _class(word: str) -> type[Protocol]:
+    module, name = PROTOCOLS[word].split(":")
+    kind: type[Protocol] = getattr(importlib.import_module(module), name)
+    return kind
 
 
 def possible_protocols(corpus: Corpus) -> str:
     """Return the end of a complaint: which protocols divide ``corpus``, and into how many folds."""
     possible = []
-    for name, kind in PROTOCOLS.items():
+    for name in PROTOCOLS:
+        kind = _class(name)
         if issubclass(kind, GroupedFolds):
             most = kind().most_folds(corpus)
             if most >= 2:
                 possible.append(f"{name} with {'2' if most == 2 else f'2 to {most}'} folds")
-        elif kind is not FoldsFromFile:
+        elif name not in (*BENCHMARKS, *WITH_PATH):
             with suppress(ProtocolError):
                 list(kind().draw(corpus, 0))
                 possible.append(name)
@@ -368,13 +371,18 @@ def _merged_groups(clips: Sequence[Clip], together: Sequence[str]) -> list[int]:
 
 def _require_groups(corpus: Corpus, together: Sequence[str]) -> None:
     if "sentence" in together:
-        _require(corpus, "sentence")
+        require_told(corpus, "sentence")
     elif "take" in together:
-        _require(corpus, "speaker", "sentence")
-    _require(corpus, *(what for what in ("speaker", "corpus") if what in together))
+        require_told(corpus, "speaker", "sentence")
+    require_told(corpus, *(what for what in ("speaker", "corpus") if what in together))
 
 
-def _require(corpus: Corpus, *fields: str) -> None:
+def require_told(corpus: Corpus, *fields: str) -> None:
+    """Check that every clip of ``corpus`` tells ``fields``.
+
+    Raises:
+        ProtocolError: some do not; the message names them.
+    """
     for name in fields:
         unknown = [clip.path for clip in corpus.clips if not getattr(clip, name)]
         if unknown:

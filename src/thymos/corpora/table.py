@@ -343,6 +343,8 @@ def summed_uses(uses: Iterable[LabelUse]) -> tuple[LabelUse, ...]:
 def joined(corpora: Sequence[Corpus]) -> Corpus:
     """Return several corpora as one: each clip tells which it comes from, and speakers of two are never the same.
 
+    A corpus is called as its clips say, else for its folder, and for that one's folder, too, where two are alike.
+
     Raises:
         CorpusError: two of them hold the same file.
     """
@@ -351,10 +353,11 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     root = Path(os.path.commonpath([corpus.root for corpus in corpora]))
     clips: list[Clip] = []
     excluded: list[Exclusion] = []
+    alike = Counter(corpus.root.name for corpus in corpora)
     for corpus in corpora:
-        inside = corpus.root.relative_to(root)
+        inside, own = corpus.root.relative_to(root), corpus.root
         for clip in corpus.clips:
-            name = clip.corpus or corpus.root.name
+            name = clip.corpus or (own.name if alike[own.name] == 1 else f"{own.parent.name}/{own.name}")
             speaker = f"{name}/{clip.speaker}" if clip.speaker else ""
             moved = replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker)
             shared = f"{name}/{clip.recording}" if clip.recording else ""

@@ -14,13 +14,15 @@ import pandas as pd
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
+from thymos.corpora.cross_corpus import HeldOutCorpora
 from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import Protocol, Split, protocol_named, shuffle_labels
-from thymos.corpora.table import Corpus
+from thymos.corpora.table import Corpus, joined
 from thymos.engine.process import chosen_device
 from thymos.engine.workers import Report, in_workers
-from thymos.errors import ProtocolError
-from thymos.evaluation.fitting import FoldTask, check_folds, epochs_reported, fold_tasks, run_fold
+from thymos.errors import CorpusError, ProtocolError
+from thymos.evaluation.beforehand import check_fit
+from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
 from thymos.evaluation.run import RunFolder
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.machine import available_cores
@@ -50,6 +52,7 @@ def evaluate(
     experiment: Experiment[Any] | str,
     protocol: Protocol | str = "recording",
     *,
+    test: Sequence[Corpus | str | Path] = (),
     changes: Sequence[str] = (),
     folds: int = 5,
     repeats: int = 1,
@@ -70,11 +73,13 @@ def evaluate(
     The digits are the same for any number of workers and threads.
 
     Args:
-        corpus: opened, or what ``open_corpus`` takes.
+        corpus: opened, or what ``open_corpus`` takes; of several, ``joined`` makes one.
         experiment: a recipe's name, a recipe file, or an ``Experiment`` of your own. A script of your own that asks for
             several workers must guard its main part by ``if __name__ == "__main__"``.
-        protocol: ``recording``, ``take``, ``sentence``, ``speaker``, ``serab``, ``file:PATH``, or a ``Protocol``
-            of your own.
+        protocol: one of ``corpora.protocols.NAMES``, such as ``recording``, ``speaker`` or ``file:PATH``, or a
+            ``Protocol`` of your own.
+        test: other corpora: fit to all of ``corpus`` and test on each of these, whatever ``protocol`` is, on the labels
+            that both sides have.
         changes: of a recipe, such as ``training.epochs=5``.
         folds: for ``recording``, ``take`` and ``sentence``.
         repeats: how often those folds are drawn anew.
@@ -108,12 +113,14 @@ def evaluate(
         RunFolder(Path(out)).check()
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=cache, keep=True)
+    if test:
+        corpus, divided = _with_tests(corpus, test, cache)
     evaluation = _Evaluation(
         corpus=corpus,
         experiment=experiment,
         protocol=divided,
         asked={
-            "protocol": protocol if isinstance(protocol, str) else protocol.name,
+            "protocol": protocol if isinstance(protocol, str) and not test else divided.name,
             "folds": folds,
             "repeats": repeats,
         },
@@ -129,6 +136,23 @@ def evaluate(
         return evaluation.run(RunFolder(Path(out)))
     with tempfile.TemporaryDirectory(prefix="thymos-") as folder:
         return evaluation.run(RunFolder(Path(folder)))
+
+
+def _with_tests(corpus: Corpus, test: Sequence[Corpus | str | Path], cache: Path) -> tuple[Corpus, HeldOutCorpora]:
+    """Return ``corpus`` and those to test on as one, and the protocol that tests on these.
+
+    Raises:
+        CorpusError: one of them cannot be opened, or is on both sides.
+    """
+    others = [each if isinstance(each, Corpus) else open_corpus(str(each), cache_dir=cache) for each in test]
+    whole = joined([corpus, *others])
+    moved = [(other.root.relative_to(whole.root) / clip.path).as_posix() for other in others for clip in other.clips]
+    corpus_of = {clip.path: clip.corpus for clip in whole.clips}
+    tested = dict.fromkeys(corpus_of[path] for path in moved)
+    trained = {corpus_of[path] for path in corpus_of.keys() - {*moved}}
+    if both := sorted(trained & tested.keys()):
+        raise CorpusError(f"{', '.join(both)} would be trained on and tested")
+    return whole, HeldOutCorpora(tuple(tested))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +179,7 @@ class _Evaluation:
         if self.shuffle:
             corpus = shuffle_labels(corpus, self.seed)
         split = self._divided(corpus)
-        experiment.check(corpus)
-        check_folds(corpus, experiment, split, self.seed)
+        check_fit(experiment, corpus, split, self.seed)
         folder.claim(self._identity(corpus, split))
         resumed = sum(map(folder.is_finished, split.folds))
         if resumed == len(split.folds) and (before := folder.results()) is not None:

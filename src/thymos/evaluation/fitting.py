@@ -83,8 +83,13 @@ def fold_tasks(
     def part(fold: Fold, own_seed: int) -> TrainingPart:
         return training_part(corpus, targets, rows(fold.train), own_seed, fold.name, experiment.learns)
 
+    calibrated = experiment.calibrated
+    heard = {row for row, clip in enumerate(corpus.clips) if calibrated and experiment.has_heard(clip)}
+
     def held_out(whole: TrainingPart, train: TrainingPart, fold: Fold) -> InnerSplit:
-        scored = [row for row in rows(fold.test) if corpus.emotions[targets[row]] in train.labels]
+        # What is said of a recording that was heard promises too much.
+        new = [row for row in rows(fold.test) if row not in heard]
+        scored = [row for row in new if corpus.emotions[targets[row]] in train.labels]
         own = [whole.labels.index(corpus.emotions[targets[row]]) for row in scored]
         return InnerSplit(train, tuple(scored), np.array(own, np.int64))
 
@@ -105,8 +110,9 @@ def fold_tasks(
                     dimensions=dimensions,
                     values=None if values is None else values[list(train.rows)],
                     inner=tuple(
-                        held_out(train, part(each, own_seed), each)
-                        for each in _inner_folds(corpus, experiment, split, fold, seed)
+                        inner
+                        for each in inner_folds(corpus, experiment, split, fold, seed)
+                        if (inner := held_out(train, part(each, own_seed), each)).rows
                     ),
                     watched=seen if seen and seen.rows else None,
                 ),
@@ -123,20 +129,6 @@ def fold_tasks(
             )
         )
     return tasks
-
-
-def check_folds(corpus: Corpus, experiment: Experiment[Any], split: Split, seed: int) -> None:
-    """Check, before features are made, that ``experiment`` can be fitted to every fold of ``split``.
-
-    Raises:
-        ProtocolError: a training part has one emotion only, or cannot be divided further though it has to be.
-    """
-    targets = corpus.targets
-    for fold in split.folds if experiment.learns else ():
-        training_part(corpus, targets, tuple(corpus.rows(fold.train).tolist()), seed, fold.name)
-        if experiment.inner_splits:
-            for inner in _inner_folds(corpus, experiment, split, fold, seed):
-                training_part(corpus, targets, tuple(corpus.rows(inner.train).tolist()), seed, inner.name)
 
 
 def training_part(
@@ -189,7 +181,7 @@ def among_all(probabilities: NDArray[np.float64], own: Sequence[str], every: Seq
     return result
 
 
-def _inner_folds(corpus: Corpus, experiment: Experiment[Any], split: Split, fold: Fold, seed: int) -> Iterator[Fold]:
+def inner_folds(corpus: Corpus, experiment: Experiment[Any], split: Split, fold: Fold, seed: int) -> Iterator[Fold]:
     """Yield the inner folds of ``fold`` that can be fitted to: none where only calibration, or the penalty of a
     regression, needs them and there are too few recordings for it.
 

@@ -76,7 +76,8 @@ def study(
     """Run a study, many evaluations of one corpus compared with one another, and return the content of ``study.json``.
 
     Args:
-        corpus: opened, or what ``open_corpus`` takes.
+        corpus: opened, or what ``open_corpus`` takes, then with the labels that the study maps; of several, ``joined``
+            makes one.
         plan: a study's name, a study file, or a plan that ``load_study`` made.
         out: the study's folder; new, empty, or an earlier call's of the same study on the same corpus.
         rows: names of the rows to run, with those that they are compared to; none named: all.
@@ -99,7 +100,7 @@ def study(
     work = Work(cache, workers or available_cores(), chosen_device(device), plan.seed, watcher.on_feature)
     RunFolder(Path(out)).check()
     if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), cache_dir=cache)
+        corpus = open_corpus(str(corpus), labels=plan.labels, cache_dir=cache)
     RunFolder(Path(out)).claim(_identity(corpus, plan))
     return _Running(corpus, plan, Path(out), work, command, watcher).run()
 

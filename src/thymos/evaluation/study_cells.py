@@ -23,7 +23,8 @@ from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
 from thymos.errors import LeakageError, ProtocolError, RunError
-from thymos.evaluation.fitting import FoldTask, check_folds, fold_tasks, run_fold, usable_folds
+from thymos.evaluation.beforehand import check_fit
+from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold, usable_folds
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.scoring.predictions import FoldResult, read_predictions, scored_recordings, write_predictions
@@ -205,8 +206,7 @@ def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
     split = protocol_named(row.protocol, row.folds, row.repeats).split(usable, row.seed)
     split = replace(split, folds=split.folds[: row.most_folds])
     for experiment in (row.experiment, *(candidate for _, candidate in row.candidates)):
-        experiment.check(usable)
-        check_folds(usable, experiment, split, row.seed)
+        check_fit(experiment, usable, split, row.seed)
 
     def cell(experiment: Experiment[Any], fold: Fold, watched: bool = False) -> Cell:
         return Cell(usable, experiment, replace(split, folds=(fold,)), row.seed, device, watched)

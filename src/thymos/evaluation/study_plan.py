@@ -12,15 +12,15 @@ rows:
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PositiveInt, ValidationError
 
 from thymos.config import Settings, first_complaint, nearest, read_yaml
-from thymos.corpora.protocols import INNER_FOLDS, NAMES
+from thymos.corpora.protocols import INNER_FOLDS, NAMES, WITH_PATH
 from thymos.errors import RecipeError
 from thymos.experiment import Experiment
 from thymos.files import home_path
@@ -111,6 +111,8 @@ class Declaration(Settings):
 
     name: Text
     description: str = ""
+    labels: dict[str, str | None] = Field(default_factory=dict)
+    """What labels of the corpora count as (see ``LabelMap``); nothing: left out."""
     base: Base = Base()
     rows: list[dict[str, Any]] = Field(min_length=1)
 
@@ -147,6 +149,8 @@ class StudyPlan:
     description: str
     seed: int
     rows: tuple[PlannedRow, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Rules that the corpora are opened with, beside those of the user."""
     quick: bool = False
     selected: tuple[str, ...] | None = None
     """Names of the rows that ``only`` left, in alphabetical order; None where the study is whole."""
@@ -191,7 +195,8 @@ def load_study(name_or_path: str | Path, quick: bool = False) -> StudyPlan:
     planned = _Resolver(declared.base, rows, where, folder).resolve()
     if quick:
         planned = [_quick(row) for row in planned]
-    return StudyPlan(declared.name, declared.description, declared.base.seed, tuple(planned), quick)
+    labels = {label: counts_as or "" for label, counts_as in declared.labels.items()}
+    return StudyPlan(declared.name, declared.description, declared.base.seed, tuple(planned), labels, quick)
 
 
 @dataclass(frozen=True)
@@ -304,11 +309,12 @@ def _checked_protocol(name: str, where: str) -> str:
     Raises:
         RecipeError: there is no such protocol or file.
     """
-    if name.startswith("file:"):
+    word, colon, _ = name.partition(":")
+    if colon and word in WITH_PATH:
         filled = os.path.expandvars(name)
         if "$" in filled:  # the row will fail, and others may be all that is wanted
             return name
-        path = home_path(filled.removeprefix("file:"))
+        path = home_path(filled.removeprefix(f"{word}:"))
         if not path.exists():
             raise RecipeError(f"{where}: protocol {name}: {path} does not exist")
         return filled

@@ -203,6 +203,8 @@ class ProtocolFacts(_Part):
     must_not_cross: list[str] = []
     absent: list[str] = []
     """Recordings that a file protocol names and the corpus does not have."""
+    notes: list[str] = []
+    """What else there is to say of the folds, a sentence each: labels and recordings that they leave out."""
 
 
 class Excluded(_Part):
@@ -301,13 +303,19 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     speakers = sorted({clip.speaker for clip in corpus.clips if clip.speaker}, key=natural_key)
     return {
         "kind": corpus.kind,
-        "name": corpus.root.name,
+        "name": _name(corpus),
         "synthetic": corpus.synthetic,
         "clips": len(corpus.clips),
         "duration_s": round(sum(clip.sound.duration_s for clip in corpus.clips), 3),
         "emotions": {word: sum(clip.emotion == word for clip in corpus.clips) for word in corpus.emotions},
         "speakers": {word: sum(clip.speaker == word for clip in corpus.clips) for word in speakers},
     }
+
+
+def _name(corpus: Corpus) -> str:
+    """Return what ``corpus`` is called: the names of those that were joined, else that of its folder."""
+    names = sorted({clip.corpus for clip in corpus.clips}) if corpus.kind == "joined" else []
+    return " + ".join(names) or corpus.root.name
 
 
 def describe_files(corpus: Corpus) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def make_results(
             "repeats": len({fold.repeat for fold in split.folds}),
             "must_not_cross": list(split.must_not_cross),
             "absent": list(split.absent),
+            "notes": list(split.notes),
         },
         "seed": seed,
         "labels": list(labels),

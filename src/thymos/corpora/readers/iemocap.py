@@ -98,7 +98,7 @@ class _Iemocap(NamedCorpus):
             listing.excluded.append(Exclusion(path, told, readable=True))
         else:
             where: dict[str, Any] = {"path": path, "file": str(dialog), "start_s": start_s, "end_s": end_s}
-            listing.entries.append(ClipEntry(**where, **told, language=self.about.language))
+            listing.entries.append(ClipEntry(**where, **told, corpus=self.KIND, language=self.about.language))
 
 
 def _told(name: re.Match[str], turn: re.Match[str]) -> Told:

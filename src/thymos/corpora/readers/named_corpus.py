@@ -97,7 +97,7 @@ class NamedCorpus(ABC):
             elif clash := folder_clash(path, told["emotion"]):
                 listing.excluded.append(Exclusion(name, f"{clash}; folders:PATH goes by the folders"))
             else:
-                entry = ClipEntry(**{"path": name, "language": self.about.language, **told})
+                entry = ClipEntry(**{"path": name, "corpus": self.KIND, "language": self.about.language, **told})
                 same = used.setdefault(replace(entry, path=""), name)
                 if same == name:
                     listing.entries.append(entry)
