@@ -6,7 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from thymos.cli import app
-from thymos.corpora.catalogue import NAMED, known_corpora
+from thymos.corpora.finding import NAMED, known_corpora
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "corpora.md"
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from thymos.corpora import Clip, Corpus, open_corpus
-from thymos.corpora.catalogue import NAMED
-from thymos.corpora.finding import find_listing
+from thymos.corpora.finding import NAMED, find_listing
 from thymos.corpora.label_map import LabelMap
 from thymos.corpora.readers.named_corpus import FileNames
 from thymos.errors import CorpusError
@@ -241,7 +240,7 @@ def test_files_that_fit_two_corpora_are_asked_about(make: Make, monkeypatch: pyt
     emovo = next(reader for reader in NAMED if reader.KIND == "emovo")
     assert isinstance(emovo, FileNames)
     twin = replace(emovo, about=replace(emovo.about, kind="twin", name="Twin"))
-    monkeypatch.setattr("thymos.corpora.catalogue.NAMED", (*NAMED, twin))
+    monkeypatch.setattr("thymos.corpora.finding.NAMED", (*NAMED, twin))
     folder = make(["dis-f1-b1.wav", "rab-m1-b1.wav"])
     with pytest.raises(CorpusError) as error:
         open_corpus(folder)

@@ -23,15 +23,14 @@ def corpora(
 
     Nothing is downloaded: the sources say where each is had. A prefix such as ravdess:FOLDER says which a folder is.
     """
-    from thymos.corpora.catalogue import as_markdown, known_corpora
-    from thymos.corpora.finding import formats
+    from thymos.corpora.finding import formats, known_corpora
 
     known = list(known_corpora())
     if form == "json":
         described = [asdict(corpus) for corpus in known]
         print(json.dumps({"corpora": described, "formats": formats()}, ensure_ascii=False, indent=2))
     elif form == "markdown":
-        print(as_markdown(known))
+        print(_markdown(known))
     else:
         console.print(_table(known))
         tell("Where they are had, and what their readers look for:")
@@ -54,3 +53,17 @@ def _table(known: "list[KnownCorpus]") -> Table:
         words = (", ".join(corpus.emotions), corpus.licence)
         table.add_row(corpus.name, ", ".join(corpus.languages), *numbers, *map(shown, words))
     return table
+
+
+def _markdown(known: "list[KnownCorpus]") -> str:
+    """Return a table of what is known of corpora, and a line on what each reader expects, for the documentation."""
+    rows = [("corpus", "prefix", "languages", "clips", "hours", "speakers", "emotions", "licence")]
+    rows.append(("---", "---", "---", "---:", "---:", "---:", "---", "---"))
+    expected = []
+    for corpus in known:
+        numbers = (str(corpus.clips), f"{corpus.hours:g}", str(corpus.speakers))
+        name, languages, emotions = f"[{corpus.name}]({corpus.source})", ", ".join(corpus.languages), corpus.emotions
+        rows.append((name, f"`{corpus.kind}`", languages, *numbers, ", ".join(emotions), corpus.licence))
+        note = f" {corpus.note[0].upper()}{corpus.note[1:]}." if corpus.note else ""
+        expected.append(f"- `{corpus.kind}` ({corpus.paper}): {corpus.expects}.{note}")
+    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", *expected])

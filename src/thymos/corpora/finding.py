@@ -1,31 +1,59 @@
 """Which kind of corpus lies at a path, and what it lists: every recording there, with its label or a reason."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from thymos.audio.search import FoundSounds, sounds_below, told_hidden
 from thymos.config import nearest
-from thymos.corpora.catalogue import NAMED, kind_of, named_listing
 from thymos.corpora.label_map import LabelMap
 from thymos.corpora.readers import (
     aesdd,
+    ased,
     audformat_folder,
+    cafe,
+    crema_d,
     csv_table,
+    emo_db,
     emobox,
+    emovo,
+    esd,
     folders,
     hugging_face,
+    iemocap,
+    jl_corpus,
     kaldi,
+    meld,
+    mesd,
+    msp_podcast,
+    nemo,
+    ravdess,
+    savee,
+    shemo,
     speaker_folders,
+    subesco,
+    tess,
+    turev_db,
 )
 from thymos.corpora.readers.folders import Knows, relative_name
 from thymos.corpora.readers.listed_files import Surroundings, split_of
+from thymos.corpora.readers.named_corpus import KnownCorpus, NamedCorpus
 from thymos.corpora.table import Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
 from thymos.files import home_path, is_hidden
 
+LEAST_SHARE = 0.5
+"""A folder is a corpus by its name where more than this part of its recordings are named as that corpus's."""
+
+NAMED: tuple[NamedCorpus, ...] = tuple(
+    module.READER
+    for module in (
+        ravdess, crema_d, emo_db, tess, savee, emovo, nemo, ased, turev_db, shemo, subesco, mesd, cafe, jl_corpus, esd,
+        iemocap, msp_podcast, meld,
+    )
+)  # fmt: skip
 LISTED: tuple[ModuleType, ...] = (audformat_folder, kaldi, emobox, hugging_face, csv_table)
 """What names its files in tables: their ``read`` takes the ``Surroundings``."""
 LAID_OUT: tuple[ModuleType, ...] = (aesdd, folders)
@@ -34,6 +62,12 @@ first."""
 NAMED_ALONE: tuple[ModuleType, ...] = (speaker_folders,)
 """What nothing tells from other kinds: read only where its kind is named."""
 KINDS: dict[str, ModuleType] = {module.KIND: module for module in (*LISTED, *LAID_OUT, *NAMED_ALONE)}
+
+
+def known_corpora() -> Iterator[KnownCorpus]:
+    """Yield what is known of each corpus that is read by its name, AESDD first, then by the alphabet."""
+    yield aesdd.ABOUT
+    yield from sorted((reader.about for reader in NAMED), key=lambda about: about.name.casefold())
 
 
 def formats() -> dict[str, str]:
@@ -211,3 +245,64 @@ def _unknown(path: Path, found: FoundSounds, knows: Knows) -> str:
         return f"{said}, only {len(found.sounds)} recordings; a table with columns file and emotion tells their labels"
     tables = [child.name for child in sorted(path.iterdir()) if csv_table.recognises(child, knows)]
     return f"{said}; it has the table {tables[0]}, which may be one" if tables else said
+
+
+def kind_of(word: str) -> str | None:
+    """Return the kind of the named corpus that ``word`` is the prefix of, however it is spelled; None: of none."""
+    key = _key(word)
+    return next((reader.KIND for reader in NAMED if key == _key(reader.KIND)), None)
+
+
+def named_listing(kind: str | None, root: Path, sounds: Sequence[Path]) -> Listing | None:
+    """Return what the named corpus at ``root`` lists.
+
+    Args:
+        kind: of a named corpus; None: it is recognised by the names of its recordings.
+        root: its folder, or one that it lies in.
+        sounds: all recordings below it.
+
+    Returns:
+        None where they are no named corpus's, or several corpora's.
+
+    Raises:
+        CorpusError: two corpora fit alike, or ``kind`` does not fit at all.
+    """
+    files = [PurePosixPath(path.relative_to(root).as_posix()) for path in sounds]
+    if kind is None:
+        share, recognised = _recognised(root, files)
+        if recognised is None or (share < 1 and _holds_several(root, files)):
+            return None
+        reader = recognised
+    else:
+        reader = next(each for each in NAMED if kind == each.KIND)
+        if not reader.fits(root, files):
+            raise CorpusError(f"{root} is not {reader.about.name}: it expects {reader.about.expects}")
+    return reader.read(root, files)
+
+
+def _recognised(root: Path, files: Sequence[PurePosixPath]) -> tuple[float, NamedCorpus | None]:
+    """Return whose recordings most of ``files`` are, and what part of them is."""
+    shares = [(reader.fits(root, files), reader) for reader in NAMED] if files else []
+    best = max((share for share, _ in shares), default=0.0)
+    if best <= LEAST_SHARE:
+        return best, None
+    fitting = [reader for share, reader in shares if share == best]
+    if len(fitting) > 1:
+        names = " and ".join(reader.about.name for reader in fitting)
+        said = " or ".join(f"{reader.KIND}:{root}" for reader in fitting)
+        raise CorpusError(f"the files in {root} are named as those of {names}: say {said}")
+    return best, fitting[0]
+
+
+def _holds_several(root: Path, files: Sequence[PurePosixPath]) -> bool:
+    """Return whether the folders in ``root`` are several named corpora, one of which is much the largest."""
+    folders: dict[str, list[PurePosixPath]] = {}
+    for path in files:
+        if len(path.parts) > 1:
+            folders.setdefault(path.parts[0], []).append(PurePosixPath(*path.parts[1:]))
+    readers = [_recognised(root / name, inside)[1] for name, inside in folders.items()]
+    return len({reader.KIND for reader in readers if reader}) > 1
+
+
+def _key(word: str) -> str:
+    return word.casefold().replace("-", "").replace("_", "")

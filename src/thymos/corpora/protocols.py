@@ -257,10 +257,10 @@ PROTOCOLS = {
     "take": "thymos.corpora.protocols:TakeFolds",
     "sentence": "thymos.corpora.protocols:SentenceFolds",
     "speaker": "thymos.corpora.protocols:LeaveOneSpeakerOut",
-    "own": "thymos.corpora.published_splits:OwnSplit",
-    "serab": "thymos.corpora.published_splits:Serab",
-    "corpus": "thymos.corpora.cross_corpus:LeaveOneCorpusOut",
-    "pairs": "thymos.corpora.cross_corpus:CorpusPairs",
+    "own": "thymos.corpora.given_sides:OwnSplit",
+    "serab": "thymos.corpora.given_sides:Serab",
+    "corpus": "thymos.corpora.given_sides:LeaveOneCorpusOut",
+    "pairs": "thymos.corpora.given_sides:CorpusPairs",
     "file": "thymos.corpora.protocols:FoldsFromFile",
 }
 """Where the class is, by the word for it on the command line and in study files."""

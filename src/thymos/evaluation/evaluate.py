@@ -14,15 +14,14 @@ import pandas as pd
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
-from thymos.corpora.cross_corpus import HeldOutCorpora
 from thymos.corpora.folds import Fold
+from thymos.corpora.given_sides import HeldOutCorpora
 from thymos.corpora.protocols import Protocol, Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus, joined
 from thymos.engine.process import chosen_device
 from thymos.engine.workers import Report, in_workers
 from thymos.errors import CorpusError, ProtocolError
-from thymos.evaluation.beforehand import check_fit
-from thymos.evaluation.fitting import FoldTask, epochs_reported, fold_tasks, run_fold
+from thymos.evaluation.fitting import FoldTask, check_fit, epochs_reported, fold_tasks, run_fold
 from thymos.evaluation.run import RunFolder
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.machine import available_cores

@@ -131,6 +131,30 @@ def fold_tasks(
     return tasks
 
 
+def check_fit(experiment: Experiment[Any], corpus: Corpus, split: Split, seed: int) -> None:
+    """Check, before features are made, that ``experiment`` can be fitted to every fold of ``split`` and tested on it.
+
+    What it has heard may be trained on: of recordings that are never tested, that is no leak.
+
+    Raises:
+        LeakageError: it has heard recordings that would be tested.
+        ProtocolError: a training part has one emotion only, or cannot be divided further though it has to be.
+        ThymosError: it cannot be fitted to such a corpus, or a library that it needs is not installed.
+    """
+    tested = {path for fold in split.folds for path in fold.test}
+    try:
+        experiment.check(corpus)
+    except LeakageError:
+        if len(tested) == len(corpus.clips):
+            raise
+        experiment.check(corpus.part(tested))
+    targets = corpus.targets
+    for fold in split.folds if experiment.learns else ():
+        inner = inner_folds(corpus, experiment, split, fold, seed) if experiment.inner_splits else ()
+        for each in (fold, *inner):
+            training_part(corpus, targets, tuple(corpus.rows(each.train).tolist()), seed, each.name)
+
+
 def training_part(
     corpus: Corpus, targets: NDArray[np.int64], rows: Rows, seed: int, where: str, learns: bool = True
 ) -> TrainingPart:

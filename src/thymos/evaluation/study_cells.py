@@ -23,8 +23,7 @@ from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
 from thymos.engine.workers import Report
 from thymos.errors import LeakageError, ProtocolError, RunError
-from thymos.evaluation.beforehand import check_fit
-from thymos.evaluation.fitting import FoldTask, fold_tasks, run_fold, usable_folds
+from thymos.evaluation.fitting import FoldTask, check_fit, fold_tasks, run_fold, usable_folds
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.scoring.predictions import FoldResult, read_predictions, scored_recordings, write_predictions

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from thymos.corpora import Clip, Corpus, Measurements, protocol_named
-from thymos.corpora.cross_corpus import CorpusPairs, HeldOutCorpora
+from thymos.corpora.given_sides import CorpusPairs, HeldOutCorpora
 from thymos.corpora.table import joined
 from thymos.errors import LeakageError, ProtocolError
 
