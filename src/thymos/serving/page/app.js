@@ -1,0 +1,250 @@
+// The page: what people do, and what follows.
+
+import { showCard } from "./card.js";
+import { draw, explain, show, shownItem } from "./detail.js";
+import { isListening, listen, redraw, stop } from "./live.js";
+import { element, emotionTag, find, save } from "./parts.js";
+import { models, predict, predictAs, whenTokenIsNeeded } from "./server.js";
+import { openMicrophone, wavOf } from "./sound.js";
+import { emotionWord, flagWord, language, setLanguage, word } from "./words.js";
+
+const SOUND = /\.(wav|flac|og[ga]|opus|mp3|aiff?|au|w64|m4[abv]|mp4|mov|3g[p2]|aac|amr|web[ma]|mk[va]|wm[av]|asf|avi|flv|mpe?g|m2?ts|ogv|spx|caf)$/i;
+
+let offered = [];
+let items = [];
+let made = 0;
+let recording = null;
+
+// --- what is chosen ---
+
+const model = () => offered.find((each) => each.name === find("model").value) ?? offered[0];
+const ticked = () => [...find("labels").querySelectorAll("input:checked")].map((box) => box.value);
+
+function choice() {
+  const labels = ticked();
+  return { model: model().name, labels: labels.length === model().labels.length ? null : labels };
+}
+
+function showLabels() {
+  find("labels").replaceChildren(...model().labels.map((label) => {
+    const box = element("input", { type: "checkbox", value: label, checked: true });
+    box.addEventListener("change", () => {
+      if (ticked().length >= 2) { fail(""); again(); } else { box.checked = true; fail(word("twoLabels")); }
+    });
+    return element("label", {}, box, emotionTag(label, model().labels));
+  }));
+}
+
+// --- what is said ---
+
+let said = () => "";
+const say = (...what) => { said = () => (what.length ? word(...what) : ""); find("status").textContent = said(); };
+const fail = (text) => { find("problem").textContent = text === "" ? "" : text || word("connectionLost"); };
+
+// --- recordings ---
+
+async function hearAll(recordings) {
+  fail("");
+  const fresh = recordings.map(({ blob, name }) => ({ number: (made += 1), blob, name, row: null, labels: [] }));
+  items.push(...fresh);
+  await hear(fresh);
+  const first = fresh.find((item) => item.row && !item.row.error);
+  if (first) await show(first);
+  showTable();
+}
+
+async function hear(some) {
+  let bad = 0;
+  const asked = choice(), labels = ticked();
+  for (const [place, item] of some.entries()) {
+    say("hearing", place + 1, some.length);
+    try {
+      item.row = await predict(item.blob, asked);
+      item.labels = labels;
+      item.choice = asked;
+    } catch (error) {
+      bad += 1;
+      item.row = { error: error.message || word("connectionLost") };
+    }
+    delete item.explanation;
+    showTable();
+  }
+  say("heard", some.length - bad, bad);
+}
+
+// Other labels or another model: all is heard anew.
+async function again() {
+  if (!items.length) return;
+  await hear(items);
+  const item = shownItem();
+  if (item) await show(item.row.error ? null : item);
+}
+
+function showTable() {
+  find("results").hidden = items.length === 0;
+  find("rows").replaceChildren(...items.map((item) => {
+    const { row, labels } = item, line = element("tr");
+    line.setAttribute("aria-selected", String(item === shownItem()));
+    if (row === null || row.error) {
+      line.append(element("td", { textContent: item.name }), element("td", { colSpan: 5, className: row ? "problem" : "", textContent: row?.error ?? "…" }));
+      return line;
+    }
+    const open = element("button", { type: "button", textContent: item.name });
+    open.addEventListener("click", async () => { await show(item); showTable(); find("detail").scrollIntoView({ block: "start" }); });
+    line.append(
+      element("td", {}, open), element("td", {}, emotionTag(row.emotion, labels)),
+      element("td", { className: "number", textContent: row.emotion === null ? "" : row.probabilities[row.emotion].toFixed(2) }),
+      element("td", { textContent: row.prediction_set.slice(1).map(emotionWord).join(", ") }),
+      element("td", { className: "number", textContent: word("seconds", row.speech_s.toFixed(1)) }),
+      element("td", { textContent: row.flags.map(flagWord).join(", ") }),
+    );
+    return line;
+  }));
+}
+
+// --- files ---
+
+function take(files, fromFolder) {
+  const chosen = [...files].filter((file) => !fromFolder || SOUND.test(file.name));
+  if (!chosen.length) { if (fromFolder) fail(word("folderEmpty")); return; }
+  hearAll(chosen.map((file) => ({ blob: file, name: file.webkitRelativePath || file.name })));
+}
+
+async function filesOf(entry, within = "") {
+  if (entry.isFile) {
+    const file = await new Promise((done, failed) => entry.file(done, failed));
+    return !within || SOUND.test(file.name) ? [{ blob: file, name: within + file.name }] : [];
+  }
+  const reader = entry.createReader(), found = [];
+  for (;;) {
+    const entries = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!entries.length) break;
+    for (const each of entries.sort((a, b) => a.name.localeCompare(b.name))) found.push(...await filesOf(each, `${within}${entry.name}/`));
+  }
+  return found;
+}
+
+for (const id of ["files", "folder"]) {
+  find(id).addEventListener("change", (event) => { take(event.target.files, id === "folder"); event.target.value = ""; });
+}
+const drop = find("drop");
+document.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
+document.addEventListener("drop", async (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) { take(event.dataTransfer.files, false); return; }
+  const found = (await Promise.all(entries.map((entry) => filesOf(entry)))).flat();
+  if (found.length) hearAll(found); else fail(word("folderEmpty"));
+});
+
+// --- the microphone ---
+
+const PRESSED = { record: ["record", "stopRecording"], listen: ["listen", "stopListening"] };
+
+function press(id, is, key = PRESSED[id][Number(is)]) {
+  find(id).setAttribute("aria-pressed", String(is));
+  const words = find(id).querySelector("[data-text]");
+  words.dataset.text = key;
+  words.textContent = word(key);
+}
+
+async function withMicrophone(work) {
+  fail("");
+  try { await work(); } catch (error) { fail(word("noMicrophone") + (error.message || error.name)); }
+}
+
+find("record").addEventListener("click", () => withMicrophone(async () => {
+  if (recording) {
+    const { microphone, blocks } = recording;
+    recording = null;
+    press("record", false);
+    await microphone.close();
+    const name = `${word("recording")} ${new Date().toISOString().slice(0, 19).replace("T", " ").replaceAll(":", ".")}.wav`;
+    await hearAll([{ blob: wavOf(blocks, microphone.rate), name }]);
+    return;
+  }
+  const blocks = [];
+  recording = { blocks, microphone: await openMicrophone((block) => blocks.push(block)) };
+  press("record", true);
+}));
+
+find("listen").addEventListener("click", () => withMicrophone(async () => {
+  if (isListening()) { press("listen", false); await stop(); return; }
+  await listen(choice(), ticked(), (text) => { press("listen", false); fail(text); });
+  press("listen", true);
+}));
+
+// --- what can be taken along ---
+
+const TYPES = { csv: "text/csv", textgrid: "text/praat-textgrid", srt: "application/x-subrip", vtt: "text/vtt", json: "application/jsonl" };
+const SUFFIXES = { csv: "csv", textgrid: "TextGrid", srt: "srt", vtt: "vtt", json: "jsonl" };
+
+// The server writes the formats, so that they are those of the command line.
+async function texts(some, kind) {
+  if (kind === "json") return some.map((item) => `${JSON.stringify({ file: item.name, ...Object.fromEntries(Object.entries(item.row).filter(([key]) => key !== "file" && key !== "windows")) })}\n`).join("");
+  let text = "";
+  for (const item of some) {
+    const own = await predictAs(item.blob, item.name, item.choice, TYPES[kind]);
+    text += text && kind === "csv" ? own.slice(own.indexOf("\n") + 1) : own;
+  }
+  return text;
+}
+
+async function exported(some, kind, name) {
+  try { save(await texts(some, kind), `${name}.${SUFFIXES[kind]}`, TYPES[kind]); } catch (error) { fail(error.message); }
+}
+
+for (const button of document.querySelectorAll("#export-all [data-export]")) {
+  button.addEventListener("click", () => exported(items.filter((item) => item.row && !item.row.error), button.dataset.export, "thymos"));
+}
+for (const button of document.querySelectorAll("#export-one [data-export]")) {
+  button.addEventListener("click", () => exported([shownItem()], button.dataset.export, shownItem().name.split("/").at(-1).replace(/\.[^.]*$/, "")));
+}
+find("clear").addEventListener("click", async () => { items = []; await show(null); showTable(); say(); fail(""); find("files").focus(); });
+find("explain").addEventListener("click", async () => {
+  find("explain").disabled = true;
+  try { await explain(shownItem().choice); } catch (error) { fail(error.message); }
+  find("explain").disabled = false;
+});
+
+// --- language, light, dialogs ---
+
+function speak(name) {
+  setLanguage(name);
+  find("language").value = language();
+  if (offered.length) { const kept = ticked(); showLabels(); for (const box of find("labels").querySelectorAll("input")) box.checked = kept.includes(box.value); showCard(find("card"), model()); }
+  showTable();
+  find("status").textContent = said();
+  for (const [id, is] of [["record", recording], ["listen", isListening()]]) press(id, Boolean(is));
+  const item = shownItem();
+  if (item) show(item);
+  redraw();
+}
+
+find("language").addEventListener("change", (event) => { localStorage.setItem("language", event.target.value); speak(event.target.value); });
+find("theme").addEventListener("click", () => {
+  const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+  draw();
+  redraw();
+});
+find("about-open").addEventListener("click", () => find("about").showModal());
+find("law-open").addEventListener("click", () => find("law").showModal());
+find("model").addEventListener("change", () => { showLabels(); showCard(find("card"), model()); again(); });
+whenTokenIsNeeded(() => new Promise((given) => {
+  find("token").addEventListener("close", () => given(find("token-value").value || null), { once: true });
+  find("token").showModal();
+}));
+
+if (localStorage.getItem("theme")) document.documentElement.dataset.theme = localStorage.getItem("theme");
+speak(localStorage.getItem("language") ?? navigator.language.slice(0, 2));
+try {
+  offered = await models();
+  find("model").replaceChildren(...offered.map((each) => element("option", { value: each.name, textContent: each.name })));
+  showLabels();
+  showCard(find("card"), model());
+  document.documentElement.dataset.ready = "true";
+} catch (error) { fail(error.message); }

@@ -1,0 +1,66 @@
+// What is asked of the server. Addresses are relative, so that a proxy may put the page under any path.
+
+let token = sessionStorage.getItem("token");
+let askToken = async () => null;
+
+export class Problem extends Error {}
+export const whenTokenIsNeeded = (ask) => { askToken = ask; };
+
+async function ask(address, options = {}) {
+  for (;;) {
+    const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    let answer;
+    try { answer = await fetch(address, { ...options, headers }); } catch { throw new Problem(""); }
+    if (answer.status === 401) {
+      token = await askToken();
+      if (token === null) throw new Problem("401");
+      sessionStorage.setItem("token", token);
+      continue;
+    }
+    if (answer.status === 503 && answer.headers.has("Retry-After")) {
+      await new Promise((go) => setTimeout(go, 1000 * Math.min(10, Number(answer.headers.get("Retry-After")) || 1)));
+      continue;
+    }
+    if (!answer.ok) {
+      const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
+      throw new Problem(problem.detail);
+    }
+    return answer;
+  }
+}
+
+export const models = async () => (await (await ask("v1/models")).json()).models;
+
+function predictAddress(choice, more) {
+  const query = new URLSearchParams({ model: choice.model, ...(choice.labels ? { labels: choice.labels.join(",") } : {}), ...more });
+  return `v1/predict?${query}`;
+}
+
+// The row of one recording: what `thymos predict --format jsonl` says of it, with its windows.
+export async function predict(blob, choice, more = { timeline: true, windows: true }) {
+  const answer = await ask(predictAddress(choice, more), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
+  return answer.json();
+}
+
+// The same as text of another format, in which the recording has its name.
+export async function predictAs(blob, name, choice, mediaType, more = {}) {
+  const form = new FormData();
+  form.append("file", blob, name);
+  return (await ask(predictAddress(choice, more), { method: "POST", body: form, headers: { Accept: mediaType } })).text();
+}
+
+// A live stream: `events` gets each message; returns functions that send samples and end it.
+export function stream(session, events, closed) {
+  const address = new URL("v1/stream", document.baseURI);
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(address);
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => socket.send(JSON.stringify({ type: "session.update", session: { ...session, ...(token ? { token } : {}) } }));
+  socket.onmessage = (message) => events(JSON.parse(message.data));
+  socket.onclose = () => closed();
+  const isOpen = () => socket.readyState === WebSocket.OPEN;
+  return {
+    send: (samples) => { if (isOpen()) socket.send(samples); },
+    end: () => { if (isOpen()) socket.send(JSON.stringify({ type: "session.end" })); else socket.close(); },
+  };
+}
