@@ -94,6 +94,21 @@ def test_protocols_are_named(results_of: Any, protocol: str, words: str) -> None
     assert words in describe_run(results_of(protocol={"name": protocol, "folds": 5, "repeats": 1}))
 
 
+def test_what_is_synthetic_cites_no_corpus_and_what_is_not_in_use_is_not_told(results_of: Any) -> None:
+    idle = {"finetune": "never", "tuning": {"steps": 150}, "distorted_copies": 0, "distorted_share": 0.1}
+    said = describe_run(
+        results_of(
+            corpus=ENCODER["corpus"] | {"synthetic": True},
+            recipe=ENCODER["recipe"] | idle,
+            protocol={"name": "speaker", "folds": 5, "must_not_cross": ["recording", "take", "speaker"]},
+        )
+    )
+    assert "from greek_50%, a synthetic corpus that says nothing about speech: 60" in said
+    assert "Vryzas" not in said
+    assert "no recording, take or speaker is on both sides" in said
+    assert "tuning" not in said and "distorted" not in said
+
+
 def test_latex_cites_and_escapes(results_of: Any) -> None:
     said = describe_run(results_of(**ENCODER), "latex")
     assert "from greek\\_50\\%~\\cite{vryzas2018speech}: 60 recordings" in said

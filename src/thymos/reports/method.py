@@ -92,7 +92,7 @@ def _sentences(results: Results) -> Iterator[str]:
 
 def _corpus(results: Results) -> Iterator[str]:
     corpus = results.corpus
-    key = corpus_key(corpus.kind, corpus.name)
+    key = None if corpus.synthetic else corpus_key(corpus.kind, corpus.name)  # of one that is laid out like another
     cited = f" ⟦{key}⟧" if key else ""
     called = _plain(corpus.name)
     synthetic = ", a synthetic corpus that says nothing about speech" if corpus.synthetic else ""
@@ -140,7 +140,8 @@ def _protocol(results: Results) -> Iterator[str]:
     folds = f"{_count(each, 'fold')}" + (f" in {protocol.repeats} repeats" if protocol.repeats > 1 else "")
     yield f"The protocol was {words or f'the protocol {protocol.name}'}{cited}: {folds}, seed {results.seed}."
     if protocol.must_not_cross:
-        apart = " and no ".join(protocol.must_not_cross)
+        *others, last = protocol.must_not_cross
+        apart = f"{', '.join(others)} or {last}" if others else last
         yield (
             "Folds were made of recordings before any sound was cut, and checked before training: no "
             f"{apart} is on both sides of a fold."
@@ -159,7 +160,9 @@ def _model(results: Results) -> Iterator[str]:
     sizes = sorted({size for fold in results.folds if (size := (fold.model_extra or {}).get("parameters"))})
     fitted = f" ({_range(sizes)} fitted numbers)" if sizes else ""
     yield f"The model was {words}{fitted}, recipe {recipe_name(recipe)}."
-    settings = {name: value for name, value in recipe.items() if name not in _NOT_SETTINGS}
+    idle = {"tuning", "finetune"} if recipe.get("finetune") == "never" else set()
+    idle |= {"distorted_copies", "distorted_share"} if recipe.get("distorted_copies") == 0 else set()
+    settings = {name: value for name, value in recipe.items() if name not in _NOT_SETTINGS | idle}
     if settings:
         yield f"Its settings: {_listed(settings)}."
     if results.per_dimension:
