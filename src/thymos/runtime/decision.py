@@ -72,7 +72,7 @@ class Decider:
         else:
             probabilities, unlike = self.probabilities(recording.whole), recording.whole.out_of_distribution
         line: Timeline | None = None
-        if timeline:
+        if timeline or recording.in_windows:
             line = make_timeline(windows, recording.spans, self.labels, self.about.hop_s, recording.duration_s)
         return Prediction(
             emotion=None if probabilities is None else self.labels[int(probabilities.argmax())],
@@ -82,7 +82,9 @@ class Decider:
             duration_s=recording.duration_s,
             flags=_flags(probabilities is not None, recording, unlike),
             model=self.name,
-            timeline=line,
+            timeline=line if timeline else None,
+            shares=None if line is None or probabilities is None else line.shares,
+            long=recording.in_windows,
             dimensions=self._values(self._mean_values(recording)),
         )
 

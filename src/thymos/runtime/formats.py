@@ -8,7 +8,7 @@ from typing import Any, Literal
 from thymos.errors import AudioError, ThymosError
 from thymos.escaping import csv_cell, printable
 from thymos.labels import spaced
-from thymos.runtime.prediction import NONE_HEARD, values_text
+from thymos.runtime.prediction import LEAST_SHARE, NONE_HEARD, shares_text, values_text
 
 Format = Literal["table", "jsonl", "csv", "textgrid", "srt"]
 PER_FILE: dict[str, str] = {"textgrid": ".TextGrid", "srt": ".srt"}
@@ -18,6 +18,8 @@ SUFFIXES: dict[str, Format] = {
 }  # fmt: skip
 """What a file's name says of its format, in small letters."""
 TIER = "emotion"
+SUBTITLE_S = 1.0
+"""A shorter subtitle cannot be read."""
 ResultRow = dict[str, Any]
 """What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
 
@@ -40,10 +42,18 @@ def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:
     emotion = row["emotion"]
     sure = f"{row['probabilities'][emotion]:.2f}" if emotion else ""
     others = row["prediction_set"][1:]
+    shares = row.get("shares") or {}
+    if shares and row.get("long"):  # minutes have shares, not a probability
+        emotion, *others = shares
+        sure = f"{shares[emotion]:.0%}"
+        others = [f"{word} {shares[word]:.0%}" for word in others if shares[word] >= LEAST_SHARE]
     values = [values_text(row["dimensions"])] if row.get("dimensions") else []
-    remarks = ([f"or {', '.join(others)}"] if others else []) + values + row["flags"]
+    also = "then" if row.get("long") else "or"
+    remarks = ([f"{also} {', '.join(others)}"] if others else []) + values + row["flags"]
     said = f"  ({'; '.join(remarks)})" if remarks else ""
     lines = [f"{emotion or NONE_HEARD:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {printable(row['file'])}{said}"]
+    if shares and "timeline" in row:
+        lines.append(f"    {shares_text(shares)} of what is heard")
     for at in row.get("timeline", []):
         part = "" if at["probability"] is None else f" {at['probability']:.2f}"
         lines.append(f"    {at['start_s']:9.2f} – {at['end_s']:9.2f} s  {at['emotion'] or NONE_HEARD}{part}")
@@ -132,12 +142,24 @@ def textgrid(row: ResultRow) -> str:
 
 
 def srt(row: ResultRow) -> str:
-    """Return ``row``'s timeline as SubRip subtitles; where none is heard, there is none."""
-    heard = [at for at in row["timeline"] if at["emotion"] is not None]
+    """Return ``row``'s timeline as SubRip subtitles; where none is heard, there is none.
+
+    Each stands for ``SUBTITLE_S`` at least, where the next one does not begin before.
+    """
+    heard = _readable([at for at in row["timeline"] if at["emotion"] is not None], row["duration_s"])
     return "\n".join(
         f"{number}\n{_clock(at['start_s'])} --> {_clock(at['end_s'])}\n{at['emotion']} {at['probability']:.2f}\n"
         for number, at in enumerate(heard, 1)
     )
+
+
+def _readable(heard: list[dict[str, Any]], duration_s: float) -> list[dict[str, Any]]:
+    """Return stretches that end late enough to be read, but no later than the next begins, or the recording ends."""
+    latest = [*(at["start_s"] for at in heard[1:]), duration_s]
+    return [
+        at | {"end_s": max(at["end_s"], min(at["start_s"] + SUBTITLE_S, end_s))}
+        for at, end_s in zip(heard, latest, strict=True)
+    ]
 
 
 def _clock(seconds: float) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NONE_HEARD = "none heard"
 """What stands in place of an emotion where nobody speaks."""
+LEAST_SHARE = 0.01
+"""Smaller shares of a recording are not told to people; JSON has them all."""
 Flag = Literal["too_short", "too_quiet", "no_speech", "unfamiliar"]
 """``too_short``: less speech than half a second; ``too_quiet``: no frame above -50 dB of full scale; ``no_speech``: so
 no emotion; ``unfamiliar``: out of distribution, unlike the recordings that the model was trained on, so that its answer
@@ -80,6 +82,16 @@ class Timeline:
     windows: tuple[Window, ...] = field(repr=False)
     duration_s: float
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """How much of the time in which an emotion is heard each one has, the largest share first."""
+        seconds: dict[str, float] = {}
+        for at in self.stretches:
+            if at.emotion is not None:
+                seconds[at.emotion] = seconds.get(at.emotion, 0.0) + at.end_s - at.start_s
+        heard = sum(seconds.values())
+        return {word: own / heard for word, own in sorted(seconds.items(), key=lambda each: (-each[1], each[0]))}
+
     def __str__(self) -> str:
         lines = []
         for at in self.stretches:
@@ -126,10 +138,17 @@ class Prediction:
     dimensions: dict[str, float] | None = None
     """Arousal, valence, dominance on the scale of the training corpus: those that the model reads; None where it reads
     none, or nobody speaks."""
+    shares: dict[str, float] | None = None
+    """How much of its time each emotion has, the largest first, where it was heard in windows: of a recording of
+    minutes, a mean of probabilities says little."""
+    long: bool = field(default=False, repr=False)
+    """Whether it was too long to be heard whole: its shares say what was heard, ``probabilities`` are means."""
 
     def __str__(self) -> str:
         if self.probabilities is None or self.emotion is None:
             said = NONE_HEARD
+        elif self.long and self.shares:
+            said = shares_text(self.shares)
         else:
             said = f"{self.emotion} {self.probabilities[self.emotion]:.2f}"
             if len(self.prediction_set) > 1:
@@ -152,6 +171,10 @@ class Prediction:
         }
         if self.dimensions is not None:
             content["dimensions"] = rounded(self.dimensions)
+        if self.shares is not None:
+            content["shares"] = rounded(self.shares)
+        if self.long:
+            content["long"] = True
         if self.timeline is not None:
             content["timeline"] = [stretch.to_dict() for stretch in self.timeline.stretches]
         return content
@@ -164,6 +187,8 @@ class Prediction:
         """
         content = self.to_dict()
         content.pop("timeline", None)
+        for name in ("shares", "long"):
+            content.pop(name, None)
         probabilities = content.pop("probabilities") or {}
         dimensions = content.pop("dimensions", {})
         row = content | dimensions | {"prediction_set": spaced(self.prediction_set), "flags": " ".join(self.flags)}
@@ -194,6 +219,11 @@ def describe(source: Any) -> str:
         return printable(os.fsdecode(source)) or "the name of a recording"
     name = getattr(source, "name", None)  # of an open file
     return "an array" if isinstance(source, tuple) else printable(name) if isinstance(name, str) else "what was given"
+
+
+def shares_text(shares: dict[str, float]) -> str:
+    """Return shares as people read them, those of at least one in a hundred."""
+    return ", ".join(f"{word} {share:.0%}" for word, share in shares.items() if share >= LEAST_SHARE)
 
 
 def most_probable(probabilities: dict[str, float] | None) -> str | None:

@@ -1,6 +1,7 @@
 """Overlapping windows merged into stretches: from when to when which emotion is heard."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from thymos.runtime.vad import FRAME_S, Spans
 
 BRIDGED_S = 0.6
 """Shorter pauses do not end a stretch: they are between words, not between utterances."""
+SHORTEST_S = 0.5
+"""What is shorter goes to a neighbour in the same utterance: nobody reads, or hears, half a second's mood."""
 
 
 def make_timeline(
@@ -18,9 +21,9 @@ def make_timeline(
     """Return the timeline of a recording.
 
     Each slot of length ``hop_s`` gets the mean of the probabilities of the windows that cover it, weighted by their
-    seconds of speech. Where somebody speaks, neighbouring slots of one emotion are a stretch; what is between is one
-    without emotion. So stretches begin and end with speech, or where the emotion changes, and cover all of the
-    recording.
+    seconds of speech. Where somebody speaks, neighbouring slots of one emotion are a stretch, of ``SHORTEST_S`` or more
+    where the utterance is that long; what is between is one without emotion. So stretches begin and end with speech, or
+    where the emotion changes, and cover all of the recording.
 
     Args:
         windows: in order.
@@ -90,12 +93,46 @@ def _pieces(
             runs[-1] = (runs[-1][0], slot + 1, best)
         else:
             runs.append((slot, slot + 1, best))
-    pieces: list[Stretch] = []
+    pieces: list[_Piece] = []
     for begin, stop, best in runs:
         piece_start = start_s if not pieces else pieces[-1].end_s
         piece_end = end_s if (begin, stop, best) == runs[-1] else stop * hop_s
-        pieces.append(Stretch(piece_start, piece_end, labels[best], float(slots[begin:stop, best].mean())))
-    return pieces
+        pieces.append(_Piece(piece_start, piece_end, best, [slots[slot] for slot in range(begin, stop)]))
+    while len(pieces) > 1 and (shortest := min(pieces, key=_Piece.length)).length() < SHORTEST_S - 1e-9:
+        _give_away(pieces, pieces.index(shortest))
+    return [
+        Stretch(each.start_s, each.end_s, labels[each.best], float(np.mean([slot[each.best] for slot in each.slots])))
+        for each in pieces
+    ]
+
+
+@dataclass
+class _Piece:
+    """Neighbouring slots of one emotion."""
+
+    start_s: float
+    end_s: float
+    best: int
+    slots: list[NDArray[np.float64]]
+
+    def length(self) -> float:
+        return self.end_s - self.start_s
+
+
+def _give_away(pieces: list[_Piece], short: int) -> None:
+    """Give a piece to the neighbour whose emotion is the more probable in it; join neighbours that are now alike.
+
+    The probability of a stretch is then still that of its own slots: what was given away says nothing for it.
+    """
+    own = pieces.pop(short)
+    mean = np.mean(own.slots, axis=0)
+    beside = [place for place in (short - 1, short) if 0 <= place < len(pieces)]
+    taker = pieces[max(beside, key=lambda place: mean[pieces[place].best])]
+    taker.start_s, taker.end_s = min(taker.start_s, own.start_s), max(taker.end_s, own.end_s)
+    if 0 < short < len(pieces) and pieces[short - 1].best == pieces[short].best:
+        later = pieces.pop(short)
+        pieces[short - 1].end_s = later.end_s
+        pieces[short - 1].slots += later.slots
 
 
 def _without_neighbours_alike(stretches: list[Stretch]) -> tuple[Stretch, ...]:
