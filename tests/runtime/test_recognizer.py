@@ -311,7 +311,7 @@ def test_prediction_prints_and_becomes_json_and_a_table(recognizer, clip):
     heard = recognizer.predict(clip, timeline=True)
     content = heard.to_dict()
     assert list(content) == [
-        "emotion", "probabilities", "prediction_set", "speech_s", "duration_s", "flags", "model", "timeline",
+        "emotion", "probabilities", "prediction_set", "speech_s", "duration_s", "flags", "model", "shares", "timeline",
     ]  # fmt: skip
     assert content["timeline"][0].keys() == {"start_s", "end_s", "emotion", "probability"}
     frame = heard.to_frame()

@@ -52,7 +52,7 @@ def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:
     remarks = ([f"{also} {', '.join(others)}"] if others else []) + values + row["flags"]
     said = f"  ({'; '.join(remarks)})" if remarks else ""
     lines = [f"{emotion or NONE_HEARD:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {printable(row['file'])}{said}"]
-    if shares and "timeline" in row:
+    if len(shares) > 1 and "timeline" in row:
         lines.append(f"    {shares_text(shares)} of what is heard")
     for at in row.get("timeline", []):
         part = "" if at["probability"] is None else f" {at['probability']:.2f}"
