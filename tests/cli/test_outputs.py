@@ -95,7 +95,8 @@ def test_a_table_of_others_is_not_replaced_and_one_of_the_same_is(bundle, two, t
     assert predict("d1").returncode == 0, "made anew"
     assert refused(predict("d2"), "results of other recordings, such as") and (two / "o").read_bytes() == before
     assert predict("d1", "d2").returncode == 0, "all of its recordings are among these"
-    assert predict("d2", "--overwrite").returncode == 0
+    assert predict("d2", "absent.wav", "--overwrite").returncode == 1
+    assert predict("d2").returncode == 0, "what could not be heard is nothing to keep"
     (two / "o").write_text("notes of somebody")
     assert refused(predict("d2"), "no table of results")
 
@@ -131,7 +132,7 @@ def test_permissions_are_those_that_the_umask_leaves(bundle, two, sound, thymos_
     assert stat.S_IMODE((two / "o.csv").stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "not text", "odd lines"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "not text", "odd lines"])
 def test_a_journal_that_somebody_has_put_there_is_not_followed(tmp_path, kind):
     out, other = tmp_path / "o.csv", tmp_path / "other"
     other.write_text("precious")
@@ -162,11 +163,10 @@ def test_a_journal_that_somebody_has_put_there_is_not_followed(tmp_path, kind):
     again = Journal(out, {"a": 1})
     assert again.done == ({"key": {"emotion": "anger"}} if kind == "odd lines" else {})
     assert again.damaged == (8 if kind == "odd lines" else 0)
-    if kind != "folder":
-        with again:
-            again.add("k", {})
-        assert path.is_file() and not path.is_symlink() and other.read_text() == "precious"
-        assert "k" in Journal(out, {"a": 1}).done
+    with again:
+        again.add("k", {})
+    assert path.is_file() and not path.is_symlink() and other.read_text() == "precious"
+    assert "k" in Journal(out, {"a": 1}).done
 
 
 def test_recordings_are_found_once(two):

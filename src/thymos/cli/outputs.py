@@ -141,14 +141,17 @@ def _other_content(file: Path, known: set[str]) -> str | None:
 
 
 def _names_in(text: str, known: set[str]) -> set[str] | None:
-    """Return the recordings that a table of results, in whatever format, is of; None where it is none."""
+    """Return the recordings that a table, in whatever format, has results of; None where it is none."""
     if text.startswith("{"):
-        return {parsed_json(line)["file"] for line in text.splitlines()}
+        told = [parsed_json(line) for line in text.splitlines()]
+        return {row["file"] for row in told if "error" not in row}
     first, *lines = text.splitlines()
     if first.startswith("file,"):
-        return {from_csv_cell(row["file"]) for row in csv.DictReader(text.splitlines(keepends=True))}
+        cells = csv.DictReader(text.splitlines(keepends=True))
+        return {from_csv_cell(row["file"]) for row in cells if not row["error"]}
     if first.split() == table_head([]).split():
         shown = {f"  {printable(name)}": name for name in known}
-        rows = [line for line in lines if not line.startswith("    ")]  # what is indented is a timeline
+        # What is indented is a timeline, and what has a dash could not be heard.
+        rows = [line for line in lines if not line.startswith(("    ", "—"))]
         return {next((name for word, name in shown.items() if word in row), row.strip()) for row in rows}
     return None
