@@ -1,0 +1,183 @@
+"""Near-copies: recordings that share a stretch of sound, whatever was done to it, found among many by fingerprint.
+
+Words of the stored fingerprints are looked up by halves of their bits, one of which may differ. Where two look-ups agree
+on a recording and a shift, the words around are compared, and where those agree, all words that overlap at that shift.
+So ten thousand recordings are compared with ten thousand others in about a minute, not in days.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thymos.corpora.fingerprint import HOP_S, SPARSE, Words
+
+LEAST_AGREEMENT = 0.5
+"""Of the overlap of two cuts of one recording: 1 where all bits agree, about 0 of unlike sounds, up to 0.45 of takes of
+one sentence by one voice."""
+LEAST_WEIGHT = 9.0
+"""Agreement times the root of the number of bits: a short overlap must agree better."""
+LEAST_WORDS = 5
+"""An overlap of fewer words of a sparse fingerprint, 0.4 s, says nothing."""
+
+_BITS = 32
+_LEAST_KEY_BITS, _MOST_KEY_BITS = 16, 22
+_WORDS_A_KEY = 8
+"""With more words for each key, keys get longer: time goes by it."""
+_MOST_LOOKED_AT = 64
+"""Of the words that share a key: a hum, or a thousand copies of one recording, must not cost hours. Copies beyond are
+found through those before."""
+_SHORT = 50
+"""Of fewer words, one look-up is enough for a comparison; else two must agree."""
+_GAP = 6
+"""Words on either side of one that was found which are compared first. So many zeros lie between two recordings."""
+_LEAST_WEIGHT_AROUND = 5.0
+"""Of those: 1 in 10,000 comparisons of unlike sounds has it."""
+_AT_ONCE = 1 << 13
+"""Comparisons."""
+
+
+class NearCopy(NamedTuple):
+    """A stored recording that shares sound with the one asked about."""
+
+    index: int
+    """Its place among those stored."""
+    later_s: float
+    """How much later the shared sound is in the one asked about."""
+    agreement: float
+    """See ``LEAST_AGREEMENT``."""
+    overlap_s: float
+    """How much sound, silence not counted, was compared."""
+
+
+class Fingerprints:
+    """Fingerprints of many recordings, kept sparse, in which near-copies are looked up."""
+
+    def __init__(self, sparse: Sequence[Words]):
+        """Take what ``sparse`` makes of whole fingerprints."""
+        gap = np.zeros(_GAP, np.uint32)
+        self._lengths = np.array([len(words) for words in sparse], np.int64)
+        self._starts = _GAP + np.cumsum([0, *(self._lengths[:-1] + _GAP)]) if len(sparse) else self._lengths
+        self._words = np.concatenate([gap, *(part for words in sparse for part in (words, gap))])
+        self._owner = np.repeat(np.arange(len(sparse)), self._lengths + _GAP)
+        known = np.flatnonzero(self._words)
+        bits = int(np.clip(np.log2(max(1, len(known)) / _WORDS_A_KEY), _LEAST_KEY_BITS, _MOST_KEY_BITS))
+        every = np.arange(_BITS)
+        self._keys = [
+            _Keys(self._words, known, np.roll(np.concatenate([every[::2], every[1::2]]), turn)[:bits])
+            for turn in (0, _BITS // 2)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def near_copies(self, words: Words) -> list[NearCopy]:
+        """Return the recordings that share sound with the one whose whole fingerprint is ``words``, the likest first."""
+        places, shifts = self._alike_around(words, *self._found(words))
+        owners = self._owner[places - _GAP].tolist()
+        candidates = {(own, each + more) for own, each in zip(owners, shifts.tolist(), strict=True) for more in (-1, 0, 1)}
+        best: dict[int, tuple[float, NearCopy]] = {}
+        for owner, shift in sorted(candidates):
+            agreement, compared = self._compared(words, owner, shift)
+            weight = agreement * np.sqrt(_BITS * compared)
+            if agreement >= LEAST_AGREEMENT and weight >= LEAST_WEIGHT and compared >= LEAST_WORDS:
+                copy = NearCopy(owner, shift * HOP_S, agreement, compared * SPARSE * HOP_S)
+                best[owner] = max(best.get(owner, (0.0, copy)), (weight, copy))
+        return [copy for _, copy in sorted(best.values(), reverse=True)]
+
+    def _found(self, words: Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return stored words, and how much later each should be in ``words``, in words of a whole fingerprint.
+
+        Shifts are rounded down to multiples of ``SPARSE``.
+        """
+        told = np.flatnonzero(words)
+        hits, at = zip(*(keys.look_up(words[told]) for keys in self._keys), strict=True)
+        hit, place = np.concatenate(hits), told[np.concatenate(at)]
+        owner = self._owner[hit - _GAP]
+        shift = (place - SPARSE * (hit - self._starts[owner])) // SPARSE
+        # Words next to each other are alike: of those asked about, all that find one stored word are one vote.
+        lowest = -int(self._lengths.max(initial=0)) - 1
+        cells = len(words) // SPARSE - lowest + 2
+        found = np.sort(hit * cells + shift - lowest)
+        hit, shift = np.divmod(found[np.diff(found, prepend=-1) > 0], cells)  # each once; np.unique takes ten times as long
+        number, first, cell, votes = np.unique(
+            self._owner[hit - _GAP] * cells + shift, return_index=True, return_inverse=True, return_counts=True
+        )
+        if len(told) >= _SHORT:
+            follows = np.append(np.diff(number) == 1, False)
+            together = votes + follows * np.append(votes[1:], 0)
+            first = first[together > 1]
+        return hit[first], (shift[first] + lowest) * SPARSE
+
+    def _alike_around(
+        self, words: Words, places: NDArray[np.int64], shifts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return those stored words around which the words agree at a shift, and the shift, give or take a word."""
+        near = np.arange(-_GAP, _GAP + 1)
+        padded = np.pad(words, 1)
+        kept = [(places[:0], shifts[:0])]
+        for first in range(0, len(places), _AT_ONCE):
+            part, base = places[first : first + _AT_ONCE], shifts[first : first + _AT_ONCE]
+            theirs = self._words[part[:, None] + near]
+            own = self._owner[part - _GAP]
+            local = SPARSE * (part - self._starts[own])
+            for more in range(0, 2 * SPARSE, 2):
+                ours = np.take(padded, (local + base + more)[:, None] + SPARSE * near + 1, mode="clip")
+                agreement, compared = _agreement(ours, theirs)
+                good = agreement * np.sqrt(_BITS * compared) >= _LEAST_WEIGHT_AROUND
+                kept.append((part[good], base[good] + more))
+        return np.concatenate([place for place, _ in kept]), np.concatenate([shift for _, shift in kept])
+
+    def _compared(self, words: Words, owner: int, shift: int) -> tuple[float, int]:
+        """Return how far all that overlaps agrees, and how many words were compared."""
+        start, length = int(self._starts[owner]), int(self._lengths[owner])
+        before = max(0, -(shift // SPARSE))
+        ours = words[shift + SPARSE * before :: SPARSE][: length - before]
+        agreement, compared = _agreement(ours, self._words[start + before :][: len(ours)])
+        return float(agreement), int(compared)
+
+
+class _Keys:
+    """The places of words by the value of some of their bits."""
+
+    def __init__(self, words: Words, known: NDArray[np.int64], bits: NDArray[np.int64]):
+        self._bits = bits
+        keys = self._of(words[known])
+        self._order = known[np.argsort(keys, kind="stable")]
+        self._ends = np.cumsum(np.bincount(keys, minlength=1 << len(bits)))
+
+    def _of(self, words: Words) -> NDArray[np.int64]:
+        keys = np.zeros(len(words), np.int64)
+        for place, bit in enumerate(self._bits):
+            keys |= ((words >> np.uint32(bit)) & 1).astype(np.int64) << place
+        return keys
+
+    def look_up(self, words: Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the places of stored words that differ by no more than one bit, and each's place among ``words``."""
+        flips = np.array([0, *(1 << bit for bit in range(len(self._bits)))])
+        probes = (self._of(words)[:, None] ^ flips).ravel()
+        starts = np.where(probes > 0, self._ends[probes - 1], 0)
+        counts = np.minimum(self._ends[probes] - starts, _MOST_LOOKED_AT)
+        ends = np.cumsum(counts)
+        within = np.arange(counts.sum()) - np.repeat(ends - counts, counts)
+        asked = np.repeat(np.arange(len(words)), len(flips))
+        return self._order[np.repeat(starts, counts) + within], np.repeat(asked, counts)
+
+
+def _agreement(ours: Words, theirs: Words) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return how far words agree where both tell something, and how many do: over the last axis."""
+    told = (ours != 0) & (theirs != 0)
+    differing = np.where(told, _ones(ours ^ theirs), 0).sum(-1, dtype=np.int64)
+    compared = told.sum(-1)
+    return 1 - differing / (_BITS / 2 * np.maximum(1, compared)) - (compared == 0), compared
+
+
+if hasattr(np, "bitwise_count"):
+    _ones = np.bitwise_count
+else:  # numpy 1
+    _ONES_OF = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
+
+    def _ones(words: Words) -> NDArray[np.uint8]:
+        return _ONES_OF[words & 0xFFFF] + _ONES_OF[words >> 16]
