@@ -82,8 +82,8 @@ class RepeatedTake:
 
 
 @dataclass(frozen=True)
-class Duplicate:
-    """Clips whose decoded sound is equal to the last bit."""
+class SharedSound:
+    """Clips that have the same sound, or some of it."""
 
     clips: tuple[Clip, ...]
 
@@ -130,7 +130,10 @@ class Audit:
     """With runs of samples at full scale, by their share."""
     quiet: tuple[Clip, ...]
     """With a peak below the fence, or digital silence, by peak."""
-    duplicates: tuple[Duplicate, ...]
+    duplicates: tuple[SharedSound, ...]
+    """Equal to the last bit, once decoded."""
+    near_copies: tuple[SharedSound, ...]
+    """At another rate or level, in another codec or cut otherwise, or excerpts that overlap."""
     repeated_takes: tuple[RepeatedTake, ...]
     missing: tuple[MissingRecording, ...]
     near_empty: tuple[str, ...]
@@ -183,6 +186,10 @@ class Audit:
             for clip in group.clips:
                 others = ", ".join(other.path for other in group.clips if other is not clip)
                 found[clip.path].append(f"same sound as {others}")
+        for shared in self.near_copies:
+            for clip in shared.clips:
+                others = ", ".join(other.path for other in shared.clips if other is not clip)
+                found[clip.path].append(f"shares sound with {others}")
         return dict(found)
 
 
@@ -213,6 +220,7 @@ def audit_corpus(corpus: Corpus) -> Audit:
         clipped=_ranked(clips, clipped_share, lambda clip: clip.sound.clipped_samples > 0),
         quiet=_ranked(clips, peak_db, lambda clip: _is_quiet(clip, fences), up=True),
         duplicates=_duplicates(clips),
+        near_copies=_near_copies(clips),
         repeated_takes=_repeated_takes(clips),
         missing=_missing(clips),
         near_empty=_near_empty(corpus),
@@ -299,11 +307,21 @@ def _histogram(lengths_s: Sequence[float]) -> Histogram:
     return Histogram(tuple(edges), tuple(int(count) for count in counts))
 
 
-def _duplicates(clips: Sequence[Clip]) -> tuple[Duplicate, ...]:
+def _duplicates(clips: Sequence[Clip]) -> tuple[SharedSound, ...]:
     groups: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         groups[clip.sound.sha256].append(clip)
-    return tuple(Duplicate(tuple(group)) for group in groups.values() if len(group) > 1)
+    return tuple(SharedSound(tuple(group)) for group in groups.values() if len(group) > 1)
+
+
+def _near_copies(clips: Sequence[Clip]) -> tuple[SharedSound, ...]:
+    groups: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        if clip.recording:
+            groups[clip.recording].append(clip)
+    # Of clips that a rule left out, what shared their sound may be alone, or among exact copies, which are told of.
+    several = (group for group in groups.values() if len({clip.sound.sha256 for clip in group}) > 1)
+    return tuple(SharedSound(tuple(group)) for group in several)
 
 
 def _repeated_takes(clips: Sequence[Clip]) -> tuple[RepeatedTake, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from thymos.audio.excerpt import excerpt_name as excerpt_name
+from thymos.corpora.near_copies import near_copies_among
 from thymos.corpora.table import Clip
 
 _CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? ?)?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
@@ -37,16 +38,18 @@ def seconds_of(text: str) -> float | None:
 def with_shared_sound(clips: Sequence[Clip]) -> list[Clip]:
     """Return ``clips`` with one name under ``recording`` for those that overlap in one file, directly or in a chain.
 
-    A whole file overlaps with every part of it. An exact copy of one that overlaps goes with it.
+    So do near-copies: the same sound at another rate or level, in another codec, or cut otherwise. A whole file
+    overlaps with every part of it. An exact copy of one that shares sound goes with it.
     """
     chains = [chain for rows in _by(clips, lambda clip: clip.lies_in) for chain in _chains(clips, rows)]
+    chains += near_copies_among(clips)
     if not chains:
         return list(clips)
     number = list(range(len(clips)))
 
     def find(row: int) -> int:
         while number[row] != row:
-            row = number[row]
+            number[row] = row = number[number[row]]
         return row
 
     for group in (*chains, *_by(clips, lambda clip: clip.sound.sha256)):

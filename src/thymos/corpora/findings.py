@@ -39,6 +39,7 @@ def findings(audit: Audit) -> list[Finding]:
         _labels(audit),
         _left_out(audit),
         _duplicates(audit),
+        _near_copies(audit),
         _silent(audit),
         _long(audit),
         _short(audit),
@@ -114,17 +115,30 @@ def _left_out(audit: Audit) -> Finding:
 
 
 def _duplicates(audit: Audit) -> Finding:
-    def row(clips: Sequence[Clip], labels_differ: bool) -> tuple[str, ...]:
-        return _names(clips), "differ" if labels_differ else "agree"
-
     return Finding(
         "duplicates",
         "Same sound twice",
         "The decoded samples are equal. A copy on each side of a fold is a leak.",
         (Column("files"), Column("labels")),
-        tuple(row(group.clips, group.labels_differ) for group in audit.duplicates),
+        tuple((_names(group.clips), _agreement(group.labels_differ)) for group in audit.duplicates),
         serious=any(group.labels_differ for group in audit.duplicates),
     )
+
+
+def _near_copies(audit: Audit) -> Finding:
+    return Finding(
+        "near-copies",
+        "Near-copies",
+        "The same sound at another rate or level, in another codec, or cut otherwise, known by its fingerprint; or "
+        "excerpts that overlap. Folds keep them together.",
+        (Column("files"), Column("labels")),
+        tuple((_names(group.clips), _agreement(group.labels_differ)) for group in audit.near_copies),
+        serious=any(group.labels_differ for group in audit.near_copies),
+    )
+
+
+def _agreement(labels_differ: bool) -> str:
+    return "differ" if labels_differ else "agree"
 
 
 def _silent(audit: Audit) -> Finding:

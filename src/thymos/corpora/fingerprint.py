@@ -41,6 +41,8 @@ _SILENT_DB = 35.0
 """Moments so far below the loud ones have no word."""
 _STEADY_DB = 0.5
 """Moments whose bands, in the mean, stand out by less than this from what is usual around them have none either."""
+_MOST_UNEVEN = 8
+"""Nor have those with more than 24 bits alike: such are clicks, and where a hum begins. Speech has 9 to 23."""
 
 
 def fingerprint_of(waveform: Waveform) -> Words:
@@ -54,8 +56,10 @@ def fingerprint_of(waveform: Waveform) -> Words:
     levels = 10 * np.log10(energies + loud * 10 ** (-_FLOOR_DB / 10) / energies.shape[1])
     contrasts = levels[:, :-1] - levels[:, 1:]
     unusual = contrasts - _running_mean(contrasts)
+    bits = unusual > 0
     told = (power > loud * 10 ** (-_SILENT_DB / 10)) & (np.abs(unusual).mean(1) > _STEADY_DB)
-    words = np.packbits(unusual > 0, axis=1, bitorder="little").view("<u4")[:, 0]
+    told &= np.abs(bits.sum(1) - _BITS // 2) <= _MOST_UNEVEN
+    words = np.packbits(bits, axis=1, bitorder="little").view("<u4")[:, 0]
     return np.where(told, words, 0).astype(np.uint32)
 
 
@@ -89,7 +93,8 @@ def _energies(samples: Samples) -> NDArray[np.float32]:
 def _window_and_bands() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a Hann window, and triangular bands of equal width in mel, shape ``(frequencies, 33)``."""
     frequencies = np.fft.rfftfreq(_WINDOW, 1 / RATE_HZ)
-    edges = mel_to_hz(np.linspace(hz_to_mel(_LOWEST_HZ), hz_to_mel(_HIGHEST_HZ), _BITS + 2))
+    lowest, highest = hz_to_mel(np.array([_LOWEST_HZ, _HIGHEST_HZ]))
+    edges = mel_to_hz(np.linspace(lowest, highest, _BITS + 2))
     centres, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     bands = np.maximum(0, 1 - np.abs(frequencies[:, None] - centres) / widths)
     used = np.flatnonzero(bands.any(1))[-1] + 1

@@ -12,6 +12,7 @@ import numpy as np
 from thymos.audio.decode import AudioInfo, Samples, Waveform
 from thymos.audio.excerpt import read_excerpt
 from thymos.audio.faults import decoder_faults
+from thymos.corpora.fingerprint import fingerprint_of, to_text
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
 from thymos.sealed import read_sealed, write_sealed
@@ -20,7 +21,7 @@ SILENCE_FRAME_S = 0.025
 SILENCE_BELOW_LOUD_DB = 20.0
 FULL_SCALE = 32767 / 32768
 SHORTEST_CLIPPED_RUN = 3
-_MEASURE_VERSION = 1
+_MEASURE_VERSION = 2
 
 
 def measure_entries(
@@ -100,6 +101,7 @@ def _measure(waveform: Waveform, info: AudioInfo) -> Measurements:
         clipped_samples=_count_clipped(samples),
         silence_s=round(silence_s(waveform), 4),
         sha256=digest.hexdigest(),
+        fingerprint=to_text(fingerprint_of(waveform)),
     )
 
 

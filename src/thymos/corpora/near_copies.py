@@ -1,24 +1,26 @@
 """Near-copies: recordings that share a stretch of sound, whatever was done to it, found among many by fingerprint.
 
-Words of the stored fingerprints are looked up by halves of their bits, one of which may differ. Where two look-ups agree
-on a recording and a shift, the words around are compared, and where those agree, all words that overlap at that shift.
+Words of the stored fingerprints are looked up by halves of their bits, one of which may differ. Where two look-ups
+agree on a recording and a shift, the words around are compared, and where those agree, all that overlap at that shift.
 So ten thousand recordings are compared with ten thousand others in about a minute, not in days.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.corpora.fingerprint import HOP_S, SPARSE, Words
+from thymos.corpora.fingerprint import HOP_S, SPARSE, Words, from_text
+from thymos.corpora.table import Clip
 
-LEAST_AGREEMENT = 0.5
-"""Of the overlap of two cuts of one recording: 1 where all bits agree, about 0 of unlike sounds, up to 0.45 of takes of
-one sentence by one voice."""
-LEAST_WEIGHT = 9.0
+LEAST_AGREEMENT = 0.64
+"""Of the bits that overlap in two cuts of one recording: 1 where all agree, about 0 of unlike sounds, and 0.6 at most
+of any two of 14,121 clips, takes of one sentence among them, that are not the same recording."""
+LEAST_WEIGHT = 9.6
 """Agreement times the root of the number of bits: a short overlap must agree better."""
+LEAST_AGREEMENT_OF_LONG, LEAST_WEIGHT_OF_LONG = 0.5, 15.5
+"""An overlap of some two seconds, which has this weight, may agree less: no two others of those clips had 14.7."""
 LEAST_WORDS = 5
 """An overlap of fewer words of a sparse fingerprint, 0.4 s, says nothing."""
 
@@ -39,10 +41,14 @@ _AT_ONCE = 1 << 13
 """Comparisons."""
 
 
+_ONES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
+"""Of 16 bits, how many are set: ``numpy.bitwise_count`` came with numpy 2."""
+
+
 class NearCopy(NamedTuple):
     """A stored recording that shares sound with the one asked about."""
 
-    index: int
+    place: int
     """Its place among those stored."""
     later_s: float
     """How much later the shared sound is in the one asked about."""
@@ -50,6 +56,23 @@ class NearCopy(NamedTuple):
     """See ``LEAST_AGREEMENT``."""
     overlap_s: float
     """How much sound, silence not counted, was compared."""
+
+
+def near_copies_among(clips: Sequence[Clip]) -> list[list[int]]:
+    """Return which of ``clips`` are near-copies of each other, as pairs of places among them; not all pairs of many."""
+    first: dict[str, int] = {}
+    for row, clip in enumerate(clips):
+        if clip.sound.fingerprint:
+            first.setdefault(clip.sound.sha256, row)
+    rows = list(first.values())
+    whole = [from_text(clips[row].sound.fingerprint) for row in rows]
+    stored = Fingerprints([words[::SPARSE] for words in whole])
+    return [
+        sorted((row, rows[copy.place]))
+        for row, words in zip(rows, whole, strict=True)
+        for copy in stored.near_copies(words)
+        if rows[copy.place] != row
+    ]
 
 
 class Fingerprints:
@@ -73,16 +96,23 @@ class Fingerprints:
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def near_copies(self, words: Words) -> list[NearCopy]:
-        """Return the recordings that share sound with the one whose whole fingerprint is ``words``, the likest first."""
-        places, shifts = self._alike_around(words, *self._found(words))
-        owners = self._owner[places - _GAP].tolist()
-        candidates = {(own, each + more) for own, each in zip(owners, shifts.tolist(), strict=True) for more in (-1, 0, 1)}
+    def near_copies(self, words: Words, look_up: bool = True) -> list[NearCopy]:
+        """Return the recordings that share sound with the one whose whole fingerprint is ``words``, the likest first.
+
+        With ``look_up``, only what a look-up finds is compared; without, everything at every shift, which takes long.
+        """
+        if look_up:
+            places, shifts = self._alike_around(words, *self._found(words))
+            found = zip(self._owner[places - _GAP].tolist(), shifts.tolist(), strict=True)
+            candidates = {(owner, shift + more) for owner, shift in found for more in (-1, 0, 1)}
+        else:
+            lengths = enumerate(self._lengths.tolist())
+            candidates = {(owner, shift) for owner, n in lengths for shift in range(-SPARSE * n, len(words))}
         best: dict[int, tuple[float, NearCopy]] = {}
         for owner, shift in sorted(candidates):
             agreement, compared = self._compared(words, owner, shift)
-            weight = agreement * np.sqrt(_BITS * compared)
-            if agreement >= LEAST_AGREEMENT and weight >= LEAST_WEIGHT and compared >= LEAST_WORDS:
+            weight = agreement * float(np.sqrt(_BITS * compared))
+            if _is_copy(agreement, weight, compared):
                 copy = NearCopy(owner, shift * HOP_S, agreement, compared * SPARSE * HOP_S)
                 best[owner] = max(best.get(owner, (0.0, copy)), (weight, copy))
         return [copy for _, copy in sorted(best.values(), reverse=True)]
@@ -101,10 +131,9 @@ class Fingerprints:
         lowest = -int(self._lengths.max(initial=0)) - 1
         cells = len(words) // SPARSE - lowest + 2
         found = np.sort(hit * cells + shift - lowest)
-        hit, shift = np.divmod(found[np.diff(found, prepend=-1) > 0], cells)  # each once; np.unique takes ten times as long
-        number, first, cell, votes = np.unique(
-            self._owner[hit - _GAP] * cells + shift, return_index=True, return_inverse=True, return_counts=True
-        )
+        hit, shift = np.divmod(found[np.diff(found, prepend=-1) > 0], cells)  # each once
+        owner = self._owner[hit - _GAP]
+        number, first, votes = np.unique(owner * cells + shift, return_index=True, return_counts=True)
         if len(told) >= _SHORT:
             follows = np.append(np.diff(number) == 1, False)
             together = votes + follows * np.append(votes[1:], 0)
@@ -166,6 +195,14 @@ class _Keys:
         return self._order[np.repeat(starts, counts) + within], np.repeat(asked, counts)
 
 
+def _is_copy(agreement: float, weight: float, compared: int) -> bool:
+    if compared < LEAST_WORDS:
+        return False
+    if agreement >= LEAST_AGREEMENT:
+        return weight >= LEAST_WEIGHT
+    return agreement >= LEAST_AGREEMENT_OF_LONG and weight >= LEAST_WEIGHT_OF_LONG
+
+
 def _agreement(ours: Words, theirs: Words) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return how far words agree where both tell something, and how many do: over the last axis."""
     told = (ours != 0) & (theirs != 0)
@@ -174,10 +211,9 @@ def _agreement(ours: Words, theirs: Words) -> tuple[NDArray[np.float64], NDArray
     return 1 - differing / (_BITS / 2 * np.maximum(1, compared)) - (compared == 0), compared
 
 
-if hasattr(np, "bitwise_count"):
-    _ones = np.bitwise_count
-else:  # numpy 1
-    _ONES_OF = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
-
-    def _ones(words: Words) -> NDArray[np.uint8]:
-        return _ONES_OF[words & 0xFFFF] + _ONES_OF[words >> 16]
+def _ones(words: Words) -> NDArray[np.uint8]:
+    """Return how many bits of each word are set."""
+    if hasattr(np, "bitwise_count"):
+        return np.asarray(np.bitwise_count(words))
+    halves = np.ascontiguousarray(words)[..., None].view(np.uint16)
+    return np.asarray(_ONES[halves[..., 0]] + _ONES[halves[..., 1]])

@@ -38,6 +38,8 @@ class Measurements:
     """Seconds of 25 ms frames at least 20 dB below the clip's own loud frames (their 95th percentile)."""
     sha256: str
     """Digest of the decoded mono samples and the rate: equal for exact copies, whatever their container."""
+    fingerprint: str = field(default="", repr=False)
+    """What near-copies are known by, as ``corpora.fingerprint`` writes it; empty where there is nothing to tell of."""
 
     @property
     def duration_s(self) -> float:
@@ -96,7 +98,8 @@ class Clip(ClipEntry):
 
     sound: Measurements = field(kw_only=True)
     recording: str = field(default="", kw_only=True)
-    """Whose recording it is a part of, where several clips share sound: excerpts that overlap have one name here."""
+    """Whose recording it is a part of, where several clips share sound: near-copies, and excerpts that overlap, have
+    one name here."""
 
     @property
     def identity(self) -> str:
@@ -348,6 +351,8 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     Raises:
         CorpusError: two of them hold the same file.
     """
+    from thymos.corpora.excerpts import with_shared_sound  # which is of clips, so of this module
+
     if len(corpora) == 1:
         return corpora[0]
     root = Path(os.path.commonpath([corpus.root for corpus in corpora]))
@@ -360,8 +365,7 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
             name = clip.corpus or (own.name if alike[own.name] == 1 else f"{own.parent.name}/{own.name}")
             speaker = f"{name}/{clip.speaker}" if clip.speaker else ""
             moved = replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker)
-            shared = f"{name}/{clip.recording}" if clip.recording else ""
-            clips.append(replace(moved, file=clip.file and (inside / clip.file).as_posix(), recording=shared))
+            clips.append(replace(moved, file=clip.file and (inside / clip.file).as_posix()))
         excluded += [replace(each, clip=(inside / each.clip).as_posix()) for each in corpus.excluded]
     clips.sort(key=lambda clip: clip.path)
     twice = [clip.path for clip, after in pairwise(clips) if clip.path == after.path]
@@ -372,7 +376,8 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     unmatched = tuple(name for name in corpora[0].unmatched if all(name in each.unmatched for each in corpora))
     found = sum(corpus.tally.found for corpus in corpora)
     notes = tuple(f"{corpus.root.name}: {note}" for corpus in corpora for note in corpus.notes)
-    corpus = Corpus("joined", root, tuple(clips), tuple(excluded), labels, unmatched, found, notes)
+    shared = tuple(with_shared_sound(clips))  # a recording may be in two of them
+    corpus = Corpus("joined", root, shared, tuple(excluded), labels, unmatched, found, notes)
     return corpus.relabelled(lambda word: word)
 
 
