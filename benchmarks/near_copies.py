@@ -26,8 +26,7 @@ from thymos.audio import Samples, Waveform, resample
 from thymos.audio.distort import telephone, through_mp3, through_opus
 from thymos.cache import default_cache_dir
 from thymos.corpora import Clip, Corpus, open_corpus
-from thymos.corpora.fingerprint import SPARSE, Words, fingerprint_of, from_text
-from thymos.corpora.near_copies import Fingerprints
+from thymos.corpora.near_copies import SPARSE, Fingerprints, Words, fingerprint_of, from_text
 
 Change = Callable[[Samples, int], Waveform]
 CUT_S, SILENCE_S = 0.5, 0.3

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from thymos.audio import Samples, read_waveform
+from thymos.audio.excerpt import excerpt_name
 from thymos.corpora import Corpus, RecordingFolds
-from thymos.corpora.excerpts import excerpt_name, seconds_of, with_shared_sound
-from thymos.corpora.folds import Fold, check_leakage
+from thymos.corpora.dialects import seconds_of
+from thymos.corpora.folds import Fold, check_leakage, with_shared_sound
 from thymos.corpora.measure import measure_entries
 from thymos.corpora.table import ClipEntry, KeptWaveforms, joined
 from thymos.errors import LeakageError

@@ -14,9 +14,8 @@ from thymos.corpora import Fold, RecordingFolds, open_corpus
 from thymos.corpora import near_copies as module
 from thymos.corpora.audit import audit_corpus
 from thymos.corpora.findings import findings
-from thymos.corpora.fingerprint import HOP_S, LONGEST_S, SPARSE, Words, fingerprint_of, from_text, to_text
-from thymos.corpora.folds import check_leakage
-from thymos.corpora.near_copies import Fingerprints
+from thymos.corpora.folds import check_leakage, near_copies_among
+from thymos.corpora.near_copies import HOP_S, LONGEST_S, SPARSE, Fingerprints, Words, fingerprint_of, from_text, to_text
 from thymos.corpora.table import joined
 from thymos.errors import LeakageError
 
@@ -231,4 +230,4 @@ def test_takes_of_one_sentence_are_no_copies_and_the_corpora_s_own_copies_are(co
 def test_where_nobody_measured_there_is_nothing_to_compare(copied: Path, tmp_path: Path) -> None:
     corpus = open_corpus(f"folders:{copied}", cache_dir=tmp_path / "cache")
     bare = [replace(clip, sound=replace(clip.sound, fingerprint="")) for clip in corpus.clips]
-    assert module.near_copies_among(bare) == []
+    assert near_copies_among(bare) == []

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thymos.audio.excerpt import excerpt_name
 from thymos.corpora import Clip, Corpus, Fold, Measurements, Protocol, Split, TakeFolds, open_corpus
-from thymos.corpora.excerpts import excerpt_name
 from thymos.corpora.folds import GROUPS
 from thymos.corpora.protocols import NAMES, protocol_named, shuffle_labels
 from thymos.errors import LeakageError, ProtocolError

@@ -6,6 +6,7 @@ Comma, semicolon, tab or bar; UTF-8, UTF-16 or a code page of Windows; quotes as
 import csv
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 SHEET_SUFFIXES = frozenset({".xlsx", ".xlsm"})
 SUFFIXES = TEXT_SUFFIXES | JSON_SUFFIXES | SHEET_SUFFIXES
 _SEPARATORS = ",;\t|"
+_CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? ?)?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
+_SECONDS = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?: ?s)?")
+_UNKNOWN = ("", "nat", "nan", "none", "null", "inf")
 
 
 @dataclass(frozen=True)
@@ -178,3 +182,23 @@ def _check_quotes(text: str, separator: str) -> None:
     except csv.Error as error:
         if "unexpected end of data" in str(error):
             raise csv.Error("a quotation mark is opened and never closed") from None
+
+
+def seconds_of(text: str) -> float | None:
+    """Return a time in seconds, as tables write it: ``1.5``, ``0 days 00:00:01.5``, ``0:01.5``; of ``NaT``, None.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    word = text.strip()
+    if word.lower() in _UNKNOWN:
+        return None
+    if _SECONDS.fullmatch(word):
+        return float(word.removesuffix("s"))
+    if match := re.fullmatch(r"(\d+) days?", word):  # as pandas writes a column in which no time has more
+        return 86_400.0 * int(match[1])
+    match = _CLOCK.fullmatch(word)
+    if match is None:
+        raise ValueError(f"cannot be cut: {text!r} is no time, such as 1.5 or 0 days 00:00:01.5")
+    days, hours, minutes = (int(match[part] or 0) for part in ("days", "hours", "minutes"))
+    return ((days * 24 + hours) * 60 + minutes) * 60 + float(match["seconds"])

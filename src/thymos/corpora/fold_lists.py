@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from thymos.corpora.dialects import read_table
-from thymos.corpora.excerpts import excerpt_name, seconds_of
+from thymos.audio.excerpt import excerpt_name
+from thymos.corpora.dialects import read_table, seconds_of
 from thymos.corpora.headings import columns_of, require
 from thymos.corpora.readers.listed_files import split_of
 from thymos.corpora.table import Corpus, clip_names

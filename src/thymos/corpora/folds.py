@@ -1,15 +1,19 @@
-"""Folds, and the guard that each passes before it is used."""
+"""Folds, what must stay together in them, and the guard that each passes before it is used."""
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from thymos.corpora.near_copies import SPARSE, Fingerprints, from_text
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import LeakageError, ProtocolError
 
 GroupOf = Callable[[Clip], tuple[str, ...]]
 
 GROUPS: dict[str, GroupOf] = {
-    # Exact copies of one recording under two names are one recording, and so are excerpts that overlap.
+    # Exact copies of one recording under two names are one recording, and so are near-copies and excerpts that
+    # overlap, which have a name for it.
     "recording": lambda clip: (clip.recording or clip.sound.sha256,),
     "take": lambda clip: (clip.speaker, clip.emotion, clip.sentence),
     "sentence": lambda clip: (clip.sentence,),
@@ -63,3 +67,70 @@ def check_leakage(corpus: Corpus, folds: Iterable[Fold], must_not_cross: Sequenc
                             f"protocol {protocol}, {fold.name}: one {what} is on both sides, "
                             f"{other} in {other_side} and {path} in {side}"
                         )
+
+
+def with_shared_sound(clips: Sequence[Clip]) -> list[Clip]:
+    """Return ``clips`` with one name under ``recording`` for those that overlap in one file, directly or in a chain.
+
+    So do near-copies: the same sound at another rate or level, in another codec, or cut otherwise. A whole file
+    overlaps with every part of it. An exact copy of one that shares sound goes with it.
+    """
+    chains = [chain for rows in _sharing(clips, lambda clip: clip.lies_in) for chain in _chains(clips, rows)]
+    chains += near_copies_among(clips)
+    if not chains:
+        return list(clips)
+    number = list(range(len(clips)))
+
+    def find(row: int) -> int:
+        while number[row] != row:
+            number[row] = row = number[number[row]]
+        return row
+
+    for group in (*chains, *_sharing(clips, lambda clip: clip.sound.sha256)):
+        first = min(map(find, group))
+        for row in group:
+            number[find(row)] = first
+    named = {find(chain[0]) for chain in chains}
+    return [
+        replace(clip, recording=clips[find(row)].path) if find(row) in named else clip for row, clip in enumerate(clips)
+    ]
+
+
+def _sharing(clips: Sequence[Clip], key: Callable[[Clip], str]) -> list[list[int]]:
+    """Return the places of clips that share a key, where several do."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, clip in enumerate(clips):
+        groups[key(clip)].append(row)
+    return [rows for rows in groups.values() if len(rows) > 1]
+
+
+def _chains(clips: Sequence[Clip], rows: Sequence[int]) -> list[list[int]]:
+    """Return which of ``rows``, all of one file, overlap: lists of two and more."""
+    chains: list[list[int]] = []
+    reached_s = -1.0
+    for row in sorted(rows, key=lambda row: clips[row].start_s):
+        end_s = math.inf if (end := clips[row].end_s) is None else end
+        if clips[row].start_s < reached_s:
+            chains[-1].append(row)
+            reached_s = max(reached_s, end_s)
+        else:
+            chains.append([row])
+            reached_s = end_s
+    return [chain for chain in chains if len(chain) > 1]
+
+
+def near_copies_among(clips: Sequence[Clip]) -> list[list[int]]:
+    """Return which of ``clips`` are near-copies of each other, as pairs of places among them; not all pairs of many."""
+    first: dict[str, int] = {}
+    for row, clip in enumerate(clips):
+        if clip.sound.fingerprint:
+            first.setdefault(clip.sound.sha256, row)
+    rows = list(first.values())
+    whole = [from_text(clips[row].sound.fingerprint) for row in rows]
+    stored = Fingerprints([words[::SPARSE] for words in whole])
+    return [
+        sorted((row, rows[copy.place]))
+        for row, words in zip(rows, whole, strict=True)
+        for copy in stored.near_copies(words)
+        if rows[copy.place] != row
+    ]

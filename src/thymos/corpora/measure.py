@@ -12,7 +12,7 @@ import numpy as np
 from thymos.audio.decode import AudioInfo, Samples, Waveform
 from thymos.audio.excerpt import read_excerpt
 from thymos.audio.faults import decoder_faults
-from thymos.corpora.fingerprint import fingerprint_of, to_text
+from thymos.corpora.near_copies import fingerprint_of, to_text
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
 from thymos.sealed import read_sealed, write_sealed

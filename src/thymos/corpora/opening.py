@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thymos.cache import default_cache_dir
-from thymos.corpora.excerpts import with_shared_sound
 from thymos.corpora.finding import find_listing, kind_and_path
+from thymos.corpora.folds import with_shared_sound
 from thymos.corpora.label_map import LabelMap, Rules
 from thymos.corpora.measure import measure_entries
 from thymos.corpora.readers.listed_files import Surroundings

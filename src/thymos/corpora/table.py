@@ -39,7 +39,7 @@ class Measurements:
     sha256: str
     """Digest of the decoded mono samples and the rate: equal for exact copies, whatever their container."""
     fingerprint: str = field(default="", repr=False)
-    """What near-copies are known by, as ``corpora.fingerprint`` writes it; empty where there is nothing to tell of."""
+    """What near-copies are known by, as ``corpora.near_copies`` writes it; empty where there is nothing to tell of."""
 
     @property
     def duration_s(self) -> float:
@@ -58,7 +58,7 @@ class ClipEntry:
 
     path: str
     """Relative to the corpus root, with forward slashes: the clip's name in every table. That of an excerpt of a file
-    has the times behind it: ``talk.wav#t=0.5,2`` (see ``corpora.excerpts``)."""
+    has the times behind it: ``talk.wav#t=0.5,2`` (see ``audio.excerpt``)."""
     emotion: str
     speaker: str = ""
     sentence: str = ""
@@ -351,7 +351,7 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     Raises:
         CorpusError: two of them hold the same file.
     """
-    from thymos.corpora.excerpts import with_shared_sound  # which is of clips, so of this module
+    from thymos.corpora.folds import with_shared_sound  # which is of clips, so of this module
 
     if len(corpora) == 1:
         return corpora[0]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from thymos.corpora.excerpts import excerpt_name
+from thymos.audio.excerpt import excerpt_name
 from thymos.corpora.readers.named_corpus import (
     FEMALE,
     MALE,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from thymos.audio.excerpt import excerpt_name
 from thymos.cache import default_cache_dir
-from thymos.corpora.dialects import Table, TableRow
-from thymos.corpora.excerpts import excerpt_name, seconds_of
+from thymos.corpora.dialects import Table, TableRow, seconds_of
 from thymos.corpora.headings import columns_of, require
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
