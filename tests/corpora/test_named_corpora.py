@@ -434,6 +434,7 @@ def test_meld_is_read_by_its_tables(make: Make) -> None:
         ),
     }
     assert "the tables: 1 of the recordings named are not here, such as dev/dia1_utt7" in corpus.notes
+    assert {each.split for each in open_corpus(folder / "dev_splits_complete").clips} == {"validation"}
 
 
 # --- the six real ones, under the names that their publishers gave them ---

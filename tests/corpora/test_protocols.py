@@ -556,16 +556,18 @@ def test_the_protocol_that_the_documentation_writes_can_be_used() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, type[Protocol]] = {}
     exec(example, names)
-    protocol = names["LeaveOneCorpusOut"]()
-    corpus = table(*(replace(clip(f"{c}{i}{e}", e), corpus=c) for c in "xyz" for i in "12" for e in AESDD_EMOTIONS))
+    protocol = names["LeaveOneGenderOut"]()
+    who = {"1": "female", "2": "female", "3": "male", "4": "male"}
+    clips = (clip(f"{speaker}{i}{e}", e, speaker) for speaker in who for i in "12" for e in AESDD_EMOTIONS)
+    corpus = table(*(replace(each, gender=who[each.speaker]) for each in clips))
     split = protocol.split(corpus)
-    assert [fold.name for fold in split.folds] == ["x", "y", "z"]
-    assert [{path[0] for path in fold.test} for fold in split.folds] == [{"x"}, {"y"}, {"z"}]
+    assert [fold.name for fold in split.folds] == ["female", "male"]
+    assert [{path[0] for path in fold.test} for fold in split.folds] == [{"1", "2"}, {"3", "4"}]
     assert_each_clip_is_tested_once_a_repeat(corpus, split)
     for fold in split.folds:
         inner = protocol.inner(corpus, fold)
         assert len(inner) == 2
-        assert not crossing(corpus, Split(protocol, inner), "corpus")
+        assert not crossing(corpus, Split(protocol, inner), "speaker")
 
 
 # --- the control ---

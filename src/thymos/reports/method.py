@@ -31,6 +31,8 @@ _PROTOCOLS = {
     "speaker": "leave-one-speaker-out cross-validation",
     "corpus": "leave-one-corpus-out cross-validation",
     "own": "the corpus's own division into training and test part",
+    "test": "training on some corpora and testing on others, on the labels that both sides have",
+    "pairs": "training on one corpus and testing on another, for every ordered pair, on the labels that both have",
     "serab": "the division by speaker of the SERAB benchmark ⟦scheidwasser2022serab⟧",
 }
 _KINDS = {

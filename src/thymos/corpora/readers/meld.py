@@ -25,7 +25,9 @@ from thymos.corpora.readers.named_corpus import (
 from thymos.corpora.table import Listing
 
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-_FOLDER = re.compile(r"(?:^|[\W_])(train|dev|test)(?:$|[\W_])", re.IGNORECASE)
+_FOLDER = re.compile(r"(?:^|[\W_])(train|dev|val|valid|validation|test)(?:$|[\W_])", re.IGNORECASE)
+_OF_DEV = {"val": "dev", "valid": "dev", "validation": "dev"}
+"""What people call the folder of the development part, whose table is ``dev_sent_emo.csv``."""
 _NAME = named(r"(?P<spare>final_videos_test)?dia(?P<dialog>\d+)_utt(?P<utterance>\d+)")
 
 
@@ -54,9 +56,7 @@ class _Meld(NamedCorpus):
                 return None
             if match["spare"]:
                 return "is a spare clip of the archive, which no table names"
-            folder = next(
-                (named[1].lower() for part in reversed(path.parts[:-1]) if (named := _FOLDER.search(part))), ""
-            )
+            folder = _part((root.name, *path.parts[:-1]))
             if not folder:
                 return "lies in no folder that is named for train, dev or test, each of which numbers its dialogs anew"
             key = (folder, str(int(match["dialog"])), str(int(match["utterance"])))
@@ -77,11 +77,18 @@ class _Meld(NamedCorpus):
         return listing
 
 
+def _part(folders: Sequence[str]) -> str:
+    """Return which table the innermost of ``folders`` that is named for a part belongs to; nothing: none is."""
+    words = (found[1].lower() for folder in reversed(folders) if (found := _FOLDER.search(folder)))
+    word = next(words, "")
+    return _OF_DEV.get(word, word)
+
+
 def _tables(root: Path) -> dict[str, Path]:
     """Return the table of each split that is at hand, in ``root``, in a folder of it, or beside it."""
     tables: dict[str, Path] = {}
     for split in _SPLITS:
-        for place, deepest in ((root, 1), (root.parent, 0)):
+        for place, deepest in ((root, 2), (root.parent, 0)):
             for table in label_files(place, f"{split}_sent_emo.csv", deepest):
                 tables.setdefault(split, table)
     return tables

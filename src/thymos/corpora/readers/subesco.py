@@ -46,7 +46,7 @@ READER = FileNames(
         expects="files named F_02_MONIKA_S_1_NEUTRAL_5: gender, number, name, sentence, emotion, take",
     ),
     named(
-        r"(?P<gender>[FM])_(?P<number>\d\d)_(?P<name>[A-Z]+)_S_(?P<sentence>\d{1,2})_"
+        r"(?P<gender>[FM])_(?P<number>\d\d)_(?P<name>[^\W\d_]+)_S_(?P<sentence>\d{1,2})_"
         rf"(?P<emotion>{'|'.join(_EMOTIONS)})_(?P<take>\d)"
     ),
     _told,
