@@ -83,6 +83,9 @@ def predict(
         Path | None, typer.Option(metavar="FOLDER", help="Where --explain draws (default: here).")
     ] = None,
     figures: FiguresOption = "png",
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Have a `thymos serve` hear them; a token is in THYMOS_TOKEN.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -99,7 +102,10 @@ def predict(
     from thymos.files import figure_formats, is_stream
     from thymos.runtime.recognizer import load
     from thymos.runtime.voice import find_voice
+    from thymos.serving.remote import RemoteRecognizer
 
+    if server is not None and (adapt or voice is not None or explain or explain_out is not None):
+        raise OutputError("--server has recordings heard elsewhere: without --voice, --adapt and --explain")
     formats = figure_formats(figures)
     recordings = find_recordings(paths, say)
     if adapt and voice is not None:
@@ -128,9 +134,16 @@ def predict(
         if any(recording.path is None and recording.problem is None for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
         draw = _figures(explain_out or Path(), formats)
-    recognizer = load(model, threads).among(chosen_labels(labels))
-    decides: dict[str, Any] = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
-    if adapt:
+    recognizer: Any  # a server's has what is needed here
+    if server is None:
+        recognizer = load(model, threads).among(chosen_labels(labels))
+        decides: dict[str, Any] = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
+    else:
+        recognizer = RemoteRecognizer.find(server, model).among(chosen_labels(labels))
+        decides = {"model": recognizer.sha256, "timeline": timeline, "labels": recognizer.labels}
+    if server is not None:
+        hear = partial(rows_at_once, recognizer, recordings)
+    elif adapt:
         _ = recognizer.space  # a model without is known before anything is heard
         groups = groups_of(recordings, speaker_from)
         decides["keeps"] = "what was heard"  # labels and voices are decided on later

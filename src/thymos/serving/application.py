@@ -1,7 +1,6 @@
 """The web application: what is asked at which address, and who answers it."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from thymos.errors import ThymosError
+from thymos.escaping import json_line
 from thymos.runtime.formats import result_row
 from thymos.serving.bounds import ServingBounds
 from thymos.serving.content import JSON, JSON_LINES, accepted, check_number, checked_query, rendered, wanted_of
@@ -84,7 +84,7 @@ class Service:
         finally:
             for upload in unheard:
                 upload.close()
-        return rendered(rows, labels, wanted)
+        return rendered(rows, labels, wanted, model.about.dimensions)
 
     async def embed(self, request: Request) -> Response:
         """Answer the embeddings of recordings."""
@@ -108,7 +108,7 @@ class Service:
                 upload.close()
         if len(rows) == 1:
             return JSONResponse(rows[0])
-        return Response("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), media_type=JSON_LINES)
+        return Response("".join(json_line(row) + "\n" for row in rows), media_type=JSON_LINES)
 
     async def list_models(self, request: Request) -> Response:
         """Answer which models are offered."""

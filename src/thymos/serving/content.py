@@ -1,6 +1,5 @@
 """What a client asks for, and how it is answered: the parameters of the query, and the format that Accept names."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from thymos.config import nearest
+from thymos.escaping import json_line
 from thymos.runtime.formats import ResultRow, csv_lines, srt, textgrid
 from thymos.serving.problems import ProblemError
 
@@ -133,19 +133,21 @@ def _matches(name: str, media_type: str) -> int:
     return 1 if name == "*/*" else 0
 
 
-def rendered(rows: Sequence[ResultRow], labels: Sequence[str], wanted: Wanted) -> Response:
+def rendered(
+    rows: Sequence[ResultRow], labels: Sequence[str], wanted: Wanted, dimensions: Sequence[str] = ()
+) -> Response:
     """Return the answer that tells ``rows``, one a recording.
 
     One recording is a JSON object, several are lines of them: each is a line of ``thymos predict --format jsonl``.
     """
     media_type = wanted.media_type
     if media_type == JSON and len(rows) == 1:
-        text = json.dumps(rows[0], ensure_ascii=False) + "\n"
+        text = json_line(rows[0]) + "\n"
     elif media_type in (JSON, JSON_LINES):
         media_type = JSON_LINES
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        text = "".join(json_line(row) + "\n" for row in rows)
     elif media_type == CSV:
-        text = csv_lines(rows, labels, wanted.timeline, True)
+        text = csv_lines(rows, labels, wanted.timeline, True, dimensions)
     else:
         text = OF_ONE[media_type](rows[0])
     # Names may hold what is no Unicode, as file systems allow.

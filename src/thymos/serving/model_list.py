@@ -32,6 +32,7 @@ class ServedModel:
             "name": self.name,
             "model": f"{about.name} {about.version}",
             "labels": list(about.labels),
+            "dimensions": list(about.dimensions),
             "rate_hz": about.rate_hz,
             "window_s": about.window_s,
             "hop_s": about.hop_s,

@@ -1,0 +1,187 @@
+"""A server's model as if it were here: ``thymos predict --server URL``. It needs no library but Python's own."""
+
+import http.client
+import io
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlencode, urlsplit
+
+from thymos.errors import ArgumentError, AudioError, ThymosError
+from thymos.runtime.prediction import Failure
+
+TOKEN_VARIABLE = "THYMOS_TOKEN"
+PATIENCE_S = 600.0
+"""For one recording, waiting for a busy server included."""
+_OF_THE_RECORDING = frozenset({408, 413, 415, 422, 500, 504})
+"""Answers that say something of one recording; others are of the call."""
+
+
+class RemoteError(ThymosError):
+    """A server cannot be asked, or does not answer as one."""
+
+
+@dataclass(frozen=True)
+class RemotePrediction:
+    """What a server heard in a recording."""
+
+    told: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as ``Prediction.to_dict`` does."""
+        return self.told
+
+
+@dataclass(frozen=True)
+class RemoteRecognizer:
+    """A model of a server.
+
+    Attributes:
+        address: of the server.
+        model: its name there.
+        labels: that it tells apart.
+        dimensions: such as arousal, that it tells beside them.
+        sha256: of its files, by name.
+        asked: labels that it is asked for; None: all of the model's.
+    """
+
+    address: str
+    model: str
+    labels: tuple[str, ...]
+    dimensions: tuple[str, ...]
+    sha256: dict[str, str] = field(repr=False)
+    asked: tuple[str, ...] | None = None
+
+    @classmethod
+    def find(cls, address: str, model: str | None) -> "RemoteRecognizer":
+        """Return a model of the server at ``address``, its default where none is named.
+
+        Raises:
+            RemoteError: there is no such server or model, or it wants a token (``THYMOS_TOKEN``).
+        """
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise RemoteError(f"{address} is no address of a server, such as http://127.0.0.1:8450")
+        address = address.rstrip("/") + "/"
+        told = _asked(urllib.request.Request(address + "v1/models", headers=_token()), address)
+        try:
+            models = {each["name"]: each for each in told["models"]}
+            chosen = models[model] if model is not None else next(iter(models.values()))
+        except KeyError:
+            raise RemoteError(f"{address} has no model {model!r}; it has {', '.join(models)}") from None
+        except (TypeError, StopIteration):
+            raise RemoteError(f"{address} is no server of Thymos") from None
+        return cls(address, chosen["name"], tuple(chosen["labels"]), tuple(chosen["dimensions"]), chosen["sha256"])
+
+    def among(self, labels: Sequence[str] | None) -> "RemoteRecognizer":
+        """Return one that tells only ``labels`` apart; itself if None. See ``Recognizer.among``.
+
+        Raises:
+            ThymosError: one is none of the model's, or there are fewer than two.
+        """
+        from thymos.labels import chosen_among
+
+        if labels is None:
+            return self
+        places, unknown = chosen_among(labels, self.labels)
+        if unknown:
+            raise ArgumentError(f"{unknown[0]!r} is none of the labels of {self.model}: {', '.join(self.labels)}")
+        if len(places) < 2:
+            raise ArgumentError(f"two labels or more are needed to choose among, not {', '.join(labels) or 'none'}")
+        chosen = tuple(self.labels[place] for place in places)
+        return replace(self, labels=chosen, asked=chosen)
+
+    def predict_many(self, sources: Iterable[Any], timeline: bool = False) -> Iterator[RemotePrediction | Failure]:
+        """Yield what the server hears in each of ``sources``, in their order; see ``Recognizer.predict_many``.
+
+        Raises:
+            RemoteError: the server cannot be asked any more.
+        """
+        query = {"model": self.model, "timeline": str(timeline).lower()}
+        query |= {} if self.asked is None else {"labels": ",".join(self.asked)}
+        for source in sources:
+            try:
+                content = _opened(source)
+                with content:
+                    yield RemotePrediction(self._answer(f"v1/predict?{urlencode(query)}", content))
+            except AudioError as error:
+                yield Failure(source, error)
+
+    def _answer(self, path: str, content: IO[bytes]) -> dict[str, Any]:
+        n_bytes = content.seek(0, os.SEEK_END)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(n_bytes)} | _token()
+        end_s = time.monotonic() + PATIENCE_S
+        while True:
+            content.seek(0)
+            request = urllib.request.Request(self.address + path, content, headers, method="POST")
+            try:
+                row = _asked(request, self.address)
+            except _BusyError as error:
+                if time.monotonic() + error.retry_s > end_s:
+                    raise RemoteError(str(error)) from None
+                time.sleep(error.retry_s)
+                continue
+            return {key: value for key, value in row.items() if key != "file"}
+
+
+class _BusyError(ThymosError):
+    def __init__(self, sentence: str, retry_s: float):
+        super().__init__(sentence)
+        self.retry_s = retry_s
+
+
+def _opened(source: Any) -> IO[bytes]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if not isinstance(source, str | os.PathLike):
+        raise AudioError("is a part of a file, which is not sent: write it to a file of its own")
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise AudioError(f"cannot be opened: {error.strerror}") from None
+
+
+def _token() -> dict[str, str]:
+    token = os.environ.get(TOKEN_VARIABLE)
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _asked(request: urllib.request.Request, address: str) -> dict[str, Any]:
+    """Return the JSON that a server answers.
+
+    Raises:
+        AudioError: it says what is wrong with the recording.
+        RemoteError: it cannot be asked, or says what is wrong with the call.
+        _BusyError: it says when to come again.
+    """
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            told = json.load(answer)
+    except urllib.error.HTTPError as error:
+        sentence = _detail(error)
+        if error.code in (429, 503) and (error.headers.get("Retry-After") or "").isdecimal():
+            raise _BusyError(f"{address}: {sentence}", float(error.headers["Retry-After"])) from None
+        if error.code in _OF_THE_RECORDING and request.data is not None:
+            raise AudioError(sentence) from None
+        hint = f" ({TOKEN_VARIABLE} bears it)" if error.code == 401 else ""
+        raise RemoteError(f"{address}: {sentence}{hint}") from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        said = getattr(reason, "strerror", None) or reason
+        raise RemoteError(f"{address} does not answer as a server: {said}") from None
+    if not isinstance(told, dict):
+        raise RemoteError(f"{address} is no server of Thymos")
+    return told
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["detail"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return f"{error.code} {error.reason}"
