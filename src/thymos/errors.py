@@ -59,6 +59,10 @@ class AudioAbsentError(AudioFileError, AbsentError):
     """There is no such file of sound."""
 
 
+class UnexpectedError(AudioError):
+    """Hearing a recording ended in an error that Thymos does not know: the recording's fault, the machine's or ours."""
+
+
 class TooLongError(AudioError):
     """A recording is longer than is heard."""
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from thymos.cache import cache_place
 from thymos.cli.inputs import NamedRecording, find_recordings
 from thymos.cli.journal import Journal, journal_path
-from thymos.cli.outputs import own_names
+from thymos.cli.result_names import own_names
+from thymos.runtime.formats import OF_NAMES
 
 Thymos = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -171,3 +173,65 @@ def test_a_journal_that_somebody_has_put_there_is_not_followed(tmp_path, kind):
 
 def test_recordings_are_found_once(two):
     assert len(find_recordings([str(two / "d1"), str(two / "d1" / "a.opus")])) == 1
+
+
+def test_a_file_beside_each_recording(bundle, two, thymos_here: Thymos):
+    (two / "d2" / "bad.wav").write_bytes(b"RIFF")
+    shutil.copy(next((two / "d2").glob("a.*")), two / "d2" / "a.wav")
+    done = thymos_here("predict", "d1", "d2", "--model", bundle, "--beside", "--quiet")
+    assert done.returncode == 1 and done.stdout == ""
+    assert {str(path.relative_to(two)) for path in two.rglob("*.json")} == {
+        "d1/a.json", "d2/a.opus.json", "d2/a.wav.json",
+    }  # fmt: skip
+    (row,) = json.loads((two / "d1" / "a.json").read_text())
+    assert row["file"] == "d1/a.opus" and row["emotion"]
+    again = thymos_here("predict", "d1", "--model", bundle, "--beside")
+    assert refused(again, "d1/a.json exists")
+    assert thymos_here("predict", "d1", "--model", bundle, "--beside", "--overwrite", "--quiet").returncode == 0
+    grid = thymos_here("predict", "d1", "--model", bundle, "--beside", "--format", "textgrid", "--quiet")
+    assert grid.returncode == 0 and (two / "d1" / "a.TextGrid").is_file()
+    assert not list((cache_place() / "journals").glob("*")), "nothing is left behind"
+    both = thymos_here("predict", "d1", "--model", bundle, "--beside", "--out", "x.csv")
+    assert refused(both, "give one of both")
+
+
+def test_names_by_a_pattern(bundle, two, thymos_here: Thymos):
+    same = thymos_here("predict", "d1", "d2", "--model", bundle, "--out", "o/{stem}.vtt")
+    assert refused(same, "makes one name, o/a.vtt, of d1/a.opus and d2/a.opus; add {folder}/")
+    done = thymos_here("predict", ".", "--model", bundle, "--out", "o/{folder}/{stem}.vtt", "--quiet")
+    assert done.returncode == 0
+    assert {str(path.relative_to(two)) for path in (two / "o").rglob("*")} == {
+        "o/d1", "o/d1/a.vtt", "o/d2", "o/d2/a.vtt",
+    }  # fmt: skip
+    assert (two / "o" / "d1" / "a.vtt").read_text().startswith("WEBVTT\n\n00:00:0")
+    wrong = thymos_here("predict", "d1", "--model", bundle, "--out", "o/{stem}-{emotion}.csv")
+    assert refused(wrong, "holds {emotion}; a pattern may hold {stem}, {name}, {folder}")
+    thymos_here("predict", "d1", "--model", bundle, "--out", "o/{1}.csv", "--quiet")
+    assert (two / "o" / "{1}.csv").is_file(), "braces alone are letters"
+
+
+def test_every_format_is_written_by_its_name(bundle, two, sound, thymos_here: Thymos):
+    for suffix in OF_NAMES:
+        done = thymos_here("predict", sound, "--model", bundle, "--out", f"x{suffix}", "--quiet")
+        assert (done.returncode, done.stderr) == (0, "") and (two / f"x{suffix}").stat().st_size > 20
+    refused(thymos_here("predict", sound, "--model", bundle, "--format", "parquet"), "cannot be printed")
+    labels = thymos_here("predict", sound, "--model", bundle, "--format", "audacity", "--out", "labels", "--quiet")
+    assert labels.returncode == 0 and (two / "labels" / "a.txt").read_text().count("\t") >= 2
+
+
+def test_what_a_journal_knows_to_be_bad_is_not_tried_again(bundle, two, thymos_here: Thymos):
+    (two / "d1" / "bad.wav").write_bytes(b"RIFF")
+    whole = thymos_here("predict", "d1", "--model", bundle, "--out", "o.jsonl", "--quiet")
+    expected = (two / "o.jsonl").read_text()
+    (two / "o.jsonl").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "remove", lambda self: None)  # as if killed before the end
+        thymos_here("predict", "d1", "--model", bundle, "--out", "o.jsonl", "--quiet")
+    (two / "o.jsonl").unlink()
+    lines = (two / ".o.jsonl.journal").read_text().splitlines()
+    assert len(lines) == 1 + 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thymos.runtime.listening.Listener.listen", lambda *words: pytest.fail("heard again"))
+        done = thymos_here("predict", "d1", "--model", bundle, "--out", "o.jsonl")
+    assert (done.returncode, whole.returncode) == (1, 1) and "2 were known from an earlier run" in done.stderr
+    assert (two / "o.jsonl").read_text() == expected

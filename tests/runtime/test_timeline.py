@@ -9,7 +9,8 @@ import pysrt
 import pytest
 from praatio import textgrid as praat
 
-from thymos.runtime.formats import csv_lines, srt, table_head, table_lines, textgrid
+from thymos.runtime.annotations import srt, textgrid
+from thymos.runtime.formats import Columns, csv_lines, table_head, table_lines
 from thymos.runtime.prediction import Prediction, Timeline, Window
 from thymos.runtime.timeline import make_timeline
 from thymos.runtime.vad import FRAME_S
@@ -97,7 +98,8 @@ def test_as_text_and_as_a_table(timeline, row):
     assert lines[0].split() == ["sadness", "0.50", "5.4s", "call.wav", "(or", "anger)"]
     assert [line.split() for line in lines[1:]] == [line.split() for line in said]
     frame = timeline.to_frame()
-    assert frame["start_s"].tolist() == [0, 0.32, 2, 2.88, 3.488, 4] and frame["end_s"].tolist()[-1] == DURATION_S
+    assert frame.index.get_level_values("start").total_seconds().tolist() == [0, 0.32, 2, 2.88, 3.488, 4]
+    assert frame.index.get_level_values("end").total_seconds().tolist()[-1] == DURATION_S
     assert frame["emotion"].tolist()[1:3] == ["anger", "fear"] and frame["probability"].tolist()[2] == 0.5
 
 
@@ -107,14 +109,14 @@ def test_json_lines_and_csv(row):
         [3.488, 4.0, "fear", 0.7], [4.0, 6.4, "sadness", 0.7111],
     ]  # fmt: skip
     assert list(row["timeline"][0]) == ["start_s", "end_s", "emotion", "probability"]
-    read = csv.DictReader(csv_lines([row], LABELS, True, True).splitlines())
+    read = csv.DictReader(csv_lines([row], Columns(LABELS, timeline=True)).splitlines())
     columns = ("file", "start_s", "end_s", "emotion", "probability")
     assert [tuple(at[name] for name in columns) for at in read] == [
         ("call.wav", "0.0", "0.32", "", ""), ("call.wav", "0.32", "2.0", "anger", "0.7"),
         ("call.wav", "2.0", "2.88", "fear", "0.5"), ("call.wav", "2.88", "3.488", "", ""),
         ("call.wav", "3.488", "4.0", "fear", "0.7"), ("call.wav", "4.0", "6.4", "sadness", "0.7111"),
     ]  # fmt: skip
-    (whole,) = csv.DictReader(csv_lines([row], LABELS, False, True).splitlines())
+    (whole,) = csv.DictReader(csv_lines([row], Columns(LABELS)).splitlines())
     assert whole == {
         "file": "call.wav", "emotion": "sadness", "p_anger": "0.3", "p_fear": "0.2", "p_sadness": "0.5",
         "prediction_set": "sadness anger", "speech_s": "5.44", "duration_s": "6.4", "flags": "", "model": "toy 7",
@@ -141,8 +143,8 @@ def test_players_read_the_subtitles(row, tmp_path):
     path.write_text(srt(row), encoding="utf-8")
     read = pysrt.open(str(path), error_handling=pysrt.ERROR_RAISE)
     assert [(at.index, at.start.ordinal, at.end.ordinal, at.text) for at in read] == [
-        (1, 320, 2_000, "anger 0.70"), (2, 2_000, 3_000, "fear 0.50"), (3, 3_488, 4_000, "fear 0.70"),
-        (4, 4_000, 6_400, "sadness 0.71"),
+        (1, 320, 2_000, "anger 0.70"), (2, 2_000, 3_000, "fear 0.50"), (3, 3_488, 4_488, "fear 0.70"),
+        (4, 4_488, 6_400, "sadness 0.71"),
     ]  # fmt: skip
 
 
@@ -167,7 +169,7 @@ def test_labels_of_any_words_come_out_as_they_are(row, tmp_path):
     heard = [entry.label for entry in praat.openTextgrid(str(path), True).getTier("emotion").entries]
     assert heard[3:] == ["", "neutral calm", "Ärger"]
     assert next(at.text for at in pysrt.from_string(srt(other))) == 'one of a "kind" 0.70'
-    (whole,) = csv.DictReader(csv_lines([other], labels, False, True).splitlines())
+    (whole,) = csv.DictReader(csv_lines([other], Columns(labels)).splitlines())
     assert (whole['p_one of a "kind"'], whole["p_neutral calm"]) == ("0.3", "0.2")
     assert whole["prediction_set"] == 'Ärger "one of a ""kind"""'
     head, line = table_head(labels), table_lines(other, labels)[0]

@@ -1,17 +1,23 @@
 """What a command is going to write, checked before it works: in which form, where, and over what."""
 
 import csv
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from thymos.cache import default_cache_dir
 from thymos.cli.inputs import NamedRecording
+from thymos.cli.journal import journal_path
+from thymos.cli.result_names import fixed_part, is_pattern, names_beside, names_by_pattern, own_names
 from thymos.errors import ArgumentError
 from thymos.escaping import from_csv_cell, printable
 from thymos.files import bounded_text, is_stream, parsed_json
-from thymos.runtime.formats import PER_FILE, SUFFIXES, Format, table_head
+from thymos.runtime.formats import BINARY, OF_NAMES, PER_FILE, SUFFIX, Format, table_head
 
 _DEFAULT: Format = "table"
+_BESIDE: Format = "json"
 _OVERWRITE = "choose another --out, or replace it by --overwrite"
 
 
@@ -21,61 +27,96 @@ def format_of(format: Format | None, out: Path | None) -> Format:
     Raises:
         ArgumentError: the two contradict each other.
     """
-    told = None if out is None or out.is_dir() else SUFFIXES.get(out.suffix.lower())
-    if format is not None and told is not None and told != format:
-        raise ArgumentError(f"--out {out} is {told} by its name, and --format says {format}: change one of them")
-    return format or told or _DEFAULT
+    told = () if out is None or out.is_dir() else OF_NAMES.get(out.suffix.lower(), ())
+    if format is not None and told and format not in told:
+        raise ArgumentError(f"--out {out} is {told[0]} by its name, and --format says {format}: change one of them")
+    return format or (told[0] if told else _DEFAULT)
 
 
-def result_files(recordings: Sequence[NamedRecording], out: Path, format: Format) -> list[Path]:
-    """Return the file that each recording's result is written to, in a format that describes one recording.
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go.
+
+    Attributes:
+        format: that they are written in.
+        out: one file of all; None: there is none.
+        each: a file for each recording, in their order; None: there are none. With neither, results are printed.
+        journal: the output that a journal belongs to, so that a killed run goes on; None: there is no journal.
+    """
+
+    format: Format
+    out: Path | None
+    each: list[Path] | None
+    journal: Path | None
+
+    @property
+    def printed(self) -> bool:
+        """Whether results go to standard output."""
+        return self.out is None and self.each is None
+
+
+def outputs_of(
+    recordings: Sequence[NamedRecording], format: Format | None, out: Path | None, beside: bool, overwrite: bool
+) -> Outputs:
+    """Return where the results of ``recordings`` go, once it is sure that they can.
+
+    Args:
+        recordings: to hear.
+        format: asked for; None: by the name of ``out``.
+        out: a file, a folder, or a pattern of names such as ``emotions/{stem}.json``; None: print.
+        beside: write a file beside each recording.
+        overwrite: whether other files may be replaced.
 
     Raises:
-        ArgumentError: ``out`` is one file, and there are several recordings.
+        ArgumentError: the format or the number of recordings does not fit, two results would have one name, or a file
+            would be lost.
     """
-    if SUFFIXES.get(out.suffix.lower()) == format and not out.is_dir():
+    if beside and out is not None:
+        raise ArgumentError("--beside writes beside each recording, and --out elsewhere: give one of both")
+    format = format or (_BESIDE if beside else None)
+    format = format_of(format, out)
+    inputs = [recording.path for recording in recordings if recording.path is not None]
+    if beside:
+        each = names_beside(recordings, SUFFIX[format])
+        place = _journal_of_many([each[number] for number in range(len(each))])
+    elif out is not None and is_pattern(out):
+        each = names_by_pattern(recordings, out)
+        place = fixed_part(out) / "results"
+    elif out is not None and format in PER_FILE:
+        each, place = _in_folder(recordings, out, format), out
+    else:
+        if out is None and format in PER_FILE and len(recordings) != 1:
+            raise ArgumentError(
+                f"--format {format} makes a file for each of {len(recordings)} recordings: name a folder by --out, or "
+                "give --beside"
+            )
+        if out is None and format in BINARY:
+            raise ArgumentError(f"--format {format} is no text, so it cannot be printed: name a file by --out")
+        if out is not None:
+            names = [recording.name for recording in recordings]
+            check_outputs([out], inputs, overwrite or journal_path(out).is_file(), names)
+        return Outputs(format, out, None, None if out is None or is_stream(out) else out)
+    check_outputs(each, inputs, overwrite or journal_path(place).is_file())
+    return Outputs(format, None, each, place)
+
+
+def _in_folder(recordings: Sequence[NamedRecording], out: Path, format: Format) -> list[Path]:
+    """Return a file for each recording in the folder ``out``, or ``out`` itself where it is the file of one."""
+    if format in OF_NAMES.get(out.suffix.lower(), ()) and not out.is_dir():
         if len(recordings) != 1:
-            raise ArgumentError(f"--out {out} is one file, and there are {len(recordings)} recordings: name a folder")
+            raise ArgumentError(
+                f"--out {out} is one file, and there are {len(recordings)} recordings: name a folder, or a pattern, "
+                f"such as {out.with_name('{stem}' + out.suffix)}"
+            )
         return [out]
-    return [out / name for name in own_names(recordings, PER_FILE[format])]
+    return [out / name for name in own_names(recordings, SUFFIX[format])]
 
 
-def own_names(recordings: Sequence[NamedRecording], suffix: str) -> list[Path]:
-    """Return a name for a result of each recording, no two alike: its own, if need be with more of its path."""
-    ways: list[Callable[[NamedRecording], Path]] = [
-        lambda each: each.inside.with_suffix("") if each.inside.stem else each.inside,
-        lambda each: each.inside,
-        lambda each: _root(each) / each.inside,
-    ]
-    names: dict[int, Path] = {}
-    taken: set[Path] = set()
-    left = list(range(len(recordings)))
-    for way in ways:
-        found = {number: way(recordings[number]) for number in left}
-        counts: dict[Path, int] = {}
-        for name in found.values():
-            counts[name] = counts.get(name, 0) + 1
-        for number, name in found.items():
-            if counts[name] == 1 and name not in taken:
-                names[number] = name
-                taken.add(name)
-        left = [number for number in left if number not in names]
-    for number in left:
-        name, count = found[number], 1
-        numbered = name
-        while numbered in taken:
-            count += 1
-            numbered = name.with_name(f"{name.name} ({count})")
-        names[number] = numbered
-        taken.add(numbered)
-    return [names[number].with_name(names[number].name + suffix) for number in range(len(recordings))]
-
-
-def _root(recording: NamedRecording) -> Path:
-    """Return the name of the folder that a recording was found in, as the user named it."""
-    if recording.path is None:
-        return Path()
-    return Path(recording.path.absolute().parents[len(recording.inside.parts) - 1].name)
+def _journal_of_many(files: Sequence[Path]) -> Path:
+    """Return the output, in the cache, that the journal of results in many folders belongs to."""
+    told = "\n".join(os.fsdecode(os.path.abspath(file)) for file in files)  # noqa: PTH100 - links are kept
+    digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return default_cache_dir() / "journals" / digest
 
 
 def check_outputs(

@@ -1,7 +1,6 @@
 """``thymos predict``: which emotion is heard in files and folders."""
 
-import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -21,24 +20,11 @@ from thymos.cli.console import (
     progress,
     say,
 )
-from thymos.errors import AudioError, MissingExtraError, ThymosError
-from thymos.escaping import json_line
-from thymos.runtime.formats import (
-    PER_FILE,
-    Format,
-    ResultRow,
-    csv_lines,
-    srt,
-    table_head,
-    table_lines,
-    textgrid,
-)
-from thymos.streams import write_line
+from thymos.errors import ThymosError
+from thymos.runtime.formats import IN_TIME, Columns, Format
 
 if TYPE_CHECKING:
-    from thymos.cli.inputs import NamedRecording
     from thymos.cli.rows import DecidedRow
-    from thymos.runtime.recognizer import Recognizer
 
 
 class OutputError(ThymosError):
@@ -57,8 +43,15 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write to this file (textgrid, srt: folder), whole or not at all, instead of printing."),
+        typer.Option(
+            help="Write to this file, whole or not at all, instead of printing; to a folder in formats of one recording"
+            " (textgrid, srt, vtt, audacity, eaf); or a file for each, as in emotions/{folder}/{stem}.json."
+        ),
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="Write a file beside each recording (JSON, unless --format says otherwise)."),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what --out names, whatever is in it, but no recording.")
     ] = False,
@@ -96,10 +89,12 @@ def predict(
     """
     from thymos.cli.groups import groups_of
     from thymos.cli.inputs import find_recordings
-    from thymos.cli.journal import Journal, journal_path
-    from thymos.cli.outputs import check_outputs, format_of, result_files
+    from thymos.cli.journal import Journal
+    from thymos.cli.outputs import outputs_of
+    from thymos.cli.pace import Pace
     from thymos.cli.rows import rows_adapted, rows_at_once
-    from thymos.files import figure_formats, is_stream
+    from thymos.cli.writing import writer_of
+    from thymos.files import figure_formats
     from thymos.runtime.recognizer import load
     from thymos.runtime.voice import find_voice
     from thymos.serving.remote import RemoteRecognizer
@@ -116,24 +111,15 @@ def predict(
         raise OutputError("--speaker-from says whose voices --adapt takes out: give both")
     if adapt and any(recording.path is None and recording.problem is None for recording in recordings):
         raise OutputError("--adapt compares recordings of a voice, and standard input is a single one: name files")
-    format = format_of(format, out)
-    per_file = format in PER_FILE
-    timeline = timeline or per_file
-    if per_file and out is None and len(recordings) != 1:
-        raise OutputError(
-            f"--format {format} makes a file for each of {len(recordings)} recordings: name a folder by --out"
-        )
-    files: list[Path] = []
-    if out is not None:
-        files = result_files(recordings, out, format) if per_file else [out]
-        inputs = [recording.path for recording in recordings if recording.path is not None]
-        names = None if per_file else [recording.name for recording in recordings]
-        check_outputs(files, inputs, overwrite or journal_path(out).is_file(), names)
+    outputs = outputs_of(recordings, format, out, beside, overwrite)
+    timeline = timeline or outputs.format in IN_TIME
     draw = None
     if explain or explain_out is not None:
         if any(recording.path is None and recording.problem is None for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
-        draw = _figures(explain_out or Path(), formats)
+        from thymos.cli.drawing import explanations_drawn
+
+        draw = explanations_drawn(explain_out or Path(), formats)
     recognizer: Any  # a server's has what is needed here
     if server is None:
         recognizer = load(model, threads).among(chosen_labels(labels))
@@ -155,125 +141,31 @@ def predict(
         if known is not None:
             decides["voice"] = known.coordinates.tolist()
         hear = partial(rows_at_once, recognizer, recordings, voice=None if known is None else known.name)
-    journal = None if out is None or is_stream(out) else Journal(out, decides)
+    journal = None if outputs.journal is None else Journal(outputs.journal, decides)
     if journal is not None and journal.damaged:
         say(
             f"lines of {journal.path} that were torn or changed: {journal.damaged}; what they told is heard again",
             "yellow",
         )
     failures = 0
-    rows: list[ResultRow] = []
-    show = _printer(format, recognizer, timeline) if out is None else rows.append
-    with journal or nullcontext(), progress(quiet or (out is None and not adapt)) as bars:
-        task = bars.add_task("Listening", total=len(recordings))
-        decided: Iterator[DecidedRow] = hear(timeline=timeline, journal=journal, advance=lambda: bars.advance(task))
+    writer = writer_of(outputs, Columns(recognizer.labels, timeline, recognizer.dimensions))
+    with journal or nullcontext(), progress(quiet or (outputs.printed and not adapt)) as bars:
+        pace = Pace(bars, len(recordings))
+        decided: Iterator[DecidedRow] = hear(timeline=timeline, journal=journal, advance=pace.take)
         for recording, row, decider in decided:
             if "error" in row:
                 failures += 1
                 not_heard(recording.name, row["error"])
-            show(row)
+            writer.take(row)
             if draw is not None and row.get("emotion") is not None:
                 draw(decider, recording)
-    if out is not None:
-        if per_file:
-            failures += _write_each(files, rows, format)
-        else:
-            _write_file(out, rows, format, recognizer, timeline)
+    writer.finish()
+    failures += writer.failures
     if journal is not None:
         journal.remove()
+    if not quiet and not outputs.printed and len(recordings) > 1:
+        say(str(pace))
     if failures:
         if len(recordings) > 1:
             say(f"{len(recordings) - failures} of {len(recordings)} recordings were heard")
         raise typer.Exit(1)
-
-
-def _figures(folder: Path, formats: Sequence[str]) -> "Callable[[Recognizer, NamedRecording], None]":
-    """Return what draws the explanation of a recording into ``folder``, and says where.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    try:
-        from thymos.reports.explanation_figure import write_explanation
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "matplotlib":
-            raise
-        raise MissingExtraError("--explain draws by matplotlib: pip install 'thymos[plots]'") from None
-    drawn: set[Path] = set()
-
-    def draw(recognizer: "Recognizer", recording: "NamedRecording") -> None:
-        assert recording.path is not None
-        stem, number = folder / f"{recording.inside}.explain", 1
-        while stem in drawn:  # another folder's file of the same name
-            number += 1
-            stem = folder / f"{recording.inside}.{number}.explain"
-        try:
-            source: Any = recording.source
-            explanation = recognizer.explain(source)
-        except AudioError as error:
-            say(f"not explained: {recording.name} {error.reason}", "yellow")
-            return
-        drawn.add(stem)
-        paths = ", ".join(map(str, write_explanation(explanation, recording.path.name, stem, formats)))
-        say(f"{recording.name}: {explanation}; drawn: {paths}")
-
-    return draw
-
-
-def _printer(format: Format, recognizer: "Recognizer", timeline: bool) -> Callable[[ResultRow], None]:
-    """Return what prints a row to standard output at once."""
-    first = True
-
-    def show(row: ResultRow) -> None:
-        nonlocal first
-        if format == "jsonl":
-            text = json_line(row)
-        elif format == "csv":
-            text = csv_lines([row], recognizer.labels, timeline, first, recognizer.dimensions).removesuffix("\n")
-        elif "error" in row:
-            return  # it has been named already
-        elif format == "table":
-            head = [table_head(recognizer.labels)] if first else []
-            text = "\n".join([*head, *table_lines(row, recognizer.labels)])
-        else:
-            text = _one(row, format).removesuffix("\n")
-        first = False
-        write_line(text)
-
-    return show
-
-
-def _one(row: ResultRow, format: Format) -> str:
-    return textgrid(row) if format == "textgrid" else srt(row)
-
-
-def _write_file(out: Path, rows: list[ResultRow], format: Format, recognizer: "Recognizer", timeline: bool) -> None:
-    from thymos.files import write_text
-
-    if format == "jsonl":
-        text = "".join(json_line(row) + "\n" for row in rows)
-    elif format == "csv":
-        text = csv_lines(rows, recognizer.labels, timeline, True, recognizer.dimensions)
-    else:
-        labels = recognizer.labels
-        lines = [table_head(labels), *(line for row in rows for line in table_lines(row, labels))]
-        text = "".join(line + "\n" for line in lines)
-    write_text(out, text)
-
-
-def _write_each(files: Sequence[Path], rows: Sequence[ResultRow], format: Format) -> int:
-    """Write a file for each recording that was heard; name those that cannot be written, and return how many."""
-    from thymos.files import write_text
-
-    failures = 0
-    for path, row in zip(files, rows, strict=True):
-        if "error" in row:
-            continue
-        try:
-            write_text(path, _one(row, format))
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            failures += 1
-            say(f"not written: {path}: {error.strerror}", "yellow")
-    return failures

@@ -9,7 +9,7 @@ from thymos.audio.excerpt import Excerpt, excerpt_name
 from thymos.cli.console import say
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
-from thymos.errors import AudioError, ThymosError
+from thymos.errors import AudioError, ThymosError, UnexpectedError
 from thymos.runtime.adaptation import Offset
 from thymos.runtime.formats import ResultRow, result_row
 from thymos.runtime.listening import Recording
@@ -20,6 +20,8 @@ from thymos.streams import StreamError, standard_input
 _MOST_STANDARD_INPUT = 1 << 30
 _Heard = Prediction | Recording | Failure
 _Entry = dict[str, Any]
+Advance = Callable[[float | None, bool], None]
+"""Told of each recording: how long it is (None: it could not be heard), and whether that was known already."""
 
 
 class DecidedRow(NamedTuple):
@@ -35,13 +37,13 @@ def rows_at_once(
     recordings: Sequence[NamedRecording],
     timeline: bool,
     journal: Journal | None,
-    advance: Callable[[], None],
+    advance: Advance,
     voice: str | None = None,
 ) -> Iterator[DecidedRow]:
     """Yield the row of each recording, in order and as soon as it is known; ``voice`` is the name of the one known."""
     hear = partial(recognizer.predict_many, timeline=timeline)
-    for recording, entry in _entries(recordings, journal, hear):
-        advance()
+    for recording, entry, known in _entries(recordings, journal, hear):
+        advance(_duration_s(entry), known)
         yield DecidedRow(recording, result_row(recording.name, entry, voice), recognizer)
 
 
@@ -51,16 +53,16 @@ def rows_adapted(
     groups: Sequence[str],
     timeline: bool,
     journal: Journal | None,
-    advance: Callable[[], None],
+    advance: Advance,
 ) -> Iterator[DecidedRow]:
     """Yield the row of each recording, in order, once all are heard; the journal keeps what was heard.
 
     ``groups`` are the voices, rooms or lines, of each recording.
     """
     heard: list[Recording | Failure] = []
-    for recording, entry in _entries(recordings, journal, partial(recognizer.listen_many, windows=timeline)):
+    for recording, entry, known in _entries(recordings, journal, partial(recognizer.listen_many, windows=timeline)):
         heard.append(Recording.from_dict(entry) if isinstance(entry, dict) else Failure(recording.name, entry))
-        advance()
+        advance(_duration_s(entry), known)
     offsets = recognizer.offsets(heard, groups)
     _say_voices(offsets)
     voices = {name: recognizer.for_voice(offset) for name, offset in offsets.items()}
@@ -72,7 +74,7 @@ def rows_adapted(
 
 def heard_in(recognizer: Recognizer, recordings: Sequence[NamedRecording]) -> Iterator[Recording | Failure]:
     """Yield what is kept of each recording, for what is known of a voice; one in which nobody speaks is a failure."""
-    for recording, entry in _entries(recordings, None, recognizer.listen_many):
+    for recording, entry, _ in _entries(recordings, None, recognizer.listen_many):
         if not isinstance(entry, dict):
             yield Failure(recording.name, entry)
             continue
@@ -82,8 +84,11 @@ def heard_in(recognizer: Recognizer, recordings: Sequence[NamedRecording]) -> It
 
 def _entries(
     recordings: Sequence[NamedRecording], journal: Journal | None, hear: Callable[[Iterable[Any]], Iterator[_Heard]]
-) -> Iterator[tuple[NamedRecording, _Entry | ThymosError]]:
-    """Yield each recording with what there is to keep of it, in order; what the journal knows is not heard again."""
+) -> Iterator[tuple[NamedRecording, _Entry | ThymosError, bool]]:
+    """Yield each recording with what there is to keep of it, in order; what the journal knows is not heard again.
+
+    The third says whether it was known.
+    """
     keys = [_key(recording) for recording in recordings]
     done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
     problems = [recording.problem for recording in recordings]
@@ -98,18 +103,33 @@ def _entries(
     results = hear(sources[i] for i in range(len(recordings)) if done[i] is None and problems[i] is None)
     for recording, key, kept, problem in zip(recordings, keys, done, problems, strict=True):
         if kept is not None:
-            yield recording, kept
+            yield recording, _kept_entry(kept), True
             continue
         result = problem or next(results)
-        if isinstance(result, AudioError):
-            yield recording, result
-        elif isinstance(result, Failure):
-            yield recording, result.error
-        else:
+        error = result.error if isinstance(result, Failure) else result if isinstance(result, AudioError) else None
+        entry = {_FAILED: error.reason} if isinstance(error, AudioError) and _is_the_files(error) else None
+        if not isinstance(result, Failure | AudioError):
             entry = result.to_dict()
-            if journal is not None and key is not None:
-                journal.add(key, entry)
-            yield recording, entry
+        if journal is not None and key is not None and entry is not None:
+            journal.add(key, entry)
+        yield recording, error or entry or {}, False
+
+
+_FAILED = "failed"
+"""In a journal, what is wrong with a recording."""
+
+
+def _kept_entry(entry: _Entry) -> _Entry | AudioError:
+    return AudioError(entry[_FAILED]) if _FAILED in entry else entry
+
+
+def _is_the_files(error: AudioError) -> bool:
+    """Return whether a recording would fail again, unchanged: not where the machine is short of something."""
+    return not isinstance(error, OSError | ImportError | UnexpectedError)
+
+
+def _duration_s(entry: _Entry | ThymosError) -> float | None:
+    return entry["duration_s"] if isinstance(entry, dict) else None
 
 
 def _key(recording: NamedRecording) -> str | None:

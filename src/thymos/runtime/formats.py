@@ -1,27 +1,91 @@
-"""Results as text. All formats are made from the rows of JSON lines, so that none says more than another."""
+"""What results can be written as. All formats are made from rows of JSON lines, so that none says more than another.
+
+Tables are here; what annotates one recording in time is in ``annotations``, what pandas writes in ``frames``.
+"""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from thymos.errors import AudioError, ThymosError
-from thymos.escaping import csv_cell, printable
+from thymos.escaping import csv_cell, json_line, printable
 from thymos.labels import spaced
 from thymos.runtime.prediction import LEAST_SHARE, NONE_HEARD, shares_text, values_text
 
-Format = Literal["table", "jsonl", "csv", "textgrid", "srt"]
-PER_FILE: dict[str, str] = {"textgrid": ".TextGrid", "srt": ".srt"}
-"""Formats that describe one recording, and the suffix of their files."""
-SUFFIXES: dict[str, Format] = {
-    ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".textgrid": "textgrid", ".srt": "srt"
+Format = Literal[
+    "table", "jsonl", "json", "csv", "tsv", "parquet", "audformat", "rttm", "textgrid", "srt", "vtt", "audacity", "eaf"
+]
+SUFFIX: dict[Format, str] = {
+    "table": ".txt", "jsonl": ".jsonl", "json": ".json", "csv": ".csv", "tsv": ".tsv", "parquet": ".parquet",
+    "audformat": ".csv", "rttm": ".rttm", "textgrid": ".TextGrid", "srt": ".srt", "vtt": ".vtt", "audacity": ".txt",
+    "eaf": ".eaf",
 }  # fmt: skip
-"""What a file's name says of its format, in small letters."""
-TIER = "emotion"
-SUBTITLE_S = 1.0
-"""A shorter subtitle cannot be read."""
+"""What the names of a format's files end in."""
+OF_NAMES: dict[str, tuple[Format, ...]] = {
+    ".csv": ("csv", "audformat"), ".tsv": ("tsv",), ".jsonl": ("jsonl",), ".ndjson": ("jsonl",), ".json": ("json",),
+    ".parquet": ("parquet",), ".rttm": ("rttm",), ".textgrid": ("textgrid",), ".srt": ("srt",), ".vtt": ("vtt",),
+    ".eaf": ("eaf",),
+}  # fmt: skip
+"""Formats that go with a file's suffix, in small letters; the first is taken where none is asked for."""
+PER_FILE: set[Format] = {"textgrid", "srt", "vtt", "audacity", "eaf"}
+"""Formats that describe one recording."""
+IN_TIME: set[Format] = {*PER_FILE, "rttm"}
+"""Formats that say from when to when, and nothing without that."""
+LINE_BY_LINE: set[Format] = {"table", "jsonl", "csv", "tsv", "rttm"}
+"""Formats in which a recording's result can follow the one before it, whatever comes after."""
+BINARY: set[Format] = {"parquet"}
 ResultRow = dict[str, Any]
 """What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What tables have columns for.
+
+    Attributes:
+        labels: that are told apart.
+        timeline: a row for each stretch, instead of one for each recording.
+        dimensions: that the model reads; their values stand after the probabilities.
+    """
+
+    labels: Sequence[str]
+    timeline: bool = False
+    dimensions: Sequence[str] = ()
+
+
+def rendered(rows: Sequence[ResultRow], format: Format, columns: Columns, head: bool = True) -> bytes:
+    """Return ``rows`` in a format, text as UTF-8. Formats that hold only what is heard leave out what could not be.
+
+    Args:
+        rows: of recordings; of one where the format is in ``PER_FILE``.
+        format: to write in.
+        columns: of tables.
+        head: whether this is where a table begins; see ``LINE_BY_LINE``.
+
+    Raises:
+        MissingExtraError: the format needs a library that is not installed.
+    """
+    if format in ("parquet", "audformat"):
+        from thymos.runtime.frames import as_audformat, as_parquet
+
+        return as_parquet(rows, columns) if format == "parquet" else as_audformat(rows, columns)
+    if format in IN_TIME:
+        from thymos.runtime.annotations import annotated
+
+        return annotated(rows, format).encode("utf-8", "backslashreplace")
+    if format == "jsonl":
+        text = "".join(json_line(row) + "\n" for row in rows)
+    elif format == "json":
+        # Lines of JSON in a list: as large as lines are, and as easy to compare.
+        text = "[\n" + ",\n".join(map(json_line, rows)) + "\n]\n"
+    elif format == "table":
+        lines = [line for row in rows for line in table_lines(row, columns.labels)]
+        text = "".join(line + "\n" for line in [*([table_head(columns.labels)] if head else []), *lines])
+    else:
+        text = csv_lines(rows, columns, head, "\t" if format == "tsv" else ",")
+    return text.encode("utf-8", "backslashreplace")
 
 
 def result_row(name: str, said: dict[str, Any] | ThymosError, voice: str | None = None) -> ResultRow:
@@ -69,100 +133,40 @@ def _width(labels: Sequence[str]) -> int:
     return max(map(len, (NONE_HEARD, *labels)))
 
 
-def csv_columns(labels: Sequence[str], timeline: bool, dimensions: Sequence[str] = ()) -> list[str]:
-    """Return the columns of a CSV file: one row for each recording, or for each stretch of its timeline.
-
-    ``dimensions`` are those that the model reads, whose values then stand after the probabilities.
-    """
-    if timeline:
+def column_names(columns: Columns) -> list[str]:
+    """Return the columns of a table: one row for each recording, or for each stretch of its timeline."""
+    if columns.timeline:
         return ["file", "start_s", "end_s", "emotion", "probability", "error"]
-    probabilities = [f"p_{word}" for word in labels]
+    probabilities = [f"p_{word}" for word in columns.labels]
     told = ["prediction_set", "speech_s", "duration_s", "flags", "model", "error"]
-    return ["file", "emotion", *probabilities, *dimensions, *told]
+    return ["file", "emotion", *probabilities, *columns.dimensions, *told]
 
 
-def csv_lines(
-    rows: Iterable[ResultRow], labels: Sequence[str], timeline: bool, head: bool, dimensions: Sequence[str] = ()
-) -> str:
+def csv_lines(rows: Iterable[ResultRow], columns: Columns, head: bool = True, delimiter: str = ",") -> str:
     """Return ``rows`` as CSV; what is not known is empty, and lists are words with spaces between them (``spaced``)."""
     text = io.StringIO()
-    columns = csv_columns(labels, timeline, dimensions)
-    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(
+        text, column_names(columns), restval="", extrasaction="ignore", lineterminator="\n", delimiter=delimiter
+    )
     if head:
         writer.writeheader()
+    writer.writerows(_cells(row) for row in flat_rows(rows, columns))
+    return text.getvalue()
+
+
+def flat_rows(rows: Iterable[ResultRow], columns: Columns) -> Iterable[ResultRow]:
+    """Yield the rows of a table: of plain values by the names of its columns, what is not known left out or None."""
     for row in rows:
         if "error" in row:
-            writer.writerow(_cells(row))
-        elif timeline:
-            writer.writerows(_cells({"file": row["file"], **stretch}) for stretch in row["timeline"])
+            yield row
+        elif columns.timeline:
+            yield from ({"file": row["file"], **stretch} for stretch in row["timeline"])
         else:
             probabilities = {f"p_{word}": value for word, value in (row["probabilities"] or {}).items()}
             words = {key: spaced(row[key]) for key in ("prediction_set", "flags")}
-            writer.writerow(_cells(row | probabilities | (row.get("dimensions") or {}) | words))
-    return text.getvalue()
+            yield row | probabilities | (row.get("dimensions") or {}) | words
 
 
 def _cells(row: ResultRow) -> ResultRow:
     """Return ``row`` with words as a spreadsheet may be given them (``csv_cell``)."""
     return {key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()}
-
-
-def textgrid(row: ResultRow) -> str:
-    """Return ``row``'s timeline as Praat's TextGrid, long format: one tier of intervals, empty where none is heard.
-
-    Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
-    """
-    end_s = row["duration_s"]
-    stretches = [at for at in row["timeline"] if at["end_s"] > at["start_s"]]
-    lines = [
-        'File type = "ooTextFile"',
-        'Object class = "TextGrid"',
-        "",
-        "xmin = 0",
-        f"xmax = {end_s}",
-        "tiers? <exists>",
-        "size = 1",
-        "item []:",
-        "    item [1]:",
-        '        class = "IntervalTier"',
-        f'        name = "{TIER}"',
-        "        xmin = 0",
-        f"        xmax = {end_s}",
-        f"        intervals: size = {len(stretches)}",
-    ]
-    for number, at in enumerate(stretches, 1):
-        text = (at["emotion"] or "").replace('"', '""')
-        lines += [
-            f"        intervals [{number}]:",
-            f"            xmin = {at['start_s']}",
-            f"            xmax = {at['end_s']}",
-            f'            text = "{text}"',
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def srt(row: ResultRow) -> str:
-    """Return ``row``'s timeline as SubRip subtitles; where none is heard, there is none.
-
-    Each stands for ``SUBTITLE_S`` at least, where the next one does not begin before.
-    """
-    heard = _readable([at for at in row["timeline"] if at["emotion"] is not None], row["duration_s"])
-    return "\n".join(
-        f"{number}\n{_clock(at['start_s'])} --> {_clock(at['end_s'])}\n{at['emotion']} {at['probability']:.2f}\n"
-        for number, at in enumerate(heard, 1)
-    )
-
-
-def _readable(heard: list[dict[str, Any]], duration_s: float) -> list[dict[str, Any]]:
-    """Return stretches that end late enough to be read, but no later than the next begins, or the recording ends."""
-    latest = [*(at["start_s"] for at in heard[1:]), duration_s]
-    return [
-        at | {"end_s": max(at["end_s"], min(at["start_s"] + SUBTITLE_S, end_s))}
-        for at, end_s in zip(heard, latest, strict=True)
-    ]
-
-
-def _clock(seconds: float) -> str:
-    milliseconds = round(seconds * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"

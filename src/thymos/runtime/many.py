@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from thymos.audio.blocks import Array
 from thymos.audio.decode import Source
-from thymos.errors import ArgumentError, AudioError, ThymosError
+from thymos.errors import ArgumentError, ThymosError, UnexpectedError
 from thymos.runtime.prediction import Failure
 
 _Result = TypeVar("_Result")
@@ -53,7 +53,7 @@ def _in_order(
             return Failure(source, error)
         except Exception as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())
-            return Failure(source, AudioError(f"made the recogniser fail ({said})"))
+            return Failure(source, UnexpectedError(f"made the recogniser fail ({said})"))
 
     waiting: deque[Future[_Result | Failure]] = deque()
     files = ThreadPoolExecutor(threads, "thymos-files")

@@ -1,13 +1,11 @@
 """What a recogniser answers: plain, typed, printable."""
 
-import importlib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from thymos.errors import AudioError, MissingExtraError, ThymosError
+from thymos.errors import AudioError, ThymosError
 from thymos.escaping import printable
-from thymos.labels import spaced
 
 if TYPE_CHECKING:
     import pandas
@@ -107,14 +105,19 @@ class Timeline:
             "windows": [window.to_dict() for window in self.windows],
         }
 
-    def to_frame(self) -> "pandas.DataFrame":
-        """Return a row for each stretch.
+    def to_frame(self, file: str | os.PathLike[str] = "") -> "pandas.DataFrame":
+        """Return a row for each stretch, by the index ``(file, start, end)`` of audformat.
+
+        Args:
+            file: what the recording is called in the index.
 
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        rows = [stretch.to_dict() for stretch in self.stretches]
-        return _frame(rows, ["start_s", "end_s", "emotion", "probability"])
+        from thymos.runtime.formats import Columns
+        from thymos.runtime.frames import results_frame
+
+        return results_frame([{"file": os.fspath(file), "timeline": self.to_dict()["stretches"]}], Columns((), True))
 
 
 @dataclass(frozen=True)
@@ -179,20 +182,20 @@ class Prediction:
             content["timeline"] = [stretch.to_dict() for stretch in self.timeline.stretches]
         return content
 
-    def to_frame(self) -> "pandas.DataFrame":
-        """Return one row, with a column ``p_<emotion>`` for each emotion.
+    def to_frame(self, file: str | os.PathLike[str] = "") -> "pandas.DataFrame":
+        """Return one row, by the index ``(file, start, end)`` of audformat; each emotion has a column ``p_<emotion>``.
+
+        Args:
+            file: what the recording is called in the index.
 
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        content = self.to_dict()
-        content.pop("timeline", None)
-        for name in ("shares", "long"):
-            content.pop(name, None)
-        probabilities = content.pop("probabilities") or {}
-        dimensions = content.pop("dimensions", {})
-        row = content | dimensions | {"prediction_set": spaced(self.prediction_set), "flags": " ".join(self.flags)}
-        return _frame([row | {f"p_{word}": value for word, value in probabilities.items()}], None)
+        from thymos.runtime.formats import Columns
+        from thymos.runtime.frames import results_frame
+
+        columns = Columns(tuple(self.probabilities or ()), dimensions=tuple(self.dimensions or ()))
+        return results_frame([{"file": os.fspath(file), **self.to_dict()}], columns)
 
 
 @dataclass(frozen=True)
@@ -239,11 +242,3 @@ def values_text(dimensions: dict[str, float]) -> str:
 def rounded(probabilities: dict[str, float] | None) -> dict[str, float] | None:
     """Return probabilities to four decimals, as files have them."""
     return None if probabilities is None else {word: round(value, 4) for word, value in probabilities.items()}
-
-
-def _frame(rows: list[dict[str, Any]], columns: list[str] | None) -> "pandas.DataFrame":
-    try:
-        table: pandas.DataFrame = importlib.import_module("pandas").DataFrame(rows, columns=columns)
-    except ImportError:
-        raise MissingExtraError("tables need pandas: pip install pandas") from None
-    return table

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from thymos.config import nearest
 from thymos.escaping import json_line
-from thymos.runtime.formats import ResultRow, csv_lines, srt, textgrid
+from thymos.runtime.annotations import srt, textgrid, web_vtt
+from thymos.runtime.formats import Columns, ResultRow, csv_lines
 from thymos.serving.problems import ProblemError
 
 JSON, JSON_LINES, CSV = "application/json", "application/jsonl", "text/csv"
@@ -16,14 +17,7 @@ TEXTGRID, SUBRIP, WEB_VTT = "text/praat-textgrid", "application/x-subrip", "text
 _SAME = {"application/x-ndjson": JSON_LINES, "application/x-jsonlines": JSON_LINES}
 _FLAGS = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
-
-def _web_vtt(row: ResultRow) -> str:
-    return "WEBVTT\n\n" + "\n".join(
-        line.replace(",", ".") if " --> " in line else line for line in srt(row).split("\n")
-    )
-
-
-OF_ONE: dict[str, Callable[[ResultRow], str]] = {TEXTGRID: textgrid, SUBRIP: srt, WEB_VTT: _web_vtt}
+OF_ONE: dict[str, Callable[[ResultRow], str]] = {TEXTGRID: textgrid, SUBRIP: srt, WEB_VTT: web_vtt}
 """Formats that describe one recording, in time."""
 OFFERED = (JSON, JSON_LINES, CSV, *OF_ONE)
 
@@ -147,7 +141,7 @@ def rendered(
         media_type = JSON_LINES
         text = "".join(json_line(row) + "\n" for row in rows)
     elif media_type == CSV:
-        text = csv_lines(rows, labels, wanted.timeline, True, dimensions)
+        text = csv_lines(rows, Columns(labels, wanted.timeline, dimensions))
     else:
         text = OF_ONE[media_type](rows[0])
     # Names may hold what is no Unicode, as file systems allow.

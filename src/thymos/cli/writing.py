@@ -1,0 +1,105 @@
+"""How the results of ``predict`` are written: printed as they come, into one file that is whole, or a file for each."""
+
+import errno
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from thymos.cli.console import say
+from thymos.cli.outputs import Outputs
+from thymos.files import whole_file
+from thymos.runtime.formats import LINE_BY_LINE, Columns, Format, ResultRow, rendered
+from thymos.streams import output_told
+
+
+class ResultWriter(Protocol):
+    """Takes the rows of results, in order."""
+
+    failures: int
+    """Results that could not be written, each of which has been named."""
+
+    def take(self, row: ResultRow) -> None:
+        """Take the result of the next recording."""
+
+    def finish(self) -> None:
+        """Write what is left: there are no more."""
+
+
+def writer_of(outputs: Outputs, columns: Columns) -> ResultWriter:
+    """Return what writes to ``outputs``."""
+    if outputs.each is not None:
+        return _FileEach(outputs.each, outputs.format, columns)
+    if outputs.out is not None:
+        return _OneFile(outputs.out, outputs.format, columns)
+    return _Printer(outputs.format, columns)
+
+
+class _Printer:
+    """Prints each result at once where the format allows that."""
+
+    def __init__(self, format: Format, columns: Columns):
+        self._format, self._columns = format, columns
+        self._kept: list[ResultRow] = []
+        self._printed = 0
+        self.failures = 0
+
+    def take(self, row: ResultRow) -> None:
+        if self._format not in LINE_BY_LINE:
+            self._kept.append(row)
+        elif "error" not in row or self._format not in ("table", "rttm"):  # else it has been named already
+            _print(rendered([row], self._format, self._columns, head=not self._printed))
+            self._printed += 1
+
+    def finish(self) -> None:
+        if self._kept:
+            _print(rendered(self._kept, self._format, self._columns))
+
+
+def _print(content: bytes) -> None:
+    with output_told():  # here: what runs commands would end without a word
+        print(content.decode("utf-8", "surrogateescape"), end="")
+        sys.stdout.flush()
+
+
+class _OneFile:
+    """Writes all results to one file, at the end."""
+
+    def __init__(self, out: Path, format: Format, columns: Columns):
+        self._out, self._format, self._columns = out, format, columns
+        self._rows: list[ResultRow] = []
+        self.failures = 0
+
+    def take(self, row: ResultRow) -> None:
+        self._rows.append(row)
+
+    def finish(self) -> None:
+        write_bytes(self._out, rendered(self._rows, self._format, self._columns))
+
+
+class _FileEach:
+    """Writes a file for each recording that was heard, at once; one that cannot be written costs no other."""
+
+    def __init__(self, files: list[Path], format: Format, columns: Columns):
+        self._files, self._format, self._columns = iter(files), format, columns
+        self.failures = 0
+
+    def take(self, row: ResultRow) -> None:
+        path = next(self._files)
+        if "error" in row:
+            return
+        try:
+            write_bytes(path, rendered([row], self._format, self._columns))
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EACCES, errno.EROFS):
+                raise
+            self.failures += 1
+            say(f"not written: {path}: {error.strerror}", "yellow")
+
+    def finish(self) -> None:
+        pass
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
