@@ -227,4 +227,4 @@ def test_subtitles_stay_long_enough_to_be_read():
         {"start_s": 9.5, "end_s": 9.7, "emotion": "anger", "probability": 0.5},
     ]
     read = pysrt.from_string(srt({"timeline": at, "duration_s": 10.0}))
-    assert [(each.start.ordinal, each.end.ordinal) for each in read] == [(1000, 1800), (1800, 2800), (9500, 10_000)]
+    assert [(each.start.ordinal, each.end.ordinal) for each in read] == [(1000, 2000), (2000, 3000), (9500, 10_500)]
