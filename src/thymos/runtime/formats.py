@@ -1,6 +1,6 @@
 """What results can be written as. All formats are made from rows of JSON lines, so that none says more than another.
 
-Tables are here; what annotates one recording in time is in ``annotations``, what pandas writes in ``frames``.
+Tables are here; what annotates one recording in time is in ``annotations``, what pandas writes in ``data_frames``.
 """
 
 import csv
@@ -68,7 +68,7 @@ def rendered(rows: Sequence[ResultRow], format: Format, columns: Columns, head: 
         MissingExtraError: the format needs a library that is not installed.
     """
     if format in ("parquet", "audformat"):
-        from thymos.runtime.frames import as_audformat, as_parquet
+        from thymos.runtime.data_frames import as_audformat, as_parquet
 
         return as_parquet(rows, columns) if format == "parquet" else as_audformat(rows, columns)
     if format in IN_TIME:

@@ -115,7 +115,7 @@ class Timeline:
             MissingExtraError: pandas is not installed.
         """
         from thymos.runtime.formats import Columns
-        from thymos.runtime.frames import results_frame
+        from thymos.runtime.data_frames import results_frame
 
         return results_frame([{"file": os.fspath(file), "timeline": self.to_dict()["stretches"]}], Columns((), True))
 
@@ -192,7 +192,7 @@ class Prediction:
             MissingExtraError: pandas is not installed.
         """
         from thymos.runtime.formats import Columns
-        from thymos.runtime.frames import results_frame
+        from thymos.runtime.data_frames import results_frame
 
         columns = Columns(tuple(self.probabilities or ()), dimensions=tuple(self.dimensions or ()))
         return results_frame([{"file": os.fspath(file), **self.to_dict()}], columns)
