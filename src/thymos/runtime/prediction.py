@@ -114,8 +114,8 @@ class Timeline:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        from thymos.runtime.formats import Columns
         from thymos.runtime.data_frames import results_frame
+        from thymos.runtime.formats import Columns
 
         return results_frame([{"file": os.fspath(file), "timeline": self.to_dict()["stretches"]}], Columns((), True))
 
@@ -191,8 +191,8 @@ class Prediction:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        from thymos.runtime.formats import Columns
         from thymos.runtime.data_frames import results_frame
+        from thymos.runtime.formats import Columns
 
         columns = Columns(tuple(self.probabilities or ()), dimensions=tuple(self.dimensions or ()))
         return results_frame([{"file": os.fspath(file), **self.to_dict()}], columns)
