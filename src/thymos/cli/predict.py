@@ -91,8 +91,8 @@ def predict(
     from thymos.cli.inputs import find_recordings
     from thymos.cli.journal import Journal
     from thymos.cli.outputs import outputs_of
-    from thymos.cli.pace import Pace
     from thymos.cli.rows import rows_adapted, rows_at_once
+    from thymos.cli.throughput import Throughput
     from thymos.cli.writing import writer_of
     from thymos.files import figure_formats
     from thymos.runtime.recognizer import load
@@ -150,8 +150,8 @@ def predict(
     failures = 0
     writer = writer_of(outputs, Columns(recognizer.labels, timeline, recognizer.dimensions))
     with journal or nullcontext(), progress(quiet or (outputs.printed and not adapt)) as bars:
-        pace = Pace(bars, len(recordings))
-        decided: Iterator[DecidedRow] = hear(timeline=timeline, journal=journal, advance=pace.take)
+        heard = Throughput(bars, len(recordings))
+        decided: Iterator[DecidedRow] = hear(timeline=timeline, journal=journal, advance=heard.take)
         for recording, row, decider in decided:
             if "error" in row:
                 failures += 1
@@ -164,7 +164,7 @@ def predict(
     if journal is not None:
         journal.remove()
     if not quiet and not outputs.printed and len(recordings) > 1:
-        say(str(pace))
+        say(str(heard))
     if failures:
         if len(recordings) > 1:
             say(f"{len(recordings) - failures} of {len(recordings)} recordings were heard")

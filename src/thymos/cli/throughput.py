@@ -8,7 +8,7 @@ _SHOWN_S = 1.0
 """From one showing to the next."""
 
 
-class Pace:
+class Throughput:
     """Counts recordings and their seconds of sound, in a task of a progress display."""
 
     def __init__(self, bars: Progress, total: int | None, said: str = "Listening"):
