@@ -78,6 +78,7 @@ def test_any_words_are_labels_in_split_folders_whose_kind_is_named(tmp_path: Pat
 
 def test_what_is_no_split_is_none() -> None:
     assert [split_of(word) for word in ("anger", "session1", "", "trainer", "tests")] == [""] * 5
+    assert [split_of(word) for word in ("Test2", "test_set 3", "eval-1", "train2")] == ["test2", "", "test1", ""]
 
 
 # --- folders in folders ---

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from thymos.corpora import Clip, Corpus, open_corpus
+from thymos.corpora.audit import audit_corpus
 from thymos.corpora.finding import NAMED, find_listing
 from thymos.corpora.label_map import LabelMap
 from thymos.corpora.readers.named_corpus import FileNames
 from thymos.errors import CorpusError
+from thymos.reports.audit_report import clips_csv
 
 WriteSound = Callable[..., Path]
 Make = Callable[[list[str]], Path]
@@ -249,6 +251,15 @@ def test_files_that_fit_two_corpora_are_asked_about(make: Make, monkeypatch: pyt
     )
 
 
+def test_what_a_name_tells_goes_into_the_audits_table_and_back(make: Make) -> None:
+    corpus = open_corpus(make(TREES["ravdess"][0]))
+    table = corpus.root / "clips.csv"
+    table.write_text(clips_csv(audit_corpus(corpus), corpus.root), encoding="utf-8")
+    again = open_corpus(table)
+    told = [[getattr(each, field) for field in (*TOLD, "corpus")] for each in corpus.clips]
+    assert [[getattr(each, field) for field in (*TOLD, "corpus")] for each in again.clips] == told
+
+
 # --- ESD ---
 
 
@@ -372,7 +383,7 @@ def test_msp_podcast_is_read_by_its_table(make: Make, table: str, opened: str) -
     assert corpus.kind == "msp-podcast"
     told = [(each.emotion, each.speaker, each.gender, each.split, each.arousal) for each in corpus.clips]
     assert told == [
-        ("neutral", "127", "female", "test", 2.4),
+        ("neutral", "127", "female", "test1", 2.4),
         ("contempt", "", "", "train", 5.0),
         ("happiness", "9", "male", "validation", 6.1),
         ("surprise", "10", "male", "test2", 6.1),

@@ -71,7 +71,7 @@ def _table_rows(path: Path) -> Iterator[ListedFile]:
     for row in table.rows:
         cells = {name: row.cells.get(heading, "") for name, heading in columns.items()}
         side = split_of(cells["split"])
-        if not side or row.problem:
+        if side not in ("train", "validation", "test") or row.problem:
             reason = row.problem or f"split is {cells['split']!r}, not train, validation or test"
             raise ProtocolError(f"{path}, line {row.line}: {reason}")
         try:

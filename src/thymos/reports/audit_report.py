@@ -18,10 +18,13 @@ from thymos.corpora.table import Clip, Corpus, Exclusion
 from thymos.errors import RunError
 from thymos.escaping import csv_cell
 from thymos.files import is_unfinished, write_json, write_text
+from thymos.labels import DIMENSIONS
 from thymos.reports.figures import ACCENT, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 from thymos.reports.page import render
 from thymos.scoring.results import describe_corpus, describe_files
 
+TOLD_COLUMNS = ("corpus", "gender", "language", "intensity", *DIMENSIONS)
+"""What a corpus may tell of a clip besides; cells are empty where it does not."""
 CLIP_COLUMNS = (
     "path",
     "emotion",
@@ -43,6 +46,7 @@ CLIP_COLUMNS = (
     "start_s",
     "end_s",
     "file",
+    *TOLD_COLUMNS,
 )
 """Of which ``file`` is relative to the table, so that the table itself is a corpus."""
 
@@ -229,7 +233,12 @@ def _clip_row(clip: Clip, audit: Audit, from_here: str) -> dict[str, str]:
         "start_s": f"{clip.start_s!r}" if clip.start_s else "",
         "end_s": "" if clip.end_s is None else f"{clip.end_s!r}",
         "file": csv_cell(Path(from_here, clip.lies_in).as_posix()),
+        **{name: _cell(getattr(clip, name)) for name in TOLD_COLUMNS},
     }
+
+
+def _cell(value: str | float | None) -> str:
+    return "" if value is None else printable(value) if isinstance(value, str) else repr(value)
 
 
 def _exclusion_row(exclusion: Exclusion, from_here: str) -> dict[str, str]:

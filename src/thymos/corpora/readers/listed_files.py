@@ -6,6 +6,7 @@ file has it in its name. Below a folder that is named, the first parts of a path
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
@@ -33,8 +34,14 @@ _TOLD = tuple(each.name for each in fields(ClipEntry) if each.name not in _NOT_C
 
 
 def split_of(word: str) -> str:
-    """Return the split that ``word``, a folder's name or a cell, stands for; the empty string: none."""
+    """Return the split that ``word``, a folder's name or a cell, stands for; the empty string: none.
+
+    A corpus may have several test parts: ``Test2`` is ``test2``.
+    """
     key = label_key(word).replace("_", " ").replace("-", " ").removesuffix("set").strip()
+    numbered = re.fullmatch(r"(\D+?) ?(\d{1,3})", key)
+    if numbered and SPLITS.get(numbered[1]) == "test":
+        return f"test{int(numbered[2])}"
     return SPLITS.get(key, "")
 
 

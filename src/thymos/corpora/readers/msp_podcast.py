@@ -3,7 +3,8 @@ https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html).
 
 ``Labels/labels_consensus.csv`` (``labels_concensus.csv`` in old releases) has a row for each file of ``Audios``:
 ``FileName``, ``EmoClass`` by a letter, ``EmoAct``, ``EmoVal`` and ``EmoDom`` from 1 to 7, ``SpkrID``, ``Gender``,
-``Split_Set``. The labels of Test3 are the publisher's.
+``Split_Set``: Train, Development (or Validation), and Test1 to Test3, each a test part of its own; the labels of the
+third are the publisher's.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from thymos.corpora.dialects import read_table
-from thymos.corpora.readers.listed_files import dimension_value
+from thymos.corpora.readers.listed_files import dimension_value, split_of
 from thymos.corpora.readers.named_corpus import (
     KnownCorpus,
     NamedCorpus,
@@ -39,8 +40,6 @@ _LEFT_OUT = {
     "X": "has no label that most of its listeners gave (X)",
     "": "has no label",
 }
-_SPLITS = {"train": "train", "development": "validation", "validation": "validation", "test1": "test"}
-"""Its second and third test sets keep their names: they are tested apart."""
 _TABLES = ("labels_consensus.csv", "labels_concensus.csv")
 _NAME = named(r"MSP-PODCAST_\d+_\d+(?:_\d+)*")
 
@@ -73,7 +72,7 @@ class _MspPodcast(NamedCorpus):
 
 
 def _told(cells: dict[str, str]) -> Told:
-    label, split = cells.get("EmoClass", "").upper(), cells.get("Split_Set", "").lower()
+    label = cells.get("EmoClass", "").upper()
     if label in _LEFT_OUT:
         return _LEFT_OUT[label]
     speaker, gender = cells.get("SpkrID", ""), cells.get("Gender", "").lower()
@@ -83,7 +82,7 @@ def _told(cells: dict[str, str]) -> Told:
         "speaker": "" if speaker.lower() == "unknown" else speaker,
         "take": cells["FileName"],
         "gender": "" if gender == "unknown" else gender,
-        "split": _SPLITS.get(split, split),
+        "split": split_of(cells.get("Split_Set", "")),
         "arousal": arousal,
         "valence": valence,
         "dominance": dominance,
@@ -114,6 +113,6 @@ READER = _MspPodcast(
         languages=("en",),
         expects="Labels/labels_consensus.csv and Audios/MSP-PODCAST_0001_0008.wav",
         note="it grows with each release, and these are the sizes of an early one; letters O (other) and X (no "
-        "agreement) are left out; Test2 is a test set of its own",
+        "agreement) are left out; each of its test sets is tested apart",
     )
 )
