@@ -114,6 +114,8 @@ def run_server(settings: ServerSettings, ready: Callable[[str], None]) -> None:
             ws=bounded_streams(bounds.unread_s),
             ws_max_size=bounds.message_bytes,
             ws_per_message_deflate=False,
+            # No answer to a ping would be read while sound waits to be taken; silence times out by itself.
+            ws_ping_interval=None,
             lifespan="off",
             log_config=None,
             log_level="critical",
