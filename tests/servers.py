@@ -29,10 +29,14 @@ class Running:
     def client(self, **options) -> httpx.Client:
         return httpx.Client(base_url=self.address, trust_env=False, timeout=60, **options)
 
-    def workers(self) -> list[int]:
-        """The processes that hear: children of the one that they are forked from."""
-        own = _children(self.process.pid)
-        return sorted(pid for parent in own for pid in _children(parent) if "forkserver" in _command(parent))
+    def workers(self, streams: bool = False) -> list[int]:
+        """The processes that hear files, or ``streams``: children of the one that they are forked from.
+
+        Those that hear files stand back for the others.
+        """
+        own = [parent for parent in _children(self.process.pid) if "forkserver" in _command(parent)]
+        usual = _niceness(self.process.pid)
+        return sorted(pid for parent in own for pid in _children(parent) if (_niceness(pid) > usual) is not streams)
 
     def events(self) -> list[dict]:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
@@ -44,6 +48,12 @@ def _children(pid: int) -> list[int]:
         threads = Path(f"/proc/{pid}/task").glob("*/children")
         return [int(word) for thread in threads for word in thread.read_text().split()]
     return []
+
+
+def _niceness(pid: int) -> int:
+    with suppress(OSError):
+        return os.getpriority(os.PRIO_PROCESS, pid)
+    return 0
 
 
 def _command(pid: int) -> str:

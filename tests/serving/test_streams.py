@@ -250,7 +250,7 @@ def test_a_worker_that_dies_costs_its_streams_only(strict):
         async with websockets.connect(address, proxy=None) as line:
             await line.send(json.dumps({"type": "session.update", "session": {"rate": RATE}}))
             await line.recv()
-            for worker in strict.workers():
+            for worker in strict.workers(streams=True):
                 os.kill(worker, signal.SIGKILL)
             await line.send(bytes(3_200))
             said = json.loads(await line.recv())
