@@ -46,7 +46,7 @@ def spoken_to(port: int, *pieces: bytes, pause_s: float = 0.0, wait_s: float = 2
 def small(tmp_path_factory):
     """A server of small bounds, and one worker."""
     words = {"--workers": 1, "--max-body": 0.2, "--max-minutes": 0.05, "--max-files": 2, "--header-timeout": 1}
-    words |= {"--body-timeout": 1, "--timeout": 2, "--queue": 2, "--connections": 20, "--rate": 1}
+    words |= {"--body-timeout": 1, "--timeout": 6, "--queue": 2, "--connections": 20, "--rate": 1}
     options = [str(word) for option in words.items() for word in option]
     with running(tmp_path_factory.mktemp("small"), *options) as server:
         yield server
