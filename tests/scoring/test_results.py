@@ -244,10 +244,11 @@ def test_what_was_evaluated_and_how(results):
     assert results["corpus"] == {
         "kind": "folder", "name": "toy", "synthetic": False, "clips": 7, "duration_s": 7.0,
         "emotions": {"anger": 3, "fear": 2, "sadness": 2}, "speakers": {"2": 4, "10": 3},
+        "files": {"found": 8, "used": 7, "left_out": 0, "errors": 1},
     }  # fmt: skip
     assert list(results["corpus"]["speakers"]) == ["2", "10"], "2 comes before 10"
     assert results["protocol"] == {
-        "name": "recording", "folds": 4, "repeats": 2, "must_not_cross": ["recording"], "absent": [],
+        "name": "recording", "folds": 4, "repeats": 2, "must_not_cross": ["recording"], "absent": [], "notes": [],
     }  # fmt: skip
     assert (results["format"], results["seed"], results["recipe"]) == (1, 7, {"name": "by hand", "depth": 3})
     assert results["transductive"] is False
