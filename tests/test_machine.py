@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from thymos.cli import app
-from thymos.machine import available_cores, peak_memory_mb, this_machine
+from thymos.machine import available_cores, cgroup_cores, peak_memory_mb, this_machine
 from thymos.runtime.recognizer import Recognizer, load
 
 
@@ -47,3 +47,26 @@ def test_command_line_and_python_hear_by_one_default(bundle, mini, monkeypatch):
     CliRunner().invoke(app, words)
     CliRunner().invoke(app, [*words, "--threads", "2"])
     assert used == [3, 2] and available_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores"),
+    [
+        ("0::/", {"cpu.max": "150000 100000"}, 2),
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        ("0::/a/b", {"a/cpu.max": "50000 100000", "a/b/cpu.max": "400000 100000", "cpu.max": "max 100000"}, 1),
+        ("4:memory:/x\n3:cpu,cpuacct:/x", {"cpu/x/cpu.cfs_quota_us": "300000", "cpu/x/cpu.cfs_period_us": "100000"}, 3),
+        ("3:cpu,cpuacct:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ("0::/", {"cpu.max": "0 0"}, None),
+        ("0::/gone", {}, None),
+        ("nonsense", {"cpu.max": "nonsense"}, None),
+    ],
+)
+def test_a_container_has_the_cores_that_it_is_given(own, files, cores, tmp_path):
+    (tmp_path / "own").write_text(own + "\n")
+    for name, content in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    assert cgroup_cores(tmp_path / "own", tmp_path / "groups") == cores
+    assert cgroup_cores(tmp_path / "absent", tmp_path / "groups") is None

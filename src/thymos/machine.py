@@ -1,5 +1,6 @@
 """What numbers may depend on: the machine, how busy it is, the versions; and how much memory this process has taken."""
 
+import math
 import os
 import platform
 import sys
@@ -27,8 +28,57 @@ def this_machine(packages: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: the default of every ``--threads``."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use, in a container too: the default of every ``--threads``."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_cores(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+    return cores if quota is None else max(1, min(cores, quota))
+
+
+def cgroup_cores(own: Path, groups: Path) -> int | None:
+    """Return how many cores' worth of time the control groups of a process leave it, rounded up; None: no bound.
+
+    Args:
+        own: the file that says which groups it is in, such as ``/proc/self/cgroup``.
+        groups: where they are mounted; a container may see its own as the root.
+
+    Source: kernel.org, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1.
+    """
+    try:
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    bounds = []
+    for line in lines:
+        _, controllers, inside = (*line.split(":", 2), "", "")[:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = groups if not controllers else groups / "cpu"
+        place = root / inside.lstrip("/")
+        for folder in (place, *place.parents):
+            if folder != root and root not in folder.parents:
+                break
+            bounds.append(_version_2(folder) if not controllers else _version_1(folder))
+    cores = [bound for bound in bounds if bound is not None]
+    return math.ceil(min(cores)) if cores else None
+
+
+def _version_2(folder: Path) -> float | None:
+    return _share(*(*_first_line(folder / "cpu.max").split(), "", "")[:2])
+
+
+def _version_1(folder: Path) -> float | None:
+    return _share(_first_line(folder / "cpu.cfs_quota_us"), _first_line(folder / "cpu.cfs_period_us"))
+
+
+def _share(quota: str, period: str) -> float | None:
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(quota) and int(period) else None
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def processor() -> str:

@@ -3,29 +3,32 @@
 import numbers
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.decode import open_sound
-from thymos.audio.excerpt import Excerpt, read_excerpt
+from thymos.audio.excerpt import Excerpt, open_excerpt
+from thymos.audio.mixing import Channel, Mixer, RawBlock
 from thymos.audio.source import (
     BLOCK_FRAMES,
     DEFAULT_LIMITS,
     UNKNOWN_FRAMES,
     Limits,
+    Remark,
     Samples,
     Source,
-    check_samples,
     no_source,
 )
 from thymos.errors import AudioError, TooLongError
 
 Array = tuple[NDArray[Any], int]
 """Samples, shape ``(samples,)`` or ``(samples, channels)``, floats at ±1 or integers at their full scale; and Hz."""
+Sound = Source | Array | Excerpt
+"""All that can be heard."""
 
 _LARGEST_RATE_HZ = 1e12
 """A number that is not below it is none: infinite, NaN, or too large for a whole number of Hz."""
@@ -38,15 +41,19 @@ class SoundBlocks:
     Attributes:
         rate_hz: samples per second.
         blocks: mono float32 blocks, shape ``(n,)`` with n of 1 to ``BLOCK_FRAMES``, in order; none where it is empty.
+        channels: how many there are.
+        remarks: what was found and done; whole once all blocks have been taken.
     """
 
     rate_hz: int
     blocks: Iterator[Samples]
+    channels: int = 1
+    remarks: set[Remark] = field(default_factory=set)
 
 
 @contextmanager
-def open_blocks(source: Source | Array | Excerpt, limits: Limits = DEFAULT_LIMITS) -> Iterator[SoundBlocks]:
-    """Open ``source`` for decoding block by block; channels are averaged to mono.
+def open_blocks(source: Sound, limits: Limits = DEFAULT_LIMITS, channel: Channel = "mix") -> Iterator[SoundBlocks]:
+    """Open ``source`` for decoding block by block; channels are mixed to mono, or one is taken, and centred.
 
     The same samples give the same blocks, whether they come from a file or an array. ``limits.max_decoded_bytes`` does
     not apply, since no more than a block is ever in memory.
@@ -55,20 +62,38 @@ def open_blocks(source: Source | Array | Excerpt, limits: Limits = DEFAULT_LIMIT
         AudioError: here, if it cannot be opened or is outside ``limits``; from ``blocks``, if it is damaged further on,
             longer than ``limits.longest_s``, or holds samples that are NaN, infinite or beyond any full scale.
     """
-    if isinstance(source, Excerpt):
-        waveform, _ = read_excerpt(source.path, source.start_s, source.end_s, limits)
-        source = (waveform.samples, waveform.rate_hz)
     if isinstance(source, tuple):
         samples, rate_hz = _checked_array(source, limits)
-        yield SoundBlocks(rate_hz, _within_bounds(_array_blocks(samples), rate_hz, limits))
+        mixer = Mixer(samples.shape[1], rate_hz, channel, centred=True)
+        blocks = _within_bounds(mixer.mono(_array_blocks(samples)), rate_hz, limits)
+        yield SoundBlocks(rate_hz, blocks, samples.shape[1], mixer.remarks)
         return
+    part = source if isinstance(source, Excerpt) else None
     # An integer would be taken for the number of an open file, and that be closed in the end.
-    if not isinstance(source, str | os.PathLike | bytes) and not hasattr(source, "read"):
+    if part is None and not isinstance(source, str | os.PathLike | bytes) and not hasattr(source, "read"):
         raise no_source(source, "a path, bytes, an open binary file, or (array, rate in Hz)")
-    with open_sound(source, replace(limits, max_decoded_bytes=1 << 62)) as sound:
-        if sound.info.frames != UNKNOWN_FRAMES:
-            _check_length(sound.info.frames, sound.info.rate_hz, limits)
-        yield SoundBlocks(sound.info.rate_hz, _within_bounds(sound.blocks, sound.info.rate_hz, limits))
+    any_size = replace(limits, max_decoded_bytes=1 << 62)
+    with ExitStack() as opened:
+        if part is not None:
+            own = part.channel if channel == "mix" else channel
+            sound = opened.enter_context(open_excerpt(part.path, part.start_s, part.end_s, any_size, own, centred=True))
+        else:
+            assert not isinstance(source, Excerpt)
+            sound = opened.enter_context(open_sound(source, any_size, channel=channel, centred=True))
+            if sound.info.frames != UNKNOWN_FRAMES:
+                _check_length(sound.info.frames, sound.info.rate_hz, limits)
+        rate_hz = sound.info.rate_hz
+        yield SoundBlocks(rate_hz, _within_bounds(sound.blocks, rate_hz, limits), sound.info.channels, sound.remarks)
+
+
+def channels_of(source: Sound) -> int:
+    """Return how many channels ``source`` has; a file object is read from.
+
+    Raises:
+        AudioError: as ``open_blocks``.
+    """
+    with open_blocks(source) as sound:
+        return sound.channels
 
 
 def as_mono(samples: NDArray[Any], limits: Limits = DEFAULT_LIMITS) -> Samples:
@@ -80,9 +105,9 @@ def as_mono(samples: NDArray[Any], limits: Limits = DEFAULT_LIMITS) -> Samples:
     return _mono(_as_float(_checked_samples(samples, limits)))
 
 
-def _array_blocks(samples: NDArray[Any]) -> Iterator[Samples]:
+def _array_blocks(samples: NDArray[Any]) -> Iterator[RawBlock]:
     for start in range(0, len(samples), BLOCK_FRAMES):
-        yield _mono(_as_float(samples[start : start + BLOCK_FRAMES]))
+        yield _as_float(samples[start : start + BLOCK_FRAMES])
 
 
 def _mono(block: NDArray[np.float32]) -> Samples:
@@ -94,7 +119,6 @@ def _within_bounds(blocks: Iterator[Samples], rate_hz: int, limits: Limits) -> I
     for block in blocks:
         frames += len(block)
         _check_length(frames, rate_hz, limits)
-        check_samples(block)
         yield block
 
 

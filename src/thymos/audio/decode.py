@@ -4,35 +4,35 @@ libsndfile reads what it can, in this process; what else there is (``media.py``)
 """
 
 import errno
-import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
-import soundfile
 
+from thymos.audio.byte_view import ByteView, viewed
+from thymos.audio.containers import AUDIO_SUFFIXES as AUDIO_SUFFIXES
+from thymos.audio.containers import HEAD_BYTES, MediaKind, media_kind
+from thymos.audio.examination import structure_of
 from thymos.audio.faults import decoder_faults, guarded, state_of
-from thymos.audio.media import HEAD_BYTES, MediaKind, media_kind, open_media
+from thymos.audio.libsndfile import SndFile, open_sndfile
+from thymos.audio.media import open_media
+from thymos.audio.mixing import Channel as Channel
+from thymos.audio.mixing import Mixer
 from thymos.audio.source import BLOCK_FRAMES as BLOCK_FRAMES
 from thymos.audio.source import DEFAULT_LIMITS as DEFAULT_LIMITS
-from thymos.audio.source import UNKNOWN_FRAMES, OpenSound, check_samples, no_source, watched
+from thymos.audio.source import UNKNOWN_FRAMES, OpenSound, Structure, check_info, check_samples, watched
 from thymos.audio.source import AudioInfo as AudioInfo
 from thymos.audio.source import Limits as Limits
+from thymos.audio.source import Remark as Remark
 from thymos.audio.source import Samples as Samples
 from thymos.audio.source import Source as Source
 from thymos.errors import AudioAbsentError, AudioError, AudioFileError
 
-_SUFFIXES = ".wav .wave .flac .ogg .oga .opus .mp3 .mp2 .mpga .aif .aiff .aifc .au .snd .w64 .rf64 .sph"
-AUDIO_SUFFIXES = frozenset(_SUFFIXES.split())
 TINY_FILE_BYTES = 1024
-# What is decoded after a seek is there what it is after decoding from the beginning: not so in MP3, Vorbis or Opus.
-_SOUGHT_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC"})
-_SOUGHT_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,18 @@ def read_waveform(source: Source, limits: Limits = DEFAULT_LIMITS) -> Waveform:
     return waveform
 
 
-def read_waveform_and_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> tuple[Waveform, AudioInfo]:
+def read_waveform_and_info(
+    source: Source, limits: Limits = DEFAULT_LIMITS, channel: Channel = "mix", remarks: set[Remark] | None = None
+) -> tuple[Waveform, AudioInfo]:
     """Decode ``source`` as ``read_waveform`` does, and return what its header says beside it.
 
-    Where the header says no length, it is the one that was decoded.
+    Where the header says no length, it is the one that was decoded. What was found and done is added to ``remarks``.
     """
-    with open_sound(source, limits) as sound:
+    with open_sound(source, limits, channel=channel) as sound:
         info, blocks = sound.info, list(sound.blocks)
-    samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    if remarks is not None:
+        remarks.update(sound.remarks)
+    samples = joined_blocks(blocks)
     if len(samples) == 0:
         raise AudioError("holds no samples")
     check_samples(samples)
@@ -91,12 +95,36 @@ def read_waveform_and_info(source: Source, limits: Limits = DEFAULT_LIMITS) -> t
     return Waveform(samples, info.rate_hz), info
 
 
+def joined_blocks(blocks: list[Samples]) -> Samples:
+    """Return ``blocks`` as one, and let go of each as it is copied: hours of sound are not in memory twice."""
+    if len(blocks) == 1:
+        return blocks.pop()
+    samples = np.empty(sum(map(len, blocks)), np.float32)
+    at = len(samples)
+    while blocks:
+        block = blocks.pop()
+        at -= len(block)
+        samples[at : at + len(block)] = block
+    return samples
+
+
 @contextmanager
-def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS, start_s: float = 0.0) -> Iterator[OpenSound]:
+def open_sound(
+    source: Source,
+    limits: Limits = DEFAULT_LIMITS,
+    start_s: float = 0.0,
+    channel: Channel = "mix",
+    centred: bool = False,
+) -> Iterator[OpenSound]:
     """Open ``source`` for decoding block by block, as its blocks are asked for; a file object from where it stands.
 
-    The first ``start_s`` seconds are left out; where the format is one in which every sample has its place, they are
-    not decoded. ``info`` is of the whole file.
+    Args:
+        source: as ``read_waveform`` takes it.
+        limits: bounds on it.
+        start_s: the first seconds are left out; where the format is one in which every sample has its place, they are
+            not decoded. ``info`` is of the whole file.
+        channel: all of them as one (see ``mixing``), or the number of one.
+        centred: take a constant offset off.
 
     Raises:
         AudioError: here, if it cannot be opened or its header is outside ``limits``; from the blocks, if it is damaged
@@ -105,12 +133,12 @@ def open_sound(source: Source, limits: Limits = DEFAULT_LIMITS, start_s: float =
     with ExitStack() as opened:
         with decoder_faults():
             before = state_of(source)
-            sound = opened.enter_context(_opened(source, limits, start_s))
+            sound = opened.enter_context(_opened(source, limits, start_s, channel, centred))
         yield replace(sound, blocks=guarded(sound.blocks, source, before))
 
 
 @contextmanager
-def _opened(source: Source, limits: Limits, start_s: float) -> Iterator[OpenSound]:
+def _opened(source: Source, limits: Limits, start_s: float, channel: Channel, centred: bool) -> Iterator[OpenSound]:
     """As ``open_sound``, with the decoders' own exceptions, whatever they are."""
     if isinstance(source, bytes) and not source:
         raise AudioError("is empty (0 bytes)")
@@ -118,109 +146,55 @@ def _opened(source: Source, limits: Limits, start_s: float) -> Iterator[OpenSoun
         if not os.fspath(source):
             raise AudioAbsentError("is an empty name, which no file has")
         _check_is_file_with_content(Path(source))
-    head, n_bytes = _head_and_size(source)
-    kind = media_kind(head)
-    if kind is None or kind.try_libsndfile:
-        try:
-            opened: soundfile.SoundFile | MediaKind = _open(source)
-        except AudioError:
-            if kind is None:
-                raise
-            opened = kind
-    else:
-        opened = kind
-    if isinstance(opened, MediaKind):
-        with open_media(source, opened) as sound:
-            yield _begun(watched(sound, limits, n_bytes), round(start_s * sound.info.rate_hz))
-        return
-    with opened:
-        info = AudioInfo(opened.samplerate, opened.channels, opened.frames, f"{opened.format} {opened.subtype}")
-        if info.frames == UNKNOWN_FRAMES:
-            raise AudioError("does not say how long it is, as streamed FLAC may; convert it anew")
-        first = min(round(start_s * info.rate_hz), info.frames)
-        if first and opened.format in _SOUGHT_FORMATS and opened.subtype in _SOUGHT_SUBTYPES:
-            opened.seek(first)
-            first = 0
-        yield _begun(watched(OpenSound(info, _blocks(opened)), limits, n_bytes), first)
-
-
-def _begun(sound: OpenSound, first: int) -> OpenSound:
-    """Return ``sound`` without its ``first`` samples."""
-
-    def blocks() -> Iterator[Samples]:
-        left = first
-        for block in sound.blocks:
-            if left < len(block):
-                yield block[left:]
-            left = max(0, left - len(block))
-
-    return OpenSound(sound.info, blocks()) if first else sound
-
-
-def _head_and_size(source: Source) -> tuple[bytes, int]:
-    """Return the first bytes of ``source``, and how many it has; a file object stays where it was, its beginning."""
-    if isinstance(source, bytes):
-        return source[:HEAD_BYTES], len(source)
-    try:
-        if isinstance(source, str | os.PathLike):
-            with Path(source).open("rb") as file:
-                return file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size
-        position = source.tell()
-        head = source.read(HEAD_BYTES)
-        n_bytes = source.seek(0, io.SEEK_END) - position
-        source.seek(position)
-    except OSError as error:
-        raise AudioFileError(f"cannot be opened: {error.strerror or error}") from None
-    except (AttributeError, TypeError):
-        raise no_source(source, "a path, bytes or a file object") from None
-    except ValueError:
-        raise AudioFileError("is a file object that is closed, or can no longer be read") from None
-    if not isinstance(head, bytes):
-        raise AudioError("is a file that is open as text; open it in binary mode")
-    return head, n_bytes
-
-
-class _FromHere:
-    """An open file as if it began where it stands now.
-
-    libsndfile takes some formats' offsets from the file's own beginning. Damaged sound makes it seek to before that,
-    which Python's files complain about: this one stays at its beginning.
-    """
-
-    def __init__(self, file: IO[bytes]):
-        self._file, self._start = file, file.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_SET:
-            wanted = self._start + offset
-        elif whence == io.SEEK_CUR:
-            wanted = self._file.tell() + offset
+    with ExitStack() as opened:
+        view = opened.enter_context(viewed(source))
+        structure = structure_of(view)
+        decoder = _decoder(view, structure, opened)
+        if isinstance(decoder, MediaKind):
+            view.rewind()
+            sound = opened.enter_context(open_media(source, decoder))
+            raw, sought = replace(sound, remarks=sound.remarks), False
         else:
-            wanted = self._file.seek(0, io.SEEK_END) + offset
-        return self._file.seek(max(self._start, wanted)) - self._start
+            raw, sought = OpenSound(decoder.info, decoder.blocks(), decoder.remarks), decoder.sought
+        raw.remarks.update(structure.remarks)
+        mixer = Mixer(raw.info.channels, raw.info.rate_hz, channel, centred, raw.remarks)
+        first = round(start_s * raw.info.rate_hz)
+        if first and sought and isinstance(decoder, SndFile):
+            check_info(raw.info, limits)
+            # Channels of an excerpt are mixed as those of all are, which the file's beginning decides.
+            if raw.info.channels > 1 or raw.info.format.endswith(("FLOAT", "DOUBLE")):
+                mixer.settle(decoder.blocks())
+            raw = replace(raw, blocks=decoder.blocks(first))
+            first = 0
+        raw = watched(raw, limits, view.size)
+        yield replace(raw, blocks=_begun(mixer.mono(raw.blocks), first))
+        mixer.conclude()
 
-    def tell(self) -> int:
-        return self._file.tell() - self._start
 
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-
-def _open(source: Source) -> soundfile.SoundFile:
-    """Open ``source`` by libsndfile; if it cannot be, a file object stays where it was."""
+def _decoder(view: ByteView, structure: Structure, opened: ExitStack) -> SndFile | MediaKind:
+    """Return what decodes a file: libsndfile, where it can and may."""
+    kind = media_kind(view.read(0, HEAD_BYTES))
+    if structure.codec:
+        kind = kind or MediaKind(structure.codec, "ogg" if structure.codec.startswith("Ogg") else "wav")
+    if structure.for_media:
+        return MediaKind("damaged Ogg", "ogg")
+    if kind is not None and not kind.try_libsndfile and not structure.codec:
+        return kind
     try:
-        if isinstance(source, str | os.PathLike):
-            return soundfile.SoundFile(source)
-        file = _FromHere(io.BytesIO(source) if isinstance(source, bytes) else source)
-        try:
-            return soundfile.SoundFile(file)
-        except soundfile.LibsndfileError:
-            file.seek(0)
-            raise
-    except soundfile.LibsndfileError as error:
-        raise AudioError(_plain_reason(error.error_string) + _size_if_tiny(source)) from None
-    except OSError as error:
-        raise AudioFileError(f"cannot be opened: {error.strerror or error}") from None
+        return opened.enter_context(open_sndfile(view, structure.parts))
+    except AudioError as error:
+        if kind is None:
+            size = f" ({view.size} bytes)" if view.size < TINY_FILE_BYTES else ""
+            raise AudioError(error.reason + size) from None
+        return kind
+
+
+def _begun(blocks: Iterator[Samples], left: int) -> Iterator[Samples]:
+    """Yield ``blocks`` without the first samples, so many."""
+    for block in blocks:
+        if left < len(block):
+            yield block[left:] if left else block
+        left = max(0, left - len(block))
 
 
 def _check_is_file_with_content(path: Path) -> None:
@@ -246,33 +220,3 @@ def _check_is_file_with_content(path: Path) -> None:
         raise AudioError("is empty (0 bytes)")
     if not os.access(path, os.R_OK):
         raise AudioFileError("may not be read: permission denied")
-
-
-def _plain_reason(libsndfile_words: str) -> str:
-    words = libsndfile_words.strip().rstrip(".")
-    known = {
-        "Format not recognised": "is not sound in a known format",
-        "Error in WAV file. No 'data' chunk marker": "is a WAV file without a data chunk",
-        # What libsndfile says of an MP3 that holds no whole frame: by then the file has been opened.
-        "File does not exist or is not a regular file (possibly a pipe?)": "is cut off or damaged",
-    }
-    return known.get(words, f"cannot be decoded: {words}")
-
-
-def _size_if_tiny(source: Source) -> str:
-    """A file of a few bytes is a broken download or copy: its size says so."""
-    if isinstance(source, bytes):
-        size = len(source)
-    elif isinstance(source, str | os.PathLike):
-        size = Path(source).stat().st_size
-    else:
-        return ""
-    return f" ({size} bytes)" if size < TINY_FILE_BYTES else ""
-
-
-def _blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
-    try:
-        while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(_plain_reason(error.error_string)) from None

@@ -1,12 +1,23 @@
 """A part of a file, from one second to another: an hour of talk is not decoded whole for each sentence in it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from thymos.audio.decode import DEFAULT_LIMITS, Limits, Source, Waveform, open_sound, read_waveform_and_info
-from thymos.audio.source import AudioInfo, check_samples, check_size
+from thymos.audio.decode import (
+    DEFAULT_LIMITS,
+    Channel,
+    Limits,
+    Source,
+    Waveform,
+    joined_blocks,
+    open_sound,
+    read_waveform_and_info,
+)
+from thymos.audio.source import AudioInfo, OpenSound, Remark, Samples, check_size
 from thymos.errors import AudioError
 
 LENIENT_S = 0.1
@@ -15,63 +26,104 @@ LENIENT_S = 0.1
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of the file at ``path``, which can be heard as a file can."""
+    """A part of the file at ``path``, or of its bytes, or one of its channels, which can be heard as a file can."""
 
-    path: Path
+    path: Path | bytes
     start_s: float = 0.0
     end_s: float | None = None
+    channel: Channel = "mix"
 
     @property
     def name(self) -> str:
         """What it is called, as a W3C Media Fragment: ``talk.wav#t=0.5,2``."""
-        return excerpt_name(str(self.path), self.start_s, self.end_s)
+        return excerpt_name(
+            "" if isinstance(self.path, bytes) else str(self.path), self.start_s, self.end_s, self.channel
+        )
 
 
-def excerpt_name(file: str, start_s: float, end_s: float | None) -> str:
-    """Return the name of a clip: its file, and the times where it is a part of that, as a W3C Media Fragment.
+def excerpt_name(file: str, start_s: float, end_s: float | None, channel: Channel = "mix") -> str:
+    """Return the name of a clip: its file, and the times or the channel that it is of it, as a W3C Media Fragment.
 
     >>> excerpt_name("talk.wav", 0.5, 2.0)
     'talk.wav#t=0.5,2'
+    >>> excerpt_name("call.wav", 0.0, None, channel=2)
+    'call.wav#channel=2'
     """
-    if start_s == 0 and end_s is None:
-        return file
-    return f"{file}#t={_shortest(start_s)}" + ("" if end_s is None else f",{_shortest(end_s)}")
+    times = f"t={_shortest(start_s)}" + ("" if end_s is None else f",{_shortest(end_s)}")
+    told = [times] if start_s != 0 or end_s is not None else []
+    told += [] if channel == "mix" else [f"channel={channel}"]
+    return f"{file}#{'&'.join(told)}" if told else file
 
 
 def read_excerpt(
-    source: Source, start_s: float = 0.0, end_s: float | None = None, limits: Limits = DEFAULT_LIMITS
+    source: Source,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    channel: Channel = "mix",
+    remarks: set[Remark] | None = None,
 ) -> tuple[Waveform, AudioInfo]:
     """Decode ``source`` from ``start_s`` to ``end_s``, None being its end; with what the header says of the whole file.
 
     The samples are those that decoding all of it gives from ``round(start_s × rate)`` up to ``round(end_s × rate)``.
-    ``limits.max_decoded_bytes`` counts the excerpt alone.
+    ``limits.max_decoded_bytes`` counts the excerpt alone. What was found and done is added to ``remarks``.
 
     Raises:
         AudioError: as ``read_waveform``; or the file has no such part.
     """
     if start_s == 0 and end_s is None:
-        return read_waveform_and_info(source, limits)
+        return read_waveform_and_info(source, limits, channel, remarks)
+    with open_excerpt(source, start_s, end_s, limits, channel) as sound:
+        samples = joined_blocks(list(sound.blocks))
+    if remarks is not None:
+        remarks.update(sound.remarks)
+    return Waveform(samples, sound.info.rate_hz), sound.info
+
+
+@contextmanager
+def open_excerpt(
+    source: Source,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    channel: Channel = "mix",
+    centred: bool = False,
+) -> Iterator[OpenSound]:
+    """Open ``source`` for decoding what ``read_excerpt`` gives block by block; remarks are whole once it is closed.
+
+    If ``centred``, a constant offset is taken off.
+
+    Raises:
+        AudioError: as ``read_excerpt``, here or from the blocks.
+    """
     if not 0 <= start_s < (np.inf if end_s is None else end_s):
         raise AudioError(f"has no part from {start_s:g} s to {_end(end_s)}: it must end after it begins")
-    blocks, frames = [], 0
-    with open_sound(source, replace(limits, max_decoded_bytes=1 << 62), start_s) as sound:
+    whole = start_s == 0 and end_s is None
+    bounds = limits if whole else replace(limits, max_decoded_bytes=1 << 62)
+    with open_sound(source, bounds, start_s, channel, centred) as sound:
         info, rate_hz = sound.info, sound.info.rate_hz
         first = round(start_s * rate_hz)
         wanted = None if end_s is None else round(end_s * rate_hz) - first
         if wanted == 0:
             raise AudioError(f"has no sample from {start_s:g} s to {_end(end_s)} at {rate_hz} Hz")
-        for block in sound.blocks:
-            blocks.append(block if wanted is None else block[: wanted - frames])
-            frames += len(blocks[-1])
-            check_size(frames, info.channels, limits)
-            if frames == wanted:
-                break
-    if not frames or (wanted is not None and frames < wanted - LENIENT_S * rate_hz):
-        length = f"it is {(first + frames) / rate_hz:.2f} s long" if frames else "it is no longer than that"
-        raise AudioError(f"has no part from {start_s:g} s to {_end(end_s)}: {length}")
-    samples = np.concatenate(blocks)
-    check_samples(samples)
-    return Waveform(samples, rate_hz), info
+
+        def blocks() -> Iterator[Samples]:
+            frames = 0
+            for block in sound.blocks:
+                part = block if wanted is None else block[: wanted - frames]
+                frames += len(part)
+                check_size(frames, info.channels, limits)
+                yield part
+                if frames == wanted:
+                    sound.remarks.discard("cut_short")  # what is missing of the file is not missing here
+                    break
+            if whole and not frames:
+                raise AudioError("holds no samples")
+            if not frames or (wanted is not None and frames < wanted - LENIENT_S * rate_hz):
+                length = f"it is {(first + frames) / rate_hz:.2f} s long" if frames else "it is no longer than that"
+                raise AudioError(f"has no part from {start_s:g} s to {_end(end_s)}: {length}")
+
+        yield replace(sound, blocks=blocks())
 
 
 def _shortest(seconds: float) -> str:

@@ -1,9 +1,11 @@
 """The child process of ``media.py``, never imported: decodes standard input and writes its sound to standard output.
 
-Messages are one byte of kind, four bytes of length (little-endian) and the content: first JSON, then blocks of float32,
-then an empty one; or, at any time, ``!`` and a sentence that says what is wrong. It imports nothing of Thymos, so that
-it starts fast.
+Messages are one byte of kind, four bytes of length (little-endian) and the content: first a header in JSON, then
+blocks of float32, shape (samples, channels), then an empty one, and a list of remarks in JSON; or, at any time, ``!``
+and a sentence that says what is wrong. It imports nothing of Thymos, so that it starts fast.
 """
+
+# ruff: noqa: E402 - what numpy and FFmpeg do as they are loaded is settled before.
 
 import json
 import os
@@ -11,6 +13,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+# Libraries that reserve memory for a thread on each core would not start within bounds on a machine of many cores.
+for _library in ("OMP", "OPENBLAS", "MKL", "BLIS"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
 
 import av
 
@@ -25,13 +31,21 @@ import av.video.stream
 import numpy as np
 
 _NAMES = (
-    "aac aac_latm ac3 adpcm_ima_qt adpcm_ima_wav adpcm_ms adpcm_swf alac amrnb amrwb eac3 flac gsm gsm_ms "
-    "libopencore_amrnb libopencore_amrwb libopus libspeex mp1 mp1float mp2 mp2float mp3 mp3float nellymoser opus "
-    "pcm_alaw pcm_f32be pcm_f32le pcm_f64le pcm_mulaw pcm_s16be pcm_s16le pcm_s24be pcm_s24le pcm_s32be pcm_s32le "
-    "pcm_u8 qdm2 speex vorbis wmapro wmav1 wmav2 wmavoice"
+    "aac aac_latm ac3 alac amrnb amrwb dca eac3 flac g723_1 g729 gsm gsm_ms iac imc libopencore_amrnb "
+    "libopencore_amrwb libopus libspeex metasound mp1 mp1float mp2 mp2float mp3 mp3float nellymoser opus qdm2 qdmc "
+    "sipr speex truespeech vorbis wmalossless wmapro wmav1 wmav2 wmavoice atrac1 atrac3 atrac3p g722 g726 g726le "
+    "adpcm_ct adpcm_g722 adpcm_g726 adpcm_g726le adpcm_ima_dk3 adpcm_ima_dk4 adpcm_ima_oki adpcm_ima_qt adpcm_ima_wav "
+    "adpcm_ms adpcm_sbpro_2 adpcm_sbpro_3 adpcm_sbpro_4 adpcm_swf adpcm_yamaha "
+    "pcm_alaw pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_mulaw pcm_s16be pcm_s16le pcm_s24be pcm_s24le pcm_s32be "
+    "pcm_s32le pcm_s64le pcm_s8 pcm_u8"
 )
 DECODERS = frozenset(_NAMES.split())
 """What speech comes in; FFmpeg has some 500 decoders, and none of the others, those of video above all, is ever run."""
+UNFRAMED = ("aac", "speex")
+"""In WAV, their frames, of unlike sizes, follow each other without a mark: FFmpeg's packets end within them."""
+MOST_UNFRAMED = 4 << 20
+LEAST_MISSING_S, MISSING_SHARE = 0.5, 0.02
+"""A file that gives so much less than it says is cut short: headers round, and encoders pad."""
 MOST_CHANNELS = 8
 """PyAV finds the planes of a frame by looking for a zero, which more than eight do not end with."""
 MOST_EMPTY = 20_000
@@ -46,7 +60,7 @@ class Unusable(Exception):
 def main() -> None:
     """Decode within the bounds that the arguments set: demuxer, block length, address space, seconds without sound.
 
-    A fifth, ``live``, says that standard input is a stream, whose sound is wanted as it comes.
+    A fifth, ``live``, says that standard input is a stream, whose sound is wanted as it comes, mono, without remarks.
     """
     demuxer, block_frames, memory_bytes, cpu_s = sys.argv[1], *map(int, sys.argv[2:5])
     _bound(memory_bytes, cpu_s)
@@ -66,15 +80,31 @@ def main() -> None:
 
 def _bound(memory_bytes: int, cpu_s: int) -> None:
     """Let the kernel keep this process from all but decoding; where there is no such kernel, as on Windows, go on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what is said from here on nobody hears
     try:
         import resource
     except ImportError:
         return
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # standard input, output and error, and nothing more
+    os.closerange(3, 64)
+    for kind, wanted in (
+        (resource.RLIMIT_AS, _address_space() + memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 3),  # standard input, output and error, and nothing more
+    ):
+        hardest = resource.getrlimit(kind)[1]  # which the machine may have set lower
+        most = wanted if hardest == resource.RLIM_INFINITY else min(wanted, hardest)
+        resource.setrlimit(kind, (most, most))
     _grant(cpu_s)
+
+
+def _address_space() -> int:
+    """Return how much of its address space this process uses, in bytes: what it loads is larger on some machines."""
+    try:
+        with open("/proc/self/statm") as file:  # noqa: PTH123 - pathlib takes time to load
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 256 << 20
 
 
 def _grant(cpu_s: int) -> None:
@@ -127,18 +157,24 @@ def _messages(demuxer: str, block_frames: int, live: bool) -> Iterator[bytes]:
     if context is None or context.name not in DECODERS:
         raise Unusable(f"has sound in a codec that is not decoded ({'unknown' if context is None else context.name})")
     context.thread_count = 1
-    rate_hz, kept, n_kept = 0, [], 0
-    for frame in _frames(container, stream):
+    rate_hz = channels = frames = n_kept = 0
+    kept: list[Any] = []
+    claimed: int | None = None
+    tally = PacketCounts()
+    unframed = demuxer == "wav" and context.name in UNFRAMED
+    for frame in _frames(_joined if unframed else _packets, container, stream, tally):
         if not rate_hz:
-            rate_hz = frame.sample_rate
-            header = {"rate_hz": rate_hz, "channels": frame.layout.nb_channels, "codec": context.name}
-            yield json.dumps(header | {"frames": _claimed(container, stream, rate_hz)}).encode()
+            rate_hz, channels = frame.sample_rate, frame.layout.nb_channels
+            claimed = _claimed(container, stream, rate_hz)
+            header = {"rate_hz": rate_hz, "channels": channels, "codec": context.name, "frames": claimed}
+            yield json.dumps(header).encode()
         elif frame.sample_rate != rate_hz:
             raise Unusable(f"changes its sampling rate from {rate_hz} to {frame.sample_rate} Hz on the way")
-        kept.append(_mono(frame))
+        kept.append(_conformed(_values(frame), channels))
         n_kept += len(kept[-1])
+        frames += len(kept[-1])
         if live:
-            yield kept.pop().tobytes()
+            yield kept.pop().mean(axis=1, dtype=np.float32).tobytes()
             n_kept = 0
         elif n_kept >= block_frames:
             joined = np.concatenate(kept)
@@ -151,22 +187,64 @@ def _messages(demuxer: str, block_frames: int, live: bool) -> Iterator[bytes]:
     if n_kept:
         yield np.concatenate(kept).tobytes()
     yield b""
+    if live:
+        return
+    missing = 0 if claimed is None else claimed - frames
+    is_short = tally.ends_torn or missing > max(LEAST_MISSING_S * rate_hz, MISSING_SHARE * (claimed or 0))
+    remarks = [*(["cut_short"] if is_short else []), *(["damaged"] if tally.bad else [])]
+    yield json.dumps(remarks).encode()
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    good, bad, empty = 0, 0, 0
-    for packet in container.demux(stream):
+class PacketCounts:
+    """What became of packets: decoded, damaged with others behind them, not decoded; and whether the last was torn."""
+
+    good = bad = lost = 0
+    ends_torn = False
+
+
+def _frames(packets: Any, container: Any, stream: Any, tally: PacketCounts) -> Iterator[Any]:
+    empty = 0
+    for packet in packets(container, stream, tally):
+        torn = False
         try:
-            frames = [frame for frame in packet.decode() if frame.samples]
-            good += 1
+            frames = [frame for frame in stream.decode(packet) if frame.samples]
+            tally.good += 1
         except (av.error.InvalidDataError, av.error.PatchWelcomeError):
-            frames, bad = [], bad + 1
+            frames, torn = [], True
+        if packet.size:  # the last one is empty: it asks for what the decoder still holds
+            tally.bad += tally.ends_torn and not torn
+            tally.ends_torn = torn or packet.is_corrupt
         empty = 0 if frames else empty + 1
         if empty > MOST_EMPTY:
             raise Unusable(f"is damaged: {MOST_EMPTY} packets in a row hold no sound")
         yield from frames
-    if bad > good:
+        if torn:
+            tally.lost += 1
+    if tally.lost > tally.good:
         raise Unusable("is damaged: most of it cannot be decoded")
+
+
+def _packets(container: Any, stream: Any, tally: PacketCounts) -> Iterator[Any]:
+    """Yield packets; where the file breaks off in one, what came before it counts."""
+    try:
+        yield from container.demux(stream)
+    except (av.error.InvalidDataError, av.error.EOFError):
+        if not tally.good:
+            raise
+        tally.ends_torn = True
+
+
+def _joined(container: Any, stream: Any, tally: PacketCounts) -> Iterator[Any]:
+    """Yield all that is in packets as a single one, in which the decoder finds its frames, one behind the other."""
+    content = bytearray()
+    for packet in _packets(container, stream, tally):
+        content += bytes(packet)
+        if len(content) > MOST_UNFRAMED:
+            raise Unusable(
+                f"is too long for a codec that WAV does not divide into frames ({stream.codec_context.name})"
+            )
+    yield av.Packet(bytes(content))
+    yield av.Packet(0)
 
 
 def _claimed(container: Any, stream: Any, rate_hz: int) -> int | None:
@@ -180,22 +258,29 @@ def _claimed(container: Any, stream: Any, rate_hz: int) -> int | None:
     return claimed if 0 < claimed < 1 << 62 else None
 
 
-def _mono(frame: Any) -> Any:
-    """Return a frame's samples as float32 at ±1, shape ``(samples,)``, channels averaged."""
+def _values(frame: Any) -> Any:
+    """Return a frame's samples as float32 at ±1, shape ``(samples, channels)``."""
     channels, name = frame.layout.nb_channels, frame.format.name
     if not 1 <= channels <= MOST_CHANNELS:
         raise Unusable(f"has {channels} channels, more than {MOST_CHANNELS}")
     kind = np.dtype(TYPES[name.removesuffix("p")])
     if frame.format.is_planar:
         planes = frame.planes[:channels]
-        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
+        values = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes], axis=1)
     else:
-        samples = np.frombuffer(frame.planes[0], kind, frame.samples * channels).reshape(-1, channels).T
+        values = np.frombuffer(frame.planes[0], kind, frame.samples * channels).reshape(-1, channels)
     if kind.kind == "u":
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif kind.kind == "i":
-        samples = (samples / float(1 << (8 * kind.itemsize - 1))).astype(np.float32)
-    return samples[0].astype(np.float32) if channels == 1 else samples.mean(axis=0, dtype=np.float32)
+        return (values.astype(np.float32) - 128) / 128
+    if kind.kind == "i":
+        return (values / float(1 << (8 * kind.itemsize - 1))).astype(np.float32)
+    return values.astype(np.float32)
+
+
+def _conformed(values: Any, channels: int) -> Any:
+    """Return samples with as many channels as the first ones: those of AAC may change on the way."""
+    if values.shape[1] == channels:
+        return values
+    return np.repeat(values.mean(axis=1, keepdims=True), channels, axis=1)
 
 
 if __name__ == "__main__":

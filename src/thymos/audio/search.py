@@ -10,12 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from thymos.audio.decode import AUDIO_SUFFIXES
-from thymos.audio.media import MEDIA_SUFFIXES
+from thymos.audio.containers import SOUND_SUFFIXES
 from thymos.files import is_hidden
-
-SOUND_SUFFIXES = AUDIO_SUFFIXES | MEDIA_SUFFIXES
-"""Of all files that can be heard, with the extra ``media`` or without it."""
 
 _Known = set[tuple[int, int]]
 

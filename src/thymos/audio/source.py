@@ -1,18 +1,19 @@
-"""What a sound is before it is heard: where it comes from, what its header says, and the bounds that it must keep."""
+"""What a sound is before it is heard: where it comes from, what its header says, how it is built, and its bounds."""
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thymos.audio.containers import REMARKS as REMARKS
+from thymos.audio.containers import Remark as Remark
 from thymos.errors import AudioError
 
 Samples = NDArray[np.float32]
 Source = str | os.PathLike[str] | bytes | IO[bytes]
-
 BLOCK_FRAMES = 1 << 16
 UNKNOWN_FRAMES = (1 << 63) - 1
 LEAST_BYTES_PER_S = 250
@@ -61,11 +62,14 @@ class OpenSound:
 
     Attributes:
         info: what its header says; ``UNKNOWN_FRAMES`` where it says no length.
-        blocks: mono float32 blocks, shape ``(n,)`` with n of 1 to ``BLOCK_FRAMES``, in order; channels are averaged.
+        blocks: float32 blocks in order, of 1 to ``BLOCK_FRAMES`` samples: as they were decoded, shape
+            ``(samples, channels)``, or mono, shape ``(samples,)``.
+        remarks: what was found and done; whole once all blocks have been taken.
     """
 
     info: AudioInfo
     blocks: Iterator[Samples]
+    remarks: set[Remark] = field(default_factory=set)
 
 
 def check_info(info: AudioInfo, limits: Limits) -> None:
@@ -120,7 +124,7 @@ def watched(sound: OpenSound, limits: Limits, n_bytes: int) -> OpenSound:
             check_density(frames, info.rate_hz, n_bytes)
             yield block
 
-    return OpenSound(info, blocks())
+    return replace(sound, blocks=blocks())
 
 
 def check_samples(block: Samples) -> None:
@@ -129,3 +133,56 @@ def check_samples(block: Samples) -> None:
         if not np.isfinite(block).all():
             raise AudioError("holds samples that are NaN or infinite")
         raise AudioError(f"holds samples as large as {np.abs(block).max():.1g}, where full scale is 1")
+
+
+Span = tuple[int, int] | bytes
+"""A piece of a file that is put together: where it begins and ends in another one, or its own bytes."""
+CUT_SHORT, DAMAGED = frozenset[Remark](("cut_short",)), frozenset[Remark](("damaged",))
+NO_REMARKS = frozenset[Remark]()
+
+
+@dataclass(frozen=True)
+class SoundPart:
+    """One of the sounds that a file is made of.
+
+    Attributes:
+        spans: what libsndfile is given to read: pieces of the file, and bytes that ought to be in it.
+        seconds: how long it is, where its structure tells so for certain.
+    """
+
+    spans: tuple[Span, ...]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How a file is built.
+
+    Attributes:
+        parts: the sounds in it, one after another; none: libsndfile is given the file as it is.
+        remarks: what is missing or damaged.
+        codec: what it is coded in, where that is nothing that libsndfile reads, such as "WAV with G.726".
+        for_media: whether what libsndfile makes of it cannot be trusted, so that FFmpeg decodes it.
+    """
+
+    parts: tuple[SoundPart, ...] = ()
+    remarks: frozenset[Remark] = NO_REMARKS
+    codec: str = ""
+    for_media: bool = False
+
+
+@dataclass
+class Findings:
+    """What a walk through a file collects."""
+
+    parts: list[SoundPart] = field(default_factory=list)
+    remarks: set[Remark] = field(default_factory=set)
+
+    def structure(self, codec: str = "", for_media: bool = False) -> Structure:
+        """Return all of it."""
+        return Structure(tuple(self.parts), frozenset(self.remarks), codec, for_media)
+
+
+def nothing_whole(name: str) -> AudioError:
+    """Return what to raise of a file in which no piece of sound is whole."""
+    return AudioError(f"cannot be decoded: {name} that is cut off before its sound begins, or damaged")

@@ -2,15 +2,19 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from thymos.audio.blocks import channels_of
+from thymos.audio.decode import Channel
 from thymos.audio.excerpt import Excerpt, excerpt_name
 from thymos.audio.search import sounds_below, told_hidden
-from thymos.errors import AudioError
+from thymos.errors import ArgumentError, AudioError
 from thymos.escaping import printable
 from thymos.files import home_path
+from thymos.runtime.many import checked_channel
 
 STANDARD_INPUT = "-"
 TABLES = frozenset({".csv", ".tsv", ".jsonl", ".xlsx", ".parquet"})
@@ -35,13 +39,50 @@ class NamedRecording:
     start_s: float = 0.0
     """Where in its file it begins, in seconds, and where it ends; None: with the file."""
     end_s: float | None = None
+    channel: Channel = "mix"
+    """All of its channels as one, or one of them by its number."""
 
     @property
     def source(self) -> Path | Excerpt | None:
         """What a recogniser hears; None for standard input."""
-        if self.path is None or (self.start_s == 0 and self.end_s is None):
+        if self.path is None or (self.start_s == 0 and self.end_s is None and self.channel == "mix"):
             return self.path
-        return Excerpt(self.path, self.start_s, self.end_s)
+        return Excerpt(self.path, self.start_s, self.end_s, self.channel)
+
+
+def by_channel(recordings: Sequence[NamedRecording], channels: str) -> list[NamedRecording]:
+    """Return the recordings that are heard where ``--channels`` says ``channels``: of each all as one, each by itself,
+    or one alone.
+
+    A recording of one channel stays one where channels are split, and one that cannot be opened is told so when heard.
+
+    Raises:
+        ArgumentError: it says none of that, or standard input, which comes once, is to be split.
+    """
+    if channels == "mix":
+        return list(recordings)
+    if channels != "split":
+        number = int(channels) if channels.isdecimal() else 0
+        chosen = checked_channel(number or channels)
+        return [_of_channel(each, chosen) for each in recordings]
+    found: list[NamedRecording] = []
+    for recording in recordings:
+        if recording.path is None and recording.problem is None:
+            raise ArgumentError("standard input comes once, so its channels are not split: name a file, or a channel")
+        count = 1
+        if recording.source is not None and recording.problem is None:
+            with suppress(AudioError):
+                count = channels_of(recording.source)
+        found += [_of_channel(recording, number) for number in range(1, count + 1)] if count > 1 else [recording]
+    return found
+
+
+def _of_channel(recording: NamedRecording, channel: Channel) -> NamedRecording:
+    if recording.problem is not None:
+        return recording
+    name = f"{recording.name}&channel={channel}" if "#t=" in recording.name else f"{recording.name}#channel={channel}"
+    inside = recording.inside.with_name(f"{recording.inside.stem}.channel{channel}{recording.inside.suffix}")
+    return replace(recording, name=name, inside=inside, channel=channel)
 
 
 def find_recordings(words: Iterable[str], note: Callable[[str], None] = lambda sentence: None) -> list[NamedRecording]:

@@ -1,5 +1,6 @@
 """``thymos predict``: which emotion is heard in files and folders."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thymos.audio.containers import REMARKS
 from thymos.cli.console import (
     ChosenOption,
     FiguresOption,
@@ -79,6 +81,13 @@ def predict(
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Have a `thymos serve` hear them; a token is in THYMOS_TOKEN.")
     ] = None,
+    channels: Annotated[
+        str,
+        typer.Option(
+            metavar="mix|split|N",
+            help="Which channels are heard: all as one; each by itself, as the two ends of a call; or number N alone.",
+        ),
+    ] = "mix",
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -88,7 +97,7 @@ def predict(
     the exit code is then 1. With --out, the same command goes on where an earlier one was cut short.
     """
     from thymos.cli.groups import groups_of
-    from thymos.cli.inputs import find_recordings
+    from thymos.cli.inputs import by_channel, find_recordings
     from thymos.cli.journal import Journal
     from thymos.cli.outputs import outputs_of
     from thymos.cli.rows import rows_adapted, rows_at_once
@@ -101,8 +110,10 @@ def predict(
 
     if server is not None and (adapt or voice is not None or explain or explain_out is not None):
         raise OutputError("--server has recordings heard elsewhere: without --voice, --adapt and --explain")
+    if server is not None and channels != "mix":
+        raise OutputError("--server mixes channels: hear them apart without it")
     formats = figure_formats(figures)
-    recordings = find_recordings(paths, say)
+    recordings = by_channel(find_recordings(paths, say), channels)
     if adapt and voice is not None:
         raise OutputError(
             "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"
@@ -148,6 +159,7 @@ def predict(
             "yellow",
         )
     failures = 0
+    remarks: Counter[str] = Counter()
     writer = writer_of(outputs, Columns(recognizer.labels, timeline, recognizer.dimensions))
     with journal or nullcontext(), progress(quiet or (outputs.printed and not adapt)) as bars:
         heard = Throughput(bars, len(recordings))
@@ -156,10 +168,14 @@ def predict(
             if "error" in row:
                 failures += 1
                 not_heard(recording.name, row["error"])
+            remarks.update(row.get("flags", ()))
             writer.take(row)
             if draw is not None and row.get("emotion") is not None:
                 draw(decider, recording)
     writer.finish()
+    for remark, words in REMARKS.items():
+        if remarks[remark]:
+            say(f"{remark}: {words} ({remarks[remark]} of {len(recordings)})")
     failures += writer.failures
     if journal is not None:
         journal.remove()

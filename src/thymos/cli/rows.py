@@ -44,7 +44,7 @@ def rows_at_once(
     hear = partial(recognizer.predict_many, timeline=timeline)
     for recording, entry, known in _entries(recordings, journal, hear):
         advance(_duration_s(entry), known)
-        yield DecidedRow(recording, result_row(recording.name, entry, voice), recognizer)
+        yield DecidedRow(recording, _row(recording, entry, voice), recognizer)
 
 
 def rows_adapted(
@@ -69,7 +69,7 @@ def rows_adapted(
     for recording, sound, group in zip(recordings, heard, groups, strict=True):
         own = voices.get(group, recognizer)
         said = sound.error if isinstance(sound, Failure) else own.decide(sound, timeline).to_dict()
-        yield DecidedRow(recording, result_row(recording.name, said, group), own)
+        yield DecidedRow(recording, _row(recording, said, group), own)
 
 
 def heard_in(recognizer: Recognizer, recordings: Sequence[NamedRecording]) -> Iterator[Recording | Failure]:
@@ -97,7 +97,7 @@ def _entries(
         if recording.path is None and recording.problem is None:
             piped = _from_standard_input()
             if isinstance(piped, bytes):
-                sources[i] = piped
+                sources[i] = piped if recording.channel == "mix" else Excerpt(piped, channel=recording.channel)
             else:
                 problems[i] = piped
     results = hear(sources[i] for i in range(len(recordings)) if done[i] is None and problems[i] is None)
@@ -132,10 +132,15 @@ def _duration_s(entry: _Entry | ThymosError) -> float | None:
     return entry["duration_s"] if isinstance(entry, dict) else None
 
 
+def _row(recording: NamedRecording, said: _Entry | ThymosError, voice: str | None) -> ResultRow:
+    row = result_row(recording.name, said, voice)
+    return row if recording.channel == "mix" else row | {"channel": recording.channel}
+
+
 def _key(recording: NamedRecording) -> str | None:
     """Return what identifies a recording: its file as it is now, and which part of that it is."""
     key = None if recording.path is None else key_of(recording.path)
-    return None if key is None else excerpt_name(key, recording.start_s, recording.end_s)
+    return None if key is None else excerpt_name(key, recording.start_s, recording.end_s, recording.channel)
 
 
 def _say_voices(offsets: dict[str, Offset]) -> None:

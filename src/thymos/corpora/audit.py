@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from thymos.audio.containers import REMARKS
 from thymos.corpora.table import Clip, Corpus, Exclusion
 from thymos.labels import natural_key
 
@@ -182,6 +183,10 @@ class Audit:
             found[clip.path].append("clipped")
         for clip in self.quiet:
             found[clip.path].append("quiet")
+        for clip in self.corpus.clips:
+            for remark in clip.sound.remarks:
+                if remark != "clipped":
+                    found[clip.path].append(REMARKS[remark])
         for group in self.duplicates:
             for clip in group.clips:
                 others = ", ".join(other.path for other in group.clips if other is not clip)

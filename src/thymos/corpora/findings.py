@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from thymos.audio.containers import REMARKS
 from thymos.corpora.audit import Audit, clipped_share, peak_db
 from thymos.corpora.table import Clip
 
@@ -43,6 +44,7 @@ def findings(audit: Audit) -> list[Finding]:
         _silent(audit),
         _long(audit),
         _short(audit),
+        _remarked(audit),
         _clipped(audit),
         _quiet(audit),
         _missing(audit),
@@ -75,6 +77,19 @@ def _unusable(audit: Audit) -> Finding:
         (Column("file"), Column("reason")),
         tuple((printable(exclusion.clip), printable(exclusion.reason)) for exclusion in audit.unusable),
         serious=True,
+    )
+
+
+def _remarked(audit: Audit) -> Finding:
+    rows = [
+        (clip, [REMARKS[remark] for remark in clip.sound.remarks if remark != "clipped"]) for clip in audit.corpus.clips
+    ]
+    return Finding(
+        "remarked",
+        "Not heard as recorded",
+        "Files that are cut short or damaged, and what was done to sound on its way in.",
+        (Column("clip"), Column("what")),
+        tuple((printable(clip.path), "; ".join(words)) for clip, words in rows if words),
     )
 
 

@@ -8,20 +8,22 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from thymos.audio.decode import AudioInfo, Samples, Waveform
-from thymos.audio.excerpt import read_excerpt
+from thymos.audio.decode import AudioInfo, Remark, Samples, Waveform, joined_blocks
+from thymos.audio.excerpt import open_excerpt
 from thymos.audio.faults import decoder_faults
-from thymos.corpora.near_copies import fingerprint_of, to_text
+from thymos.audio.mixing import ClippedCounter
+from thymos.corpora.near_copies import LONGEST_S, fingerprint_of, to_text
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
 from thymos.sealed import read_sealed, write_sealed
 
 SILENCE_FRAME_S = 0.025
 SILENCE_BELOW_LOUD_DB = 20.0
-FULL_SCALE = 32767 / 32768
-SHORTEST_CLIPPED_RUN = 3
-_MEASURE_VERSION = 2
+KEPT_S = max(600.0, LONGEST_S)
+"""Longer recordings are decoded anew where their waveform is wanted; near-copies are known by less."""
+_MEASURE_VERSION = 3
 
 
 def measure_entries(
@@ -78,31 +80,70 @@ def measure_sound(
     end_s: float | None = None,
     keep: Callable[[Waveform], None] = lambda waveform: None,
 ) -> Measurements:
-    """Decode the file at ``path``, or an excerpt of it, and measure it; ``keep`` is given the waveform.
+    """Decode the file at ``path``, or an excerpt of it, and measure it, in memory that hours of sound do not raise.
+
+    ``keep`` is given the waveform, if it is no longer than ``KEPT_S``.
 
     Raises:
         AudioError: it cannot be decoded, or does not have that excerpt.
     """
-    waveform, info = read_excerpt(path, start_s, end_s)
-    keep(waveform)
-    return _measure(waveform, info)
+    with open_excerpt(path, start_s, end_s) as sound:
+        rate_hz = sound.info.rate_hz
+        measuring, kept = _Measuring(rate_hz), list[Samples]()
+        for block in sound.blocks:
+            if measuring.frames < KEPT_S * rate_hz:
+                kept.append(block)
+            measuring.add(block)
+    beginning = Waveform(joined_blocks(kept), rate_hz)
+    if len(beginning.samples) == measuring.frames:
+        keep(beginning)
+    return measuring.result(sound.info, sound.remarks, to_text(fingerprint_of(beginning)))
 
 
-def _measure(waveform: Waveform, info: AudioInfo) -> Measurements:
-    samples = waveform.samples
-    digest = hashlib.sha256(f"{waveform.rate_hz}:".encode())
-    digest.update(np.ascontiguousarray(samples).data)
-    return Measurements(
-        rate_hz=waveform.rate_hz,
-        channels=info.channels,
-        frames=len(samples),
-        format=info.format,
-        peak=round(float(np.abs(samples).max()), 6),
-        clipped_samples=_count_clipped(samples),
-        silence_s=round(silence_s(waveform), 4),
-        sha256=digest.hexdigest(),
-        fingerprint=to_text(fingerprint_of(waveform)),
-    )
+class _Measuring:
+    """What is measured in a sound, block by block."""
+
+    def __init__(self, rate_hz: int):
+        self.frames = 0
+        self._rate_hz, self._peak, self._clips = rate_hz, 0.0, ClippedCounter()
+        self._digest = hashlib.sha256(f"{rate_hz}:".encode())
+        self._length = max(1, round(SILENCE_FRAME_S * rate_hz))
+        self._left = np.empty(0, np.float32)
+        self._power: list[NDArray[np.float32]] = []
+
+    def add(self, block: Samples) -> None:
+        self.frames += len(block)
+        self._digest.update(np.ascontiguousarray(block).data)
+        self._peak = max(self._peak, float(np.abs(block).max(initial=0)))
+        self._clips.add(block[:, None])
+        samples = np.concatenate([self._left, block])
+        whole = len(samples) - len(samples) % self._length
+        frames, self._left = samples[:whole].reshape(-1, self._length), samples[whole:]
+        self._power.append(np.einsum("ij,ij->i", frames, frames) / np.float32(self._length))
+
+    def result(self, info: AudioInfo, remarks: set[Remark], fingerprint: str) -> Measurements:
+        return Measurements(
+            rate_hz=self._rate_hz,
+            channels=info.channels,
+            frames=self.frames,
+            format=info.format,
+            peak=round(self._peak, 6),
+            clipped_samples=self._clips.count,
+            silence_s=round(self._silence_s(), 4),
+            sha256=self._digest.hexdigest(),
+            fingerprint=fingerprint,
+            remarks=tuple(sorted(remarks)),
+        )
+
+    def _silence_s(self) -> float:
+        power = np.concatenate(self._power)
+        if not len(power):
+            return 0.0
+        loud = np.percentile(power, 95)
+        if loud == 0:
+            return self.frames / self._rate_hz
+        silent = (power < loud * 10 ** (-SILENCE_BELOW_LOUD_DB / 10)).sum()
+        return float(silent) * self._length / self._rate_hz
 
 
 def silence_s(waveform: Waveform) -> float:
@@ -110,26 +151,9 @@ def silence_s(waveform: Waveform) -> float:
 
     Measured on frames of 25 ms; "loud" is the 95th percentile of their levels, which one click cannot raise.
     """
-    length = max(1, round(SILENCE_FRAME_S * waveform.rate_hz))
-    count = len(waveform.samples) // length
-    if count == 0:
-        return 0.0
-    frames = waveform.samples[: count * length].reshape(count, length)
-    power = np.einsum("ij,ij->i", frames, frames) / length
-    loud = np.percentile(power, 95)
-    if loud == 0:
-        return waveform.duration_s
-    return float((power < loud * 10 ** (-SILENCE_BELOW_LOUD_DB / 10)).sum()) * length / waveform.rate_hz
-
-
-def _count_clipped(samples: Samples) -> int:
-    """Count samples in runs of at least three at full scale of one sign: single peaks may be rightly there."""
-    full = np.flatnonzero(np.abs(samples) >= FULL_SCALE)
-    if len(full) == 0:
-        return 0
-    same_run = (np.diff(full) == 1) & (np.sign(samples[full[1:]]) == np.sign(samples[full[:-1]]))
-    runs = np.split(full, np.flatnonzero(~same_run) + 1)
-    return sum(len(run) for run in runs if len(run) >= SHORTEST_CLIPPED_RUN)
+    measuring = _Measuring(waveform.rate_hz)
+    measuring.add(waveform.samples)
+    return measuring._silence_s()
 
 
 def _stamp(path: Path, entry: ClipEntry) -> str:
@@ -146,4 +170,7 @@ def _read_cache(cache_file: Path | None) -> dict[str, Measurements]:
     content = None if cache_file is None else read_sealed(cache_file)
     if content is None or content.get("version") != _MEASURE_VERSION:
         return {}
-    return {stamp: Measurements(**sound) for stamp, sound in content["sounds"].items()}
+    return {
+        stamp: Measurements(**{**sound, "remarks": tuple(sound["remarks"])})
+        for stamp, sound in content["sounds"].items()
+    }

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform
+from thymos.audio.containers import Remark
 from thymos.audio.excerpt import read_excerpt
 from thymos.errors import AudioError, CorpusError
 from thymos.labels import DIMENSIONS, EMOTIONS, in_order, label_key, natural_key, one_spelling, to_emotion
@@ -40,6 +41,8 @@ class Measurements:
     """Digest of the decoded mono samples and the rate: equal for exact copies, whatever their container."""
     fingerprint: str = field(default="", repr=False)
     """What near-copies are known by, as ``corpora.near_copies`` writes it; empty where there is nothing to tell of."""
+    remarks: tuple[Remark, ...] = ()
+    """What was found in the file, or done to its sound: see ``audio.containers.REMARKS``."""
 
     @property
     def duration_s(self) -> float:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from thymos.audio import Samples, Waveform, resample
+from thymos.audio import Samples, Waveform
+from thymos.audio.conditioning import Resampler
 from thymos.audio.decode import Limits, read_waveform_and_info
 from thymos.audio.mel_scale import hz_to_mel
 from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
@@ -111,14 +112,46 @@ def mel_spectrogram(waveform: Waveform) -> tuple[NDArray[np.float32], float]:
     are means, at most 1200.
     """
     front_end = LogMel(STUDY_RATE_HZ, STUDY_N_FFT, STUDY_HOP, STUDY_MELS)
-    samples = resample(waveform, STUDY_RATE_HZ).samples
-    spectrum = mean_power(samples, STUDY_N_FFT, STUDY_HOP, STUDY_RATE_HZ)
+    spectrum = mean_power(_PlayedForwards(waveform, STUDY_RATE_HZ), STUDY_N_FFT, STUDY_HOP, STUDY_RATE_HZ)
     # A mean of mel powers is the mel power of the mean: the filters are linear.
     decibels = power_to_db((front_end.filters @ spectrum.power)[None], front_end.top_db)[0]
     return decibels.numpy(), spectrum.span_s
 
 
-def mean_power(samples: Samples, n_fft: int, hop: int, rate_hz: int, most: int = MOST_COLUMNS) -> Spectrum:
+class _PlayedForwards:
+    """A waveform at another rate, resampled as it is asked for, from its beginning to its end: at a higher rate, all of
+    it would be several times as large."""
+
+    KEPT = 1 << 18
+    """Samples behind the last ones that were asked for: spectra overlap."""
+    PIECE = 1 << 20
+
+    def __init__(self, waveform: Waveform, rate_hz: int):
+        self._samples, self._resampler = waveform.samples, Resampler(waveform.rate_hz, rate_hz)
+        self._length = round(len(self._samples) * rate_hz / waveform.rate_hz)
+        self._taken = self._start = 0
+        self._piece = np.empty(0, np.float32)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> Samples:
+        start, stop, _ = part.indices(self._length)
+        while self._start + len(self._piece) < stop and self._taken <= len(self._samples):
+            more = self._samples[self._taken : self._taken + self.PIECE]
+            self._taken += self.PIECE
+            pushed = [self._resampler.push(more)]
+            if self._taken > len(self._samples):
+                pushed.append(self._resampler.finish())
+            drop = min(len(self._piece), max(0, start - self.KEPT - self._start))
+            self._piece = np.concatenate([self._piece[drop:], *pushed])
+            self._start += drop
+        return self._piece[start - self._start : stop - self._start]
+
+
+def mean_power(
+    samples: Samples | _PlayedForwards, n_fft: int, hop: int, rate_hz: int, most: int = MOST_COLUMNS
+) -> Spectrum:
     """Return the power spectrogram of ``samples``, averaged over frames to at most ``most`` columns.
 
     Worked in pieces, so that a recording of hours takes no more memory than its samples do.
@@ -134,7 +167,9 @@ def mean_power(samples: Samples, n_fft: int, hop: int, rate_hz: int, most: int =
     return Spectrum(torch.cat(columns, dim=1), frames * hop / rate_hz)
 
 
-def _power_of_frames(samples: Samples, transform: PowerSpectrogram, first: int, stop: int) -> torch.Tensor:
+def _power_of_frames(
+    samples: Samples | _PlayedForwards, transform: PowerSpectrogram, first: int, stop: int
+) -> torch.Tensor:
     """Return frames ``first`` to ``stop`` as they are in the whole: cut with a margin, then without."""
     hop = transform.hop
     margin = -(-transform.n_fft // (2 * hop))
@@ -170,7 +205,7 @@ def _draw_waveform(axes: Axes, waveform: Waveform) -> None:
         starts = np.arange(0, len(samples), size)
         low, high = np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
         axes.fill_between(starts / waveform.rate_hz, low, high, color=ACCENT, linewidth=0.4)
-    reach = max(1e-3, 1.08 * float(np.abs(samples).max()))
+    reach = max(1e-3, 1.08 * max(float(samples.max()), -float(samples.min())))
     axes.set_ylim(-reach, reach)
     plain_axes(axes)
     _label(axes, "Waveform", "amplitude")

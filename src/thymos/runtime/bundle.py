@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -155,6 +157,10 @@ class Bundle:
     about: About
     hearing: Hearing
     distribution: EmbeddingDistribution | None
+
+    def __reduce__(self) -> tuple[Callable[..., "Bundle"], tuple[Path, dict[str, str]]]:
+        """A model is not copied to another process, but read there from its folder."""
+        return _read_again, (self.folder, self.about.sha256)
 
     def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
         """Return what the model makes of ``samples``; see ``Hearing``.
@@ -315,3 +321,19 @@ def _check_answer(bundle: Bundle) -> None:
             f"{bundle.folder / DISTRIBUTION} is of embeddings of {bundle.distribution.length} numbers, the model's of "
             f"{len(heard.embedding)}"
         )
+
+
+def _read_again(folder: Path, digests: dict[str, str]) -> Bundle:
+    """Return the bundle that another process has read.
+
+    Raises:
+        BundleError: it is not there any more, or another one is.
+    """
+    bundle = _kept_bundle(folder)
+    if bundle.about.sha256 != digests:
+        raise BundleError(f"{folder} holds another model now than the one that this process was given")
+    return bundle
+
+
+_kept_bundle = lru_cache(maxsize=2)(read_bundle)
+"""A process that is given a recogniser with each task reads its model once."""

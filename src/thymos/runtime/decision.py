@@ -159,4 +159,4 @@ def _flags(heard: bool, recording: Recording, out_of_distribution: bool) -> tupl
         ("no_speech", not heard),
         ("unfamiliar", out_of_distribution),
     ]
-    return tuple(name for name, raised in flags if raised)
+    return (*(name for name, raised in flags if raised), *recording.remarks)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Samples
-from thymos.audio.blocks import Array, open_blocks
-from thymos.audio.decode import Source
+from thymos.audio.blocks import Sound, open_blocks
 from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.errors import AudioError
 from thymos.runtime.bundle import Bundle
@@ -184,7 +183,7 @@ def explain_part(
     )
 
 
-def part_to_explain(source: Source | Array, bundle: Bundle, prediction: Prediction, emotion: str) -> ExplainedPart:
+def part_to_explain(source: Sound, bundle: Bundle, prediction: Prediction, emotion: str) -> ExplainedPart:
     """Return a whole recording, or of one longer than ``EXPLAINED_S`` the window that speaks most for ``emotion``.
 
     Where the model takes windows of a fixed length, that length is the longest that is explained whole.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,8 @@ from thymos.audio.conditioning import exactly
 from thymos.errors import BundleError
 from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.graph_check import check_graph
-from thymos.runtime.model_files import ModelFiles, open_session
+from thymos.runtime.model_files import ModelFiles, Session, open_session
 from thymos.runtime.probe import Probe
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 GRAPH, HEAD = "model.onnx", "head.npz"
 ENCODER_GRAPH, ENCODER_WEIGHTS, ENCODER_ABOUT = "encoder.onnx", "encoder.safetensors", "encoder.json"
@@ -45,7 +42,7 @@ class Heard(NamedTuple):
 class Hearing(Protocol):
     """A model that is ready; any number of threads may use it at once."""
 
-    session: "onnxruntime.InferenceSession"
+    session: Session
     space: VoiceSpace | None
 
     def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
@@ -66,7 +63,7 @@ class LogitGraph:
         window: samples that it takes, to which what is shorter is zero-padded; None: any number.
     """
 
-    def __init__(self, session: "onnxruntime.InferenceSession", window: int | None):
+    def __init__(self, session: Session, window: int | None):
         self.session, self.window = session, window
         self.space: VoiceSpace | None = None
 
@@ -99,7 +96,7 @@ class EncoderWithHead:
 
     def __init__(
         self,
-        session: "onnxruntime.InferenceSession",
+        session: Session,
         weights: NDArray[np.float32],
         bias: NDArray[np.float32],
         layers: int,
@@ -216,7 +213,7 @@ def _space(head: Mapping[str, NDArray[np.float32]], path: Path) -> VoiceSpace | 
     return VoiceSpace(head["projection"], *(head[name].astype(np.float64) for name in names[1:]))
 
 
-def _check_names(session: "onnxruntime.InferenceSession", path: Path, outputs: Sequence[str]) -> None:
+def _check_names(session: Session, path: Path, outputs: Sequence[str]) -> None:
     inputs = [(value.name, value.type, len(value.shape)) for value in session.get_inputs()]
     if inputs != [(INPUT, "tensor(float)", 2)] or not {*outputs} <= {value.name for value in session.get_outputs()}:
         raise BundleError(f"{path} does not take a waveform and return {', '.join(outputs)}")

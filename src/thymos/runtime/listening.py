@@ -1,5 +1,6 @@
 """Hear a recording: everything that takes time. What is kept of it is small, and decisions are made from it at once."""
 
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Samples
-from thymos.audio.blocks import Array, open_blocks
+from thymos.audio.blocks import Sound, open_blocks
 from thymos.audio.conditioning import played
-from thymos.audio.decode import DEFAULT_LIMITS, Limits, Source, Waveform
+from thymos.audio.decode import DEFAULT_LIMITS, Channel, Limits, Waveform
+from thymos.audio.source import Remark
 from thymos.errors import AudioError
 from thymos.runtime.adaptation import Coordinates
 from thymos.runtime.bundle import WHOLE_S, Bundle
@@ -74,6 +76,7 @@ class Recording:
         in_windows: whether it was too long to be heard whole.
         windows: what was heard in them, where they were asked for or it is long.
         embedding: shape ``(E,)``, of a long recording the mean of its windows' by their speech; None without speech.
+        remarks: what was found in the sound, or done to it, on its way in; sorted.
     """
 
     duration_s: float
@@ -84,6 +87,7 @@ class Recording:
     in_windows: bool
     windows: tuple[HeardWindow, ...]
     embedding: NDArray[np.float32] | None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def impressions(self) -> list[Impression]:
@@ -102,6 +106,7 @@ class Recording:
             "whole": None if self.whole is None else self.whole.to_dict(),
             "in_windows": self.in_windows,
             "windows": [window.to_dict() for window in self.windows],
+            "remarks": list(self.remarks),
         }
 
     @classmethod
@@ -113,6 +118,7 @@ class Recording:
         own["windows"] = tuple(
             HeardWindow(**{**window, "impression": _impression(window["impression"])}) for window in own["windows"]
         )
+        own["remarks"] = tuple(own["remarks"])
         return cls(**own, embedding=None)
 
 
@@ -131,10 +137,20 @@ class Listener:
     def __init__(self, bundle: Bundle, threads: int, limits: Limits = DEFAULT_LIMITS):
         """Take a checked bundle, how many windows of one recording are heard at once, and bounds on recordings."""
         self.bundle, self.threads, self.limits = bundle, threads, limits
-        self.pool = ThreadPoolExecutor(threads, "thymos-windows")
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
-    def listen(self, source: Source | Array, windows: bool) -> Recording:
-        """Hear a recording, in windows too if ``windows``.
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pool": None}
+
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads for windows: this process's own, since those of a parent do not come along through a fork."""
+        if self._pool is None or self._pool[0] != os.getpid():
+            self._pool = os.getpid(), ThreadPoolExecutor(self.threads, "thymos-windows")
+        return self._pool[1]
+
+    def listen(self, source: Sound, windows: bool, channel: Channel = "mix") -> Recording:
+        """Hear a recording, in windows too if ``windows``; one ``channel`` of it, or all as one.
 
         Raises:
             AudioError: it cannot be read, or is outside the bounds.
@@ -148,7 +164,7 @@ class Listener:
             heard.append(window)
             embeddings.add(window.speech_s, embedding)
 
-        with open_blocks(source, self.limits) as sound:
+        with open_blocks(source, self.limits, channel) as sound:
             cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
             at_work: deque[Future[tuple[HeardWindow, NDArray[np.float32] | None]]] = deque()
             for block in sound.blocks:
@@ -173,6 +189,7 @@ class Listener:
             in_windows=is_long,
             windows=tuple(heard),
             embedding=embeddings.value if is_long else embedding,
+            remarks=tuple(sorted(sound.remarks)),
         )
 
     def window(self, cut: WindowSamples) -> HeardWindow:

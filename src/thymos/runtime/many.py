@@ -4,12 +4,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from thymos.audio.blocks import Array
-from thymos.audio.decode import Source
-from thymos.errors import ArgumentError, ThymosError, UnexpectedError
-from thymos.runtime.prediction import Failure
+from thymos.audio.blocks import Sound, channels_of
+from thymos.audio.decode import Channel
+from thymos.errors import ArgumentError, AudioError, ThymosError, UnexpectedError
+from thymos.runtime.prediction import Failure, describe
 
 _Result = TypeVar("_Result")
 _AHEAD = 64
@@ -17,7 +18,7 @@ _AHEAD = 64
 
 
 def heard_in_order(
-    sources: Iterable[Source | Array], hear: Callable[[Source | Array], _Result], threads: int
+    sources: Iterable[Sound], hear: Callable[[Sound], _Result], threads: int
 ) -> Iterator[_Result | Failure]:
     """Return what ``hear`` makes of each of ``sources``, in their order, so many at once.
 
@@ -43,10 +44,8 @@ def _is_array(sources: Any) -> bool:
     return isinstance(sources, tuple) and len(sources) == 2 and hasattr(sources[0], "dtype")
 
 
-def _in_order(
-    sources: Iterator[Source | Array], hear: Callable[[Source | Array], _Result], threads: int
-) -> Iterator[_Result | Failure]:
-    def heard(source: Source | Array) -> _Result | Failure:
+def _in_order(sources: Iterator[Sound], hear: Callable[[Sound], _Result], threads: int) -> Iterator[_Result | Failure]:
+    def heard(source: Sound) -> _Result | Failure:
         try:
             return hear(source)
         except ThymosError as error:
@@ -66,3 +65,35 @@ def _in_order(
             yield waiting.popleft().result()
     finally:
         files.shutdown(wait=False, cancel_futures=True)
+
+
+def each_channel(source: Sound, hear: Callable[[Sound, int], _Result]) -> list[_Result]:
+    """Return what ``hear`` makes of each channel of ``source``, which it is given with the channel's number, from 1.
+
+    Raises:
+        AudioError: as ``hear``, or ``source`` cannot be opened.
+    """
+    if not isinstance(source, tuple) and hasattr(source, "read"):  # which is read several times
+        source = bytes(source.read())
+    return [hear(source, number) for number in range(1, channels_of(source) + 1)]
+
+
+def checked_channel(channel: Any) -> Channel:
+    """Return which channel is asked for.
+
+    Raises:
+        ArgumentError: it is neither ``mix`` nor a number from 1.
+    """
+    if channel == "mix" or (isinstance(channel, int) and not isinstance(channel, bool) and channel >= 1):
+        chosen: Channel = channel
+        return chosen
+    raise ArgumentError(f"channels are mix, split, or the number of one from 1, not {channel!r}")
+
+
+@contextmanager
+def named(source: Sound) -> Iterator[None]:
+    """Name ``source`` in an error of the block."""
+    try:
+        yield
+    except AudioError as error:
+        raise error.of(describe(source)) from None

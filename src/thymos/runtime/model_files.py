@@ -1,14 +1,21 @@
-"""A model's files, read with care: each of bounded size and checked by its SHA-256, and nothing in them is executed."""
+"""A model's files, read with care: each of bounded size and checked by its SHA-256, and nothing in them is executed.
+
+And graphs that are ready to run, in whatever process.
+"""
 
 import hashlib
 import io
+import os
 import re
 import stat
+import threading
+import weakref
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +163,75 @@ def read_json(path: Path) -> Any:
         raise BundleError(f"{path} is damaged: it is no JSON") from None
 
 
-def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = None) -> "onnxruntime.InferenceSession":
+class Session:
+    """A graph that is ready to run, by any number of threads at once, and in a child process after a fork, too.
+
+    A child of a fork has no threads but its own. What another thread held as it ran the graph stays locked there for
+    ever: so a child that was forked meanwhile opens the graph anew.
+    """
+
+    def __init__(self, start: "Callable[[], onnxruntime.InferenceSession]"):
+        """Open it by ``start``, which a child may call again."""
+        self._start, self._lock, self._generation = start, threading.Lock(), _Forks.generation
+        self._session = start()
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Return ``outputs`` for ``inputs``."""
+        if self._generation != _Forks.generation:
+            self._open_anew()
+        thread = threading.get_ident()
+        _Forks.running.add(thread)
+        try:
+            answers: list[NDArray[np.float32]] = self._session.run(outputs, inputs)
+            return answers
+        finally:
+            _Forks.running.discard(thread)
+
+    def get_inputs(self) -> Sequence[Any]:
+        """Return what it takes."""
+        inputs: Sequence[Any] = self._session.get_inputs()
+        return inputs
+
+    def get_outputs(self) -> Sequence[Any]:
+        """Return what it tells."""
+        outputs: Sequence[Any] = self._session.get_outputs()
+        return outputs
+
+    def _open_anew(self) -> None:
+        with self._lock:
+            if self._generation != _Forks.generation:
+                _Forks.left_behind.append(self._session)  # its end would wait for what is locked, too
+                self._session, self._generation = self._start(), _Forks.generation
+
+
+class _Forks:
+    """What a fork leaves behind in its child."""
+
+    generation: ClassVar[int] = 0
+    """Counts forks that other threads than the forking one were running a graph at."""
+    running: ClassVar[set[int]] = set()
+    """Threads that run a graph now."""
+    at_fork: ClassVar[bool] = False
+    left_behind: ClassVar[list[Any]] = []
+    sessions: ClassVar[weakref.WeakSet[Session]] = weakref.WeakSet()
+
+    @classmethod
+    def before(cls) -> None:
+        cls.at_fork = bool(cls.running - {threading.get_ident()})
+
+    @classmethod
+    def in_child(cls) -> None:
+        cls.running.clear()
+        for session in list(cls.sessions):
+            session._lock = threading.Lock()
+        cls.generation += cls.at_fork
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_Forks.before, after_in_child=_Forks.in_child)
+
+
+def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = None) -> Session:
     """Return a session of ``graph`` that uses one thread: files and windows are what is shared out among cores.
 
     With more, sums would be taken in another order, and the last digits of an answer hang on the machine.
@@ -170,6 +245,12 @@ def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = No
     Raises:
         BundleError: the graph cannot be run, or points at another file or past the end of one.
     """
+    session = Session(partial(_opened, graph, path, dict(data or {})))
+    _Forks.sessions.add(session)
+    return session
+
+
+def _opened(graph: bytes, path: Path, data: Mapping[str, bytes]) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -178,7 +259,7 @@ def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = No
     # Memory that inputs of one length needed is of little use to the next, and a long file must stay flat.
     options.enable_mem_pattern = False
     # Without any, it would look for a file that the graph names in the folder that the process happens to be in.
-    files = dict(data or {"": b""})
+    files = data or {"": b""}
     sizes = [len(content) for content in files.values()]
     options.add_external_initializers_from_files_in_memory(list(files), list(files.values()), sizes)
     try:

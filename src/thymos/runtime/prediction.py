@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from thymos.audio.containers import REMARKS, Remark
 from thymos.errors import AudioError, ThymosError
 from thymos.escaping import printable
 
@@ -14,10 +15,16 @@ NONE_HEARD = "none heard"
 """What stands in place of an emotion where nobody speaks."""
 LEAST_SHARE = 0.01
 """Smaller shares of a recording are not told to people; JSON has them all."""
-Flag = Literal["too_short", "too_quiet", "no_speech", "unfamiliar"]
-"""``too_short``: less speech than half a second; ``too_quiet``: no frame above -50 dB of full scale; ``no_speech``: so
-no emotion; ``unfamiliar``: out of distribution, unlike the recordings that the model was trained on, so that its answer
-means little."""
+Flag = Literal["too_short", "too_quiet", "no_speech", "unfamiliar"] | Remark
+"""What an answer is flagged with; ``FLAGS`` says it in words."""
+FLAGS: dict[Flag, str] = {
+    "too_short": "less speech than half a second",
+    "too_quiet": "nothing in it is above -50 dB of full scale",
+    "no_speech": "nobody speaks, so no emotion is told",
+    "unfamiliar": "out of distribution: unlike what the model was trained on, so its answer means little",
+}
+for _remark, _words in REMARKS.items():
+    FLAGS[_remark] = _words
 
 
 @dataclass(frozen=True)

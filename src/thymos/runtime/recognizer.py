@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import copy
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio.blocks import Array
-from thymos.audio.decode import DEFAULT_LIMITS, Limits, Source
+from thymos.audio.blocks import Sound
+from thymos.audio.decode import DEFAULT_LIMITS, Channel, Limits
 from thymos.errors import ArgumentError, AudioError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores
@@ -19,8 +19,8 @@ from thymos.runtime.decision import Decider, RunningOffset
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
 from thymos.runtime.hearing import HEAD
 from thymos.runtime.listening import Listener, Recording
-from thymos.runtime.many import heard_in_order
-from thymos.runtime.prediction import Failure, Prediction, Timeline, Window, describe
+from thymos.runtime.many import checked_channel, each_channel, heard_in_order, named
+from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
 from thymos.runtime.stream import Stream
 from thymos.runtime.voice import Voice
 from thymos.runtime.windows import WindowSamples
@@ -103,7 +103,7 @@ class Recognizer:
             )
         return self._deciding(self._decider.chosen, voice)
 
-    def enrol(self, sources: Iterable[Source | Array], name: str = "voice") -> Voice:
+    def enrol(self, sources: Iterable[Sound], name: str = "voice") -> Voice:
         """Return what is known of a voice by some of its recordings, whatever their emotions: about ten are enough.
 
         >>> maria = thymos.load().enrol(Path("calls/maria").glob("*.wav"), "maria")    # doctest: +SKIP
@@ -182,9 +182,21 @@ class Recognizer:
             f"{about.hop_s:g} s at {about.rate_hz} Hz; {about.parameters:,} parameters; licence: {about.licence}>"
         )
 
+    @overload
     def predict(
-        self, source: Source | Array, timeline: bool = False, labels: Sequence[str] | None = None
-    ) -> Prediction:
+        self, source: Sound, timeline: bool = ..., labels: Sequence[str] | None = ..., channels: Channel = ...
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self, source: Sound, timeline: bool = ..., labels: Sequence[str] | None = ..., *, channels: Literal["split"]
+    ) -> list[Prediction]: ...
+    def predict(
+        self,
+        source: Sound,
+        timeline: bool = False,
+        labels: Sequence[str] | None = None,
+        channels: Channel | Literal["split"] = "mix",
+    ) -> Prediction | list[Prediction]:
         """Return what is heard in one recording.
 
         Args:
@@ -192,21 +204,26 @@ class Recognizer:
                 ``(samples,)`` or ``(samples, channels)``, floats at ±1 or integers at full scale.
             timeline: say also where.
             labels: tell only these apart; see ``among``.
+            channels: ``mix``: all of them as one; the number of one, from 1, to hear that alone; ``split``: each by
+                itself, as the two ends of a call are, and a prediction of each is returned.
 
         Raises:
-            AudioError: it cannot be read, or is outside the bounds.
+            AudioError: it cannot be read, or is outside the bounds; or it has no such channel.
             ThymosError: ``labels`` cannot be told apart.
         """
-        with _named(source):
-            return self.among(labels)._predict(source, timeline)
+        recognizer = self.among(labels)
+        with named(source):
+            if channels == "split":
+                return each_channel(source, lambda own, number: recognizer._predict(own, timeline, number))
+            return recognizer._predict(source, timeline, checked_channel(channels))
 
-    def timeline(self, source: Source | Array, labels: Sequence[str] | None = None) -> Timeline:
+    def timeline(self, source: Sound, labels: Sequence[str] | None = None) -> Timeline:
         """Return which emotion is heard from when to when; see ``predict`` for what is taken and raised."""
         timeline = self.predict(source, True, labels).timeline
         assert timeline is not None
         return timeline
 
-    def embed(self, source: Source | Array) -> NDArray[np.float32]:
+    def embed(self, source: Sound) -> NDArray[np.float32]:
         """Return the recording's embedding: float32, shape ``(E,)``.
 
         Of a long recording it is the mean of its windows', weighted by their seconds of speech.
@@ -214,15 +231,13 @@ class Recognizer:
         Raises:
             AudioError: as ``predict``, or nobody speaks.
         """
-        with _named(source):
+        with named(source):
             embedding = self._listener.listen(source, False).embedding
             if embedding is None:
                 raise AudioError("holds no speech, so it has no embedding")
         return embedding
 
-    def explain(
-        self, source: Source | Array, emotion: str | None = None, labels: Sequence[str] | None = None
-    ) -> Explanation:
+    def explain(self, source: Sound, emotion: str | None = None, labels: Sequence[str] | None = None) -> Explanation:
         """Return which regions of time and frequency carried the decision for the emotion that is heard.
 
         Args:
@@ -241,7 +256,7 @@ class Recognizer:
             raise ThymosError(f"{emotion!r} is none of the model's emotions: {', '.join(self.labels)}")
         # It is read twice: once to know what is heard, and where most.
         source = source if isinstance(source, tuple) or not hasattr(source, "read") else source.read()
-        with _named(source):
+        with named(source):
             prediction = self._predict(source, True)
             if prediction.emotion is None:
                 raise AudioError("holds no speech, so there is no emotion to explain")
@@ -255,7 +270,7 @@ class Recognizer:
         return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._listener.pool.map)
 
     def predict_many(
-        self, sources: Iterable[Source | Array], timeline: bool = False, labels: Sequence[str] | None = None
+        self, sources: Iterable[Sound], timeline: bool = False, labels: Sequence[str] | None = None
     ) -> Iterator[Prediction | Failure]:
         """Yield what is heard in each of ``sources``, in their order, as soon as it is known.
 
@@ -270,7 +285,7 @@ class Recognizer:
 
     def predict_adapted(
         self,
-        sources: Iterable[Source | Array],
+        sources: Iterable[Sound],
         groups: Sequence[str] | None = None,
         timeline: bool = False,
         labels: Sequence[str] | None = None,
@@ -306,7 +321,7 @@ class Recognizer:
 
         return decided()
 
-    def listen_many(self, sources: Iterable[Source | Array], windows: bool = False) -> Iterator[Recording | Failure]:
+    def listen_many(self, sources: Iterable[Sound], windows: bool = False) -> Iterator[Recording | Failure]:
         """Yield what is kept of each of ``sources``, in windows too if ``windows``, for ``decide`` and ``offsets``."""
         return heard_in_order(sources, lambda source: self._listener.listen(source, windows), self.threads)
 
@@ -340,8 +355,8 @@ class Recognizer:
         hear = recognizer._adapting_window() if adapt else recognizer._window
         return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
 
-    def _predict(self, source: Source | Array, timeline: bool) -> Prediction:
-        return self.decide(self._listener.listen(source, timeline), timeline)
+    def _predict(self, source: Sound, timeline: bool, channel: Channel = "mix") -> Prediction:
+        return self.decide(self._listener.listen(source, timeline, channel), timeline)
 
     def _window(self, cut: WindowSamples) -> Window:
         return self._decider.window(self._listener.window(cut))
@@ -361,15 +376,6 @@ class Recognizer:
             return Decider(about, self._decider.space, chosen, offset).window(heard)
 
         return window
-
-
-@contextmanager
-def _named(source: Source | Array) -> Iterator[None]:
-    """Name ``source`` in an error of the block."""
-    try:
-        yield
-    except AudioError as error:
-        raise error.of(describe(source)) from None
 
 
 def load(

@@ -7,17 +7,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Samples
 from thymos.audio.conditioning import Resampler
-from thymos.runtime.model_files import open_session
-
-if TYPE_CHECKING:
-    import onnxruntime
+from thymos.runtime.model_files import Session, open_session
 
 RATE_HZ, FRAME = 16_000, 512
 """What the model takes: frames of 32 ms, each of which gets one probability of speech."""
@@ -34,7 +30,7 @@ Spans = NDArray[np.int64]
 
 
 @cache
-def _session() -> "onnxruntime.InferenceSession":
+def _session() -> Session:
     path = Path(str(resources.files("thymos") / "weights" / "vad" / _MODEL))
     return open_session(path.read_bytes(), path)
 
