@@ -75,7 +75,7 @@ def test_a_child_that_was_forked_while_threads_were_hearing_answers(bundle, spok
 
 def test_a_graph_that_another_thread_was_running_is_opened_anew_in_a_child(bundle):
     opened = []
-    session = module.Session(lambda: opened.append(1) or "session")
+    session = module.GraphSession(lambda: opened.append(1) or "session")
     before = module._Forks.generation
     module._Forks.running.add(-1)  # a thread that is not this one
     try:

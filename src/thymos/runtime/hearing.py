@@ -12,7 +12,7 @@ from thymos.audio.conditioning import exactly
 from thymos.errors import BundleError
 from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.graph_check import check_graph
-from thymos.runtime.model_files import ModelFiles, Session, open_session
+from thymos.runtime.model_files import GraphSession, ModelFiles, open_session
 from thymos.runtime.probe import Probe
 
 GRAPH, HEAD = "model.onnx", "head.npz"
@@ -42,7 +42,7 @@ class Heard(NamedTuple):
 class Hearing(Protocol):
     """A model that is ready; any number of threads may use it at once."""
 
-    session: Session
+    session: GraphSession
     space: VoiceSpace | None
 
     def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
@@ -63,7 +63,7 @@ class LogitGraph:
         window: samples that it takes, to which what is shorter is zero-padded; None: any number.
     """
 
-    def __init__(self, session: Session, window: int | None):
+    def __init__(self, session: GraphSession, window: int | None):
         self.session, self.window = session, window
         self.space: VoiceSpace | None = None
 
@@ -96,7 +96,7 @@ class EncoderWithHead:
 
     def __init__(
         self,
-        session: Session,
+        session: GraphSession,
         weights: NDArray[np.float32],
         bias: NDArray[np.float32],
         layers: int,
@@ -213,7 +213,7 @@ def _space(head: Mapping[str, NDArray[np.float32]], path: Path) -> VoiceSpace | 
     return VoiceSpace(head["projection"], *(head[name].astype(np.float64) for name in names[1:]))
 
 
-def _check_names(session: Session, path: Path, outputs: Sequence[str]) -> None:
+def _check_names(session: GraphSession, path: Path, outputs: Sequence[str]) -> None:
     inputs = [(value.name, value.type, len(value.shape)) for value in session.get_inputs()]
     if inputs != [(INPUT, "tensor(float)", 2)] or not {*outputs} <= {value.name for value in session.get_outputs()}:
         raise BundleError(f"{path} does not take a waveform and return {', '.join(outputs)}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples
 from thymos.audio.conditioning import Resampler
-from thymos.runtime.model_files import Session, open_session
+from thymos.runtime.model_files import GraphSession, open_session
 
 RATE_HZ, FRAME = 16_000, 512
 """What the model takes: frames of 32 ms, each of which gets one probability of speech."""
@@ -30,7 +30,7 @@ Spans = NDArray[np.int64]
 
 
 @cache
-def _session() -> Session:
+def _session() -> GraphSession:
     path = Path(str(resources.files("thymos") / "weights" / "vad" / _MODEL))
     return open_session(path.read_bytes(), path)
 
