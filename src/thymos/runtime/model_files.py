@@ -163,7 +163,7 @@ def read_json(path: Path) -> Any:
         raise BundleError(f"{path} is damaged: it is no JSON") from None
 
 
-class Session:
+class GraphSession:
     """A graph that is ready to run, by any number of threads at once, and in a child process after a fork, too.
 
     A child of a fork has no threads but its own. What another thread held as it ran the graph stays locked there for
@@ -213,7 +213,7 @@ class _Forks:
     """Threads that run a graph now."""
     at_fork: ClassVar[bool] = False
     left_behind: ClassVar[list[Any]] = []
-    sessions: ClassVar[weakref.WeakSet[Session]] = weakref.WeakSet()
+    sessions: ClassVar[weakref.WeakSet[GraphSession]] = weakref.WeakSet()
 
     @classmethod
     def before(cls) -> None:
@@ -231,7 +231,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_Forks.before, after_in_child=_Forks.in_child)
 
 
-def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = None) -> Session:
+def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = None) -> GraphSession:
     """Return a session of ``graph`` that uses one thread: files and windows are what is shared out among cores.
 
     With more, sums would be taken in another order, and the last digits of an answer hang on the machine.
@@ -245,7 +245,7 @@ def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = No
     Raises:
         BundleError: the graph cannot be run, or points at another file or past the end of one.
     """
-    session = Session(partial(_opened, graph, path, dict(data or {})))
+    session = GraphSession(partial(_opened, graph, path, dict(data or {})))
     _Forks.sessions.add(session)
     return session
 
