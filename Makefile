@@ -17,7 +17,7 @@ WHISPER ?= ../shared/models/whisper-base-encoder-4.safetensors
 MODEL := runs/model
 LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
 
-.PHONY: setup demo test quick lint fuzz bench model clean
+.PHONY: setup demo test quick lint docs fuzz bench model clean
 
 setup: $(READY)
 
@@ -51,6 +51,12 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The documentation as a site, in build/docs/index.html; what does not hold together is an error.
+docs: setup
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[docs]'
+	$(RUN) scripts/command_reference.py
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 # Hostile files for the shipped recogniser; what it cannot bear is kept in runs/fuzz. Some ten minutes.
 FILES ?= 6000

@@ -1,0 +1,137 @@
+"""The pages hold together: every link leads somewhere, every page is found, and what is generated is up to date."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote
+
+import pytest
+import yaml
+
+import thymos
+
+REPOSITORY = Path(__file__).parent.parent
+PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+LINK = re.compile(r"\]\(\s*<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
+PYTHON = REPOSITORY / "docs" / "python.md"
+
+
+def prose(text: str) -> list[str]:
+    """Lines outside of fenced code."""
+    lines, fence = [], ""
+    for line in text.splitlines():
+        mark = re.match(r"\s*(```+|~~~+)", line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and line.strip().startswith(fence):
+            fence = ""
+        elif not fence:
+            lines.append(line)
+    return lines
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """Of the headings, as the repository's host and the site both make them: lower case, punctuation gone, hyphens."""
+    found: dict[str, int] = {}
+    for line in prose(page.read_text(encoding="utf-8")):
+        if heading := HEADING.fullmatch(line):
+            shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading[1])
+            slug = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+            count = found[slug] = found.get(slug, -1) + 1
+            if count:
+                found[f"{slug}-{count}"] = 0
+    return frozenset(found)
+
+
+def broken_links(page: Path) -> list[str]:
+    broken = []
+    text = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", "\n".join(prose(page.read_text(encoding="utf-8"))), flags=re.DOTALL)
+    for target in LINK.findall(text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = unquote(target).partition("#")
+        file = (page.parent / name).resolve() if name else page
+        inside = file.is_relative_to(REPOSITORY.resolve())
+        if not (inside and file.exists()) or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    return broken
+
+
+def test_a_broken_link_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "REPOSITORY", tmp_path)
+    (tmp_path / "there.md").write_text("# One word\n\n## One word\n\n```text\n## No heading\n```\n")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[a](there.md) [b](there.md#one-word) [c](there.md#one-word-1) [d](https://example.org/x) `[e](code.md)`\n"
+        "![f](not.png) [g](there.md#no-heading) [h](../outside.md) [i](#nowhere)\n"
+    )
+    assert broken_links(page) == ["not.png", "there.md#no-heading", "../outside.md", "#nowhere"]
+
+
+@pytest.mark.parametrize("page", [REPOSITORY / "README.md", *PAGES], ids=lambda page: page.name)
+def test_links_and_images_lead_somewhere(page):
+    assert broken_links(page) == []
+
+
+class _AnyTag(yaml.SafeLoader):
+    """Reads mkdocs.yml, in which a function is named, without calling it."""
+
+
+_AnyTag.add_multi_constructor("", lambda loader, tag, node: None)
+
+
+def navigation(part: str | list | dict) -> list[str]:
+    if isinstance(part, str):
+        return [part]
+    inside = part.values() if isinstance(part, dict) else part
+    return [page for each in inside for page in navigation(each)]
+
+
+def test_every_page_is_in_the_navigation_once():
+    site = yaml.load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"), _AnyTag)
+    named = navigation(site["nav"])
+    assert sorted(named) == [page.name for page in PAGES], "a page of docs/ belongs under nav in mkdocs.yml"
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("command_reference", REPOSITORY / "scripts" / "command_reference.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command_reference_has_every_command_and_option():
+    reference = generator()
+    page = reference.PAGE.read_text(encoding="utf-8")
+    written = {}
+    for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        rows = re.findall(r"^\| `(-[^`]*)` \|", section, flags=re.MULTILINE)
+        written[section.split("\n", 1)[0]] = tuple(name for row in rows for name in row.split(", "))
+    there = {name: reference.option_names(command) for name, command in reference.commands().items()}
+    assert "--timeline" in there["predict"] and "--help" not in there["predict"]
+    assert written == there, "python scripts/command_reference.py writes docs/commands.md anew"
+
+
+def test_every_public_name_is_on_the_page_of_python():
+    named = re.findall(r"^::: thymos\.(\w+)$", PYTHON.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted([*named, "__version__"]) == sorted(thymos.__all__)
+    assert "`thymos.__version__`" in PYTHON.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_examples_of_python_run(tmp_path):
+    (tmp_path / "data").symlink_to(REPOSITORY / "data")
+    examples = re.findall(r"^```python\n(.*?)^```", PYTHON.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    environment = os.environ | {"THYMOS_CACHE": str(tmp_path / "cache")}
+    code = "\n".join(examples)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "could not be heard: not-there.wav" in done.stdout
