@@ -173,10 +173,10 @@ def test_a_worker_that_hangs_costs_its_own_request(small):
     with small.client() as client:
         answer = client.post("/v1/predict", content=wav(1.0))
         assert answer.status_code == 504
-        assert answer.json()["detail"] == "took longer than 2 seconds to hear, so it was given up"
+        assert answer.json()["detail"] == "took longer than 6 seconds to hear, so it was given up"
         began_s = time.monotonic()
         assert client.post("/v1/predict", content=wav(1.0)).status_code == 200
-        assert time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s < 5
     assert small.workers() != [worker]
 
 
