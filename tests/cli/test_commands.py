@@ -176,7 +176,6 @@ def test_a_device_that_is_not_there_is_said_before_any_work(mini, tmp_path, thym
         (["evaluate", "zyx:{mini}", "--out", "x"], "known kinds"),
         (["evaluate", "{mini}", "--out", "{mini}/README.md"], "is not a run folder"),
         (["train", "{mini}", "--recipe", "functionals-svm", "--out", "x"], "functionals-svm cannot be trained into a"),
-        (["show", "nowhere.wav"], "does not exist"),
         (["audit", "{mini}/README.md"], "a corpus is a folder or a table"),
     ],
 )

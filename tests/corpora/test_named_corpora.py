@@ -12,6 +12,7 @@ from thymos.corpora import Clip, Corpus, open_corpus
 from thymos.corpora.audit import audit_corpus
 from thymos.corpora.finding import NAMED, find_listing
 from thymos.corpora.label_map import LabelMap
+from thymos.corpora.readers.listed_files import Surroundings
 from thymos.corpora.readers.named_corpus import FileNames
 from thymos.errors import CorpusError
 from thymos.reports.audit_report import clips_csv
@@ -477,7 +478,7 @@ def test_counts_of_the_real_corpora_are_those_of_their_table(corpora: Path, tmp_
         link = tmp_path / f"{PUBLISHED[name](Path(row['file']).stem)}.opus"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(corpora / row["file"])
-    listing = find_listing(None, tmp_path, LabelMap())
+    listing = find_listing(None, tmp_path, LabelMap(), Surroundings())
     assert listing.kind == {"turev": "turev-db"}.get(name, name)
     assert not listing.excluded
     speaker = {row["speaker"]: row["speaker"].removeprefix(f"{name}_").strip() for row in rows}

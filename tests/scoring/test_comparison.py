@@ -3,13 +3,12 @@
 import json
 import shutil
 
-import pandas as pd
 import pytest
 
 from thymos.errors import ProtocolError, RunError
 from thymos.scoring.comparison import compare, read_run
 from thymos.scoring.paired import FinishedRun, compare_runs
-from thymos.scoring.predictions import write_predictions
+from thymos.scoring.predictions import read_predictions, write_predictions
 from thymos.scoring.significance import holm
 
 
@@ -111,7 +110,7 @@ def test_what_is_no_run_folder_is_refused(folders, tmp_path):
     (folders[1] / "predictions.csv").write_text("a,b\n1,2\n")
     with pytest.raises(RunError, match="not a table of predictions"):
         read_run(folders[1])
-    frame = pd.read_csv(folders[2] / "predictions.csv").rename(columns={"p_fear": "p_calm"})
+    frame = read_predictions(folders[2] / "predictions.csv").rename(columns={"p_fear": "p_calm"})
     write_predictions(folders[2] / "predictions.csv", frame)
     with pytest.raises(RunError, match=r"predictions\.csv has other labels than the results\.json"):
         read_run(folders[2])

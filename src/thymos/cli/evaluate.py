@@ -110,7 +110,7 @@ def evaluate(
     opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, not test, root)
     others = [open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in test or ()]
     for each in (opened, *others):
-        name_unusable(each, strict)
+        name_unusable(each, strict, quiet)
     with progress(quiet) as bars:
         run = run_evaluation(
             opened,
@@ -149,10 +149,11 @@ def with_precision(changes: list[str] | None, precision: str | None) -> list[str
     return [*(changes or ()), *([f"training.precision={precision}"] if precision else ())]
 
 
-def name_unusable(corpus: "Corpus", strict: bool) -> None:
+def name_unusable(corpus: "Corpus", strict: bool, quiet: bool = False) -> None:
     """Count the recordings of ``corpus``, name its labels and files that cannot be used; of those, stop with exit
     code 1 if ``strict``."""
-    name_tally(corpus)
+    if not quiet or corpus.tally.left_out or corpus.tally.errors:
+        name_tally(corpus)
     name_labels(corpus)
     for left_out in corpus.unusable:
         notes.print(f"[yellow]left out:[/yellow] {shown(left_out.clip)} {shown(left_out.reason)}", soft_wrap=True)

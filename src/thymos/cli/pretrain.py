@@ -78,7 +78,7 @@ def pretrain(
     started = time.perf_counter()
     opened = [open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora]
     for corpus in opened:
-        name_unusable(corpus, strict)
+        name_unusable(corpus, strict, quiet)
     torch.set_num_threads(threads or available_cores())
     out.mkdir(parents=True, exist_ok=True)
     with progress(quiet) as bars:

@@ -81,7 +81,7 @@ def search(
     check_space(read_space(space), recipe, changes or [])
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
     opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped)
-    name_unusable(opened, strict=False)
+    name_unusable(opened, strict=False, quiet=quiet)
     with progress(quiet) as bars:
         task = bars.add_task("Trials", total=None)
         run = run_search(

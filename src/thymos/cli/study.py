@@ -88,7 +88,7 @@ def study(
     RunFolder(out).check()
     found, mapped = chosen_device(device), label_map_of(labels, label_map, plan.labels)
     opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root)
-    name_unusable(opened, strict=False)
+    name_unusable(opened, strict=False, quiet=quiet)
     view = StudyView(len(plan.rows))
     with view.shown(quiet):
         content = run_study(

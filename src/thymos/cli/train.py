@@ -71,7 +71,7 @@ def train(
     check_folder(out)
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
     opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root)
-    name_unusable(opened, strict)
+    name_unusable(opened, strict, quiet)
     with progress(quiet) as bars:
         model = run_training(
             opened,

@@ -209,6 +209,10 @@ def _schemas(labels: Sequence[str]) -> dict[str, Any]:
         "flags": words | {"description": "What speaks against trusting the answer."},
         "model": _TEXT,
     }
+    told_of_long_ones = {
+        "shares": shares | {"description": "How much of the time each emotion has, where it was heard in windows."},
+        "long": {"type": "boolean", "description": "Too long to be heard whole: its shares say what was heard."},
+    }
     return {
         "Stretch": _object(stretch),
         "Window": _object(window),
@@ -216,6 +220,7 @@ def _schemas(labels: Sequence[str]) -> dict[str, Any]:
             **_object(prediction),
             "properties": {
                 **prediction,
+                **told_of_long_ones,
                 "timeline": {"type": "array", "items": {"$ref": "#/components/schemas/Stretch"}},
                 "windows": {"type": "array", "items": {"$ref": "#/components/schemas/Window"}},
                 "explanation": {"type": ["object", "null"]},
