@@ -17,7 +17,7 @@ from thymos.corpora import open_corpus
 from thymos.corpora.table import joined
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.recipe import SHIPPED
-from thymos.evaluation.left_out import FOUR, LeftOut, calibrations, leave_corpora_out, neutral_recall, table
+from thymos.evaluation.left_out import FOUR, LeftOut, calibrations, flagged, leave_corpora_out, neutral_recall, table
 from thymos.experiment import Work, corpus_for
 from thymos.files import write_json, write_text
 from thymos.machine import available_cores
@@ -57,6 +57,7 @@ def main() -> None:
         "all": table(left_out, left_out[0].labels),
         "neutral": neutral_recall(left_out),
         "calibration": calibrations(left_out),
+        "flags": flagged(left_out),
     }
     write_json(given.out, told)
     write_json(
@@ -100,6 +101,11 @@ def page(left_out: list[LeftOut], told: dict[str, Any]) -> str:
             at = " | ".join(f"{100 * value:.1f}" for value in row["at_coverage"].values())
             held, size = f"{100 * row['coverage']:.1f}", f"{row['set_size']:.1f}"
             lines.append(f"| {name} | {row['ece']:.3f} | {held} | {size} | {at} |")
+    lines += ["", "Flags, plain: share of recordings, accuracy of these and of the others:", ""]
+    lines += ["| corpus | unsure | right | others | unfamiliar | right | others |", "|---|" + "---|" * 6]
+    for name, flags in told["flags"].items():
+        cells = [flags[flag][key] for flag in ("unsure", "unfamiliar") for key in ("share", "flagged", "others")]
+        lines.append(f"| {name} | " + " | ".join("" if v is None else f"{100 * v:.1f}" for v in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.errors import LeakageError
 from thymos.evaluation.enrolment import Unheard
-from thymos.evaluation.left_out import LeftOut, calibrations, leave_corpora_out, neutral_recall, table
+from thymos.evaluation.left_out import LeftOut, calibrations, flagged, leave_corpora_out, neutral_recall, table
 from thymos.experiment import Work
 from thymos.runtime.adaptation import VoiceSpace
 
@@ -99,3 +99,17 @@ def test_calibration_is_measured_on_corpora_that_it_was_not_fitted_to() -> None:
     assert sure["1"] == pytest.approx(corpora["a"]["accuracy"])
     assert sure["1"] < sure["0.8"] < sure["0.6"] < sure["0.4"]
     assert told["calibration"]["conformal"]["rows"] == 9000
+
+
+def test_flags_are_worth_what_is_right_among_the_flagged_and_the_others() -> None:
+    """Of four recordings the last is misunderstood; two embeddings of `far` lie beyond all known ones, its too."""
+    plain = [[90.0, 0, 0], [0, 90.0, 0], [0, 90.0, 0], [0.2, 0.1, 0.0]]
+    near, far = (left_out(name, plain, [0, 1, 1, 2]) for name in ("near", "far"))
+    known = np.random.default_rng(0).normal(0, 1, (400, 4)).astype(np.float32)
+    near = replace(near, known=known, embeddings=np.zeros((4, 4), np.float32))
+    far = replace(far, known=known, embeddings=np.float32([[0] * 4, [0] * 4, [99] * 4, [99] * 4]))
+    told = flagged([near, far])
+    assert told["near"]["unfamiliar"] == {"share": 0.0, "flagged": None, "others": 0.75}
+    assert told["far"]["unfamiliar"] == {"share": 0.5, "flagged": 0.5, "others": 1.0}
+    # Three labels: a best probability below 0.3 cannot be.
+    assert told["far"]["unsure"] == {"share": 0.0, "flagged": None, "others": 0.75}

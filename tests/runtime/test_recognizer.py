@@ -317,3 +317,14 @@ def test_prediction_prints_and_becomes_json_and_a_table(recognizer, clip):
     frame = heard.to_frame()
     assert len(frame) == 1 and f"p_{heard.emotion}" in frame
     assert str(heard).startswith(heard.emotion)
+
+
+def test_an_answer_at_chance_is_unsure():
+    from thymos.runtime.decision import _flags
+    from thymos.runtime.listening import Recording
+    from thymos.runtime.vad import FRAME_S
+
+    heard = Recording(2.0, 1.5, np.array([[0, int(1.5 / FRAME_S)]]), 0.5, None, False, (), None)
+    assert _flags(np.array([0.29, 0.28, 0.22, 0.21]), heard, False) == ("unsure",)
+    assert _flags(np.array([0.3, 0.3, 0.2, 0.2]), heard, False) == ()
+    assert "unsure" not in _flags(None, heard, False)

@@ -18,12 +18,16 @@ from thymos.errors import LeakageError
 from thymos.evaluation.enrolment import CLIPS, DRAWS, Unheard, mean_rows, unheard_by, ways
 from thymos.evaluation.fitting import calibration_of_logits
 from thymos.experiment import Calibration, TrainingPart, Work
+from thymos.runtime.decision import UNSURE_BELOW
+from thymos.runtime.out_of_distribution import EmbeddingDistribution, fit_gaussian
 from thymos.scoring.calibration import apply_temperature, expected_calibration_error, set_quality
 from thymos.scoring.metrics import confusion, scores
 
 FOUR = ("anger", "happiness", "neutral", "sadness")
 """What most corpora have, and most publications count."""
 COVERAGES = (1.0, 0.8, 0.6, 0.4)
+IN_DOMAIN, DIRECTIONS = 0.95, 32
+"""Share of known recordings that are not unfamiliar; principal directions with a variance of their own."""
 ENROLLED = 10
 """Recordings of a voice that an adapted model is calibrated with."""
 
@@ -156,6 +160,45 @@ def neutral_recall(left_out: Sequence[LeftOut]) -> dict[str, dict[str, float]]:
             said[heard.rows] = heard.said
         recalls[result.corpus] = {way: float((said[own] == neutral).mean()) for way, said in by_way.items()}
     return recalls
+
+
+def flagged(left_out: Sequence[LeftOut], seed: int = 0) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return, for each corpus and flag, the ``share`` of recordings that are flagged, and the accuracy of these and of
+    the others (``flagged``, ``others``; None where there are none), plain, among all labels.
+
+    ``unsure`` goes by the calibration of all other corpora; ``unfamiliar`` by the distance that ``IN_DOMAIN`` of the
+    recordings that the head was fitted to have, half of which its distribution is fitted to.
+    """
+    fewest = min(len(result.unheard.targets) for result in left_out)
+    randoms = [np.random.default_rng([seed, number]) for number in range(len(left_out))]
+    some = [
+        random.permutation(len(each.unheard.targets))[:fewest] for random, each in zip(randoms, left_out, strict=True)
+    ]
+    rows = {}
+    for number, result in enumerate(left_out):
+        others_of = [(each.unheard, own) for each, own in zip(left_out, some, strict=True) if each is not result]
+        logits = np.concatenate([unheard.plain[own] for unheard, own in others_of])
+        truth = np.concatenate([unheard.targets[own] for unheard, own in others_of])
+        temperature = calibration_of_logits(logits, truth).temperature
+        order = randoms[number].permutation(len(result.known))
+        known, others = result.known[order[::2]], result.known[order[1::2]]
+        distribution = EmbeddingDistribution(fit_gaussian(known, DIRECTIONS), 0.0)
+        threshold = float(np.quantile(distribution.distances(others), IN_DOMAIN))
+        probabilities = apply_temperature(result.unheard.plain, temperature)
+        right = probabilities.argmax(1) == result.unheard.targets
+        rows[result.corpus] = {
+            "unsure": _told_apart(probabilities.max(1) < UNSURE_BELOW, right),
+            "unfamiliar": _told_apart(distribution.distances(result.embeddings) > threshold, right),
+        }
+    return rows
+
+
+def _told_apart(raised: NDArray[np.bool_], right: NDArray[np.bool_]) -> dict[str, float | None]:
+    return {
+        "share": float(raised.mean()),
+        "flagged": float(right[raised].mean()) if raised.any() else None,
+        "others": float(right[~raised].mean()) if not raised.all() else None,
+    }
 
 
 def calibrations(left_out: Sequence[LeftOut], seed: int = 0) -> dict[str, Any]:

@@ -18,6 +18,10 @@ QUIET_DB = -50.0
 """A recording whose loudest 32 ms are below this beside full scale is flagged ``too_quiet``."""
 
 
+UNSURE_BELOW = 0.3
+"""An answer whose best probability is less is flagged ``unsure``; ``evaluation/left_out.py`` measures its worth."""
+
+
 class Decider:
     """Probabilities, prediction sets and timelines of what a model has heard.
 
@@ -80,7 +84,7 @@ class Decider:
             prediction_set=() if probabilities is None else self._set(probabilities),
             speech_s=recording.speech_s,
             duration_s=recording.duration_s,
-            flags=_flags(probabilities is not None, recording, unlike),
+            flags=_flags(probabilities, recording, unlike),
             model=self.name,
             timeline=line if timeline else None,
             shares=None if line is None or probabilities is None else line.shares,
@@ -152,11 +156,15 @@ class RunningOffset:
         return self._space.offset(np.array(self._heard), self._among).values
 
 
-def _flags(heard: bool, recording: Recording, out_of_distribution: bool) -> tuple[Flag, ...]:
+def _flags(
+    probabilities: NDArray[np.float64] | None, recording: Recording, out_of_distribution: bool
+) -> tuple[Flag, ...]:
+    heard = probabilities is not None
     flags: list[tuple[Flag, Any]] = [
         ("too_short", (recording.speech_s if heard else recording.duration_s) < ENOUGH_SPEECH_S),
         ("too_quiet", recording.loudest < 10 ** (QUIET_DB / 20)),
         ("no_speech", not heard),
+        ("unsure", probabilities is not None and probabilities.max() < UNSURE_BELOW),
         ("unfamiliar", out_of_distribution),
     ]
     return (*(name for name, raised in flags if raised), *recording.remarks)

@@ -31,7 +31,7 @@ const ENGLISH = {
   cardSets: "sets", cardCoverage: (c) => `“May also be” holds the true emotion in ${Math.round(100 * c)} % of recordings like those it was set on`,
   cardNot: "not for", cardNotText: "Decisions about people. Acted and read speech is most of what it was trained on; languages, accents, ages and illnesses that it never heard are judged worse, and it cannot tell you so in every case.",
   cardFiles: "SHA-256", clips: (n) => `${n} recordings`,
-  flags: { too_short: "too little speech", too_quiet: "too quiet", no_speech: "nobody speaks", unfamiliar: "unlike what the model was trained on" },
+  flags: { too_short: "too little speech", too_quiet: "too quiet", no_speech: "nobody speaks", unsure: "hardly sure", unfamiliar: "unlike what the model was trained on" },
   emotions: {},
 };
 
@@ -66,7 +66,7 @@ const GREEK = {
   cardSets: "σύνολα", cardCoverage: (c) => `Το «ίσως και» περιέχει το αληθινό συναίσθημα στο ${Math.round(100 * c)} % ηχογραφήσεων σαν εκείνες στις οποίες ρυθμίστηκε`,
   cardNot: "όχι για", cardNotText: "Αποφάσεις για ανθρώπους. Εκπαιδεύτηκε κυρίως σε υποδυόμενο και αναγνωσμένο λόγο· γλώσσες, προφορές, ηλικίες και παθήσεις που δεν άκουσε τις κρίνει χειρότερα, και δεν το καταλαβαίνει πάντα.",
   cardFiles: "SHA-256", clips: (n) => `${n} ηχογραφήσεις`,
-  flags: { too_short: "πολύ λίγη ομιλία", too_quiet: "πολύ χαμηλά", no_speech: "κανείς δεν μιλά", unfamiliar: "διαφέρει από όσα έμαθε το μοντέλο" },
+  flags: { too_short: "πολύ λίγη ομιλία", too_quiet: "πολύ χαμηλά", no_speech: "κανείς δεν μιλά", unsure: "σχεδόν στην τύχη", unfamiliar: "διαφέρει από όσα έμαθε το μοντέλο" },
   emotions: { anger: "θυμός", disgust: "αηδία", fear: "φόβος", happiness: "χαρά", sadness: "λύπη", neutral: "ουδέτερο", surprise: "έκπληξη", calm: "ηρεμία", boredom: "ανία", contempt: "περιφρόνηση" },
 };
 
