@@ -27,6 +27,7 @@ from thymos.runtime.hearing import (
     read_logit_graph,
 )
 from thymos.runtime.model_files import ModelFiles, read_json
+from thymos.runtime.moments import Moments
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 FORMAT = 3
@@ -162,15 +163,21 @@ class Bundle:
         """A model is not copied to another process, but read there from its folder."""
         return _read_again, (self.folder, self.about.sha256)
 
-    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
+    def hear(
+        self,
+        samples: Samples,
+        frames: bool = False,
+        offset: NDArray[np.float64] | None = None,
+        moments: Moments | None = None,
+    ) -> Heard:
         """Return what the model makes of ``samples``; see ``Hearing``.
 
         Raises:
             BundleError: it answers with what is no number.
         """
-        heard = self.hearing.hear(samples, frames, offset)
-        told = (heard.logits, heard.embedding, *(() if heard.frame_logits is None else (heard.frame_logits,)))
-        if not all(np.isfinite(values).all() for values in told):
+        heard = self.hearing.hear(samples, frames, offset, moments)
+        told = (heard.logits, heard.embedding, heard.frame_logits, heard.moment_logits)
+        if not all(np.isfinite(values).all() for values in told if values is not None):
             raise BundleError(f"the model in {self.folder} answers with NaN or infinity: get it anew")
         return heard
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from thymos.runtime.adaptation import Coordinates, VoiceSpace
 from thymos.runtime.bundle import About, AdaptationAbout
 from thymos.runtime.listening import HeardWindow, Impression, Recording
+from thymos.runtime.moments import MOMENT_S
 from thymos.runtime.prediction import Flag, Prediction, Timeline, Window
 from thymos.runtime.timeline import make_timeline
 
@@ -77,7 +78,8 @@ class Decider:
             probabilities, unlike = self.probabilities(recording.whole), recording.whole.out_of_distribution
         line: Timeline | None = None
         if timeline or recording.in_windows:
-            line = make_timeline(windows, recording.spans, self.labels, self.about.hop_s, recording.duration_s)
+            moments = self._moments(recording)
+            line = make_timeline(moments, windows, recording.spans, self.labels, recording.duration_s)
         return Prediction(
             emotion=None if probabilities is None else self.labels[int(probabilities.argmax())],
             probabilities=None if probabilities is None else self._named(probabilities),
@@ -91,6 +93,29 @@ class Decider:
             long=recording.in_windows,
             dimensions=self._values(self._mean_values(recording)),
         )
+
+    def _moments(self, recording: Recording) -> NDArray[np.float64]:
+        """Return the probabilities of each moment: shape ``(moments, labels)``, NaN where no window has speech."""
+        count = max(1, int(np.ceil(recording.duration_s / MOMENT_S - 1e-9)))
+        sums, heard = np.zeros((count, len(self.about.labels))), np.zeros(count)
+        for window in recording.windows:
+            if window.impression is None or window.impression.moments is None:
+                continue
+            logits = window.impression.moments + self._moved(window.impression)
+            middles_s = window.start_s + (np.arange(len(logits)) + 0.5) * (window.end_s - window.start_s) / len(logits)
+            places = np.minimum(count - 1, (middles_s / MOMENT_S).astype(np.int64))
+            np.add.at(sums, places, logits)
+            np.add.at(heard, places, 1)
+        probabilities = np.full((count, len(self.labels)), np.nan)
+        probabilities[heard > 0] = self.shares(sums[heard > 0] / heard[heard > 0, None])
+        return probabilities
+
+    def _moved(self, impression: Impression) -> NDArray[np.float64] | float:
+        """Return what the voice adds to all logits of an impression, its moments' included."""
+        if self.offset is None:
+            return 0.0
+        assert self.space is not None and impression.coordinates is not None
+        return self.space.logits(impression.coordinates, self.offset) - impression.logits
 
     def _values(self, values: NDArray[np.float64] | None) -> dict[str, float] | None:
         return None if values is None else dict(zip(self.about.dimensions, values.tolist(), strict=True))

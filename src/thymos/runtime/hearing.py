@@ -13,6 +13,7 @@ from thymos.errors import BundleError
 from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.graph_check import check_graph
 from thymos.runtime.model_files import GraphSession, ModelFiles, open_session
+from thymos.runtime.moments import Moments, descriptions_of, means_of
 from thymos.runtime.probe import Probe
 
 GRAPH, HEAD = "model.onnx", "head.npz"
@@ -37,6 +38,8 @@ class Heard(NamedTuple):
     the logits."""
     values: NDArray[np.float32] | None = None
     """Of the dimensions that the head reads, shape ``(dimensions,)``; None where it reads none."""
+    moment_logits: NDArray[np.float64] | None = None
+    """Of each moment, shape ``(moments, classes)``, where they were asked for."""
 
 
 class Hearing(Protocol):
@@ -45,13 +48,20 @@ class Hearing(Protocol):
     session: GraphSession
     space: VoiceSpace | None
 
-    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
+    def hear(
+        self,
+        samples: Samples,
+        frames: bool = False,
+        offset: NDArray[np.float64] | None = None,
+        moments: Moments | None = None,
+    ) -> Heard:
         """Return what it makes of ``samples``, mono at the model's rate, full scale ±1: float32, shape ``(samples,)``.
 
         Args:
             samples: at most one window where the model takes windows of a fixed length.
             frames: tell frame logits too.
             offset: of a voice that is taken out of all logits, shape ``(Q,)``, where the model has a space of voices.
+            moments: tell logits of these, too.
         """
 
 
@@ -67,16 +77,28 @@ class LogitGraph:
         self.session, self.window = session, window
         self.space: VoiceSpace | None = None
 
-    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
+    def hear(
+        self,
+        samples: Samples,
+        frames: bool = False,
+        offset: NDArray[np.float64] | None = None,
+        moments: Moments | None = None,
+    ) -> Heard:
         """As ``Hearing``; frames are of the whole window."""
         assert offset is None, "there is no space that it could be of"
+        share = 1.0
         if self.window is not None:
+            share = len(samples) / self.window
             if len(samples) > self.window:
                 raise ValueError(f"{len(samples)} samples are more than a window of {self.window}")
             samples = exactly(samples, self.window)
-        wanted = OUTPUTS if frames else OUTPUTS[:2]
+        wanted = OUTPUTS if frames or moments else OUTPUTS[:2]
         logits, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
-        return Heard(logits, embedding, None, rest[0] if frames else None)
+        spoken = None
+        if moments is not None:
+            own = rest[0][: max(1, round(len(rest[0]) * share))]  # what is filled up says nothing
+            spoken = means_of(own, moments.parts_of(len(own)))
+        return Heard(logits, embedding, None, rest[0] if frames else None, None, spoken)
 
 
 class EncoderWithHead:
@@ -106,22 +128,32 @@ class EncoderWithHead:
         self.session, self.weights, self.bias, self.layers, self.space = session, weights, bias, layers, space
         self.dimensions = dimensions
 
-    def hear(self, samples: Samples, frames: bool = False, offset: NDArray[np.float64] | None = None) -> Heard:
+    def hear(
+        self,
+        samples: Samples,
+        frames: bool = False,
+        offset: NDArray[np.float64] | None = None,
+        moments: Moments | None = None,
+    ) -> Heard:
         """As ``Hearing``."""
         weights, bias = self.weights, self.bias
         if offset is not None:
             assert self.space is not None
             weights, bias = self.space.head(offset)
-        wanted = ENCODER_OUTPUTS if frames else ENCODER_OUTPUTS[:2]
+        wanted = ENCODER_OUTPUTS if frames or moments else ENCODER_OUTPUTS[:2]
         description, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
         logits = description @ weights + bias
         values = None if self.dimensions is None else description @ self.dimensions[0] + self.dimensions[1]
+        told = None
+        if moments is not None:
+            parts = descriptions_of(rest[0], self.layers, moments.parts_of(len(rest[0])))
+            told = parts @ weights.astype(np.float64) + bias
         if not frames:
-            return Heard(logits, embedding, description, None, values)
+            return Heard(logits, embedding, description, None, values, told)
         classes = weights.shape[1]
         of_means = weights.reshape(self.layers, 2, -1, classes)[:, 0].reshape(-1, classes)
         spoken = rest[0] @ of_means
-        return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)), values)
+        return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)), values, told)
 
 
 def read_logit_graph(files: ModelFiles, window: int | None, probed: int | None = None) -> LogitGraph:

@@ -18,6 +18,7 @@ from thymos.audio.source import Remark
 from thymos.errors import AudioError
 from thymos.runtime.adaptation import Coordinates
 from thymos.runtime.bundle import WHOLE_S, Bundle
+from thymos.runtime.moments import Moments, moments_in
 from thymos.runtime.vad import FRAME_S, Spans, speech_spans
 from thymos.runtime.windows import WindowCutter, WindowSamples
 
@@ -34,18 +35,21 @@ class Impression:
         coordinates: in the model's space of voices, shape ``(Q,)``; None where it has none.
         out_of_distribution: unlike the recordings that the model was trained on.
         values: of the dimensions that the model reads, shape ``(dimensions,)``; None where it reads none.
+        moments: logits of moments evenly spread over what was heard, shape ``(moments, classes)``, for a timeline.
     """
 
     logits: NDArray[np.float64]
     coordinates: Coordinates | None
     out_of_distribution: bool
     values: NDArray[np.float64] | None = None
+    moments: NDArray[np.float64] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, to the last digit."""
         places = None if self.coordinates is None else self.coordinates.tolist()
         told = {"logits": self.logits.tolist(), "coordinates": places, "out_of_distribution": self.out_of_distribution}
-        return told if self.values is None else told | {"values": self.values.tolist()}
+        more = {"values": self.values, "moments": self.moments}
+        return told | {name: values.tolist() for name, values in more.items() if values is not None}
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,11 @@ def _impression(content: dict[str, Any] | None) -> Impression | None:
         return None
     places = content["coordinates"]
     coordinates = None if places is None else np.array(places, np.float64)
-    values = np.array(content["values"], np.float64) if "values" in content else None
-    return Impression(np.array(content["logits"], np.float64), coordinates, content["out_of_distribution"], values)
+    values, moments = (
+        np.array(content[name], np.float64) if name in content else None for name in ("values", "moments")
+    )
+    logits = np.array(content["logits"], np.float64)
+    return Impression(logits, coordinates, content["out_of_distribution"], values, moments)
 
 
 class Listener:
@@ -194,16 +201,19 @@ class Listener:
 
     def window(self, cut: WindowSamples) -> HeardWindow:
         """Hear one window."""
-        return self._window_and_embedding(cut)[0]
+        return self._window_and_embedding(cut, None)[0]
 
-    def hear(self, samples: Samples) -> tuple[Impression, NDArray[np.float32]]:
+    def hear(self, samples: Samples, moments: Moments | None = None) -> tuple[Impression, NDArray[np.float32]]:
         """Hear samples at the model's rate, shape ``(samples,)``; return what is kept, and the embedding.
+
+        With ``moments``, logits of these, too.
 
         One recording or window at a time, so that no answer hinges on its neighbours in a batch.
         """
         bundle = self.bundle
         waveform = Waveform(samples, bundle.about.rate_hz)
-        runs = [bundle.hear(played(waveform, speed, bundle.about.rate_hz)) for speed in bundle.about.speeds]
+        rate_hz = bundle.about.rate_hz
+        runs = [bundle.hear(played(waveform, speed, rate_hz), moments=moments) for speed in bundle.about.speeds]
         logits = np.asarray(np.mean([heard.logits for heard in runs], axis=0, dtype=np.float64))
         space, coordinates = bundle.hearing.space, None
         if space is not None:
@@ -214,7 +224,10 @@ class Listener:
         unlike = distribution is not None and not bool(distribution.contains(embedding[None])[0])
         read = [heard.values for heard in runs if heard.values is not None]
         values = np.asarray(np.mean(read, axis=0, dtype=np.float64)) if read else None
-        return Impression(logits, coordinates, unlike, values), embedding
+        each = [heard.moment_logits for heard in runs if heard.moment_logits is not None]
+        # In thousandths: a journal of hours is kept small, and says what was said.
+        told = np.asarray(np.mean(each, axis=0, dtype=np.float64).round(3)) if each else None
+        return Impression(logits, coordinates, unlike, values, told), embedding
 
     def _whole(self, cutter: WindowCutter) -> tuple[Impression | None, NDArray[np.float32] | None]:
         if cutter.vad.speech_s(0, (cutter.vad.frames + 1) * FRAME_S) < LEAST_SPEECH_S:
@@ -230,16 +243,19 @@ class Listener:
     ) -> None:
         """Hear windows on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
         for window in to_hear:
-            at_work.append(self.pool.submit(self._window_and_embedding, window))
+            moments = moments_in(window.end_s - window.start_s)
+            at_work.append(self.pool.submit(self._window_and_embedding, window, moments))
             while len(at_work) > 2 * self.threads:
                 take(*at_work.popleft().result())
         while len(at_work) > most:
             take(*at_work.popleft().result())
 
-    def _window_and_embedding(self, cut: WindowSamples) -> tuple[HeardWindow, NDArray[np.float32] | None]:
+    def _window_and_embedding(
+        self, cut: WindowSamples, moments: Moments | None
+    ) -> tuple[HeardWindow, NDArray[np.float32] | None]:
         if cut.speech_s < LEAST_SPEECH_S:
             return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, None), None
-        impression, embedding = self.hear(cut.samples)
+        impression, embedding = self.hear(cut.samples, moments)
         return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, impression), embedding
 
 

@@ -1,4 +1,4 @@
-"""Overlapping windows merged into stretches: from when to when which emotion is heard."""
+"""Moments put together into stretches: from when to when which emotion is heard, as people can read it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from thymos.runtime.moments import MOMENT_S
 from thymos.runtime.prediction import Stretch, Timeline, Window
 from thymos.runtime.vad import FRAME_S, Spans
 
@@ -13,107 +14,162 @@ BRIDGED_S = 0.6
 """Shorter pauses do not end a stretch: they are between words, not between utterances."""
 SHORTEST_S = 0.5
 """What is shorter goes to a neighbour in the same utterance: nobody reads, or hears, half a second's mood."""
+CHANGE_COST_S, PAUSE_COST_S = 3.0, 1.5
+"""A change of emotion must be outweighed by evidence: log-probability over seconds. In a pause it costs less, since
+moods change there. Chosen on speakers of whom nothing is reported: ``benchmarks/change_points.py``."""
+SNAP_S = 0.5
+"""A change so close to a pause is put into its middle."""
+_LEAST = 1e-12
 
 
 def make_timeline(
-    windows: Sequence[Window], spans: Spans, labels: tuple[str, ...], hop_s: float, duration_s: float
+    moments: NDArray[np.float64],
+    windows: Sequence[Window],
+    spans: Spans,
+    labels: tuple[str, ...],
+    duration_s: float,
+    moment_s: float = MOMENT_S,
+    shortest_s: float = SHORTEST_S,
 ) -> Timeline:
     """Return the timeline of a recording.
 
-    Each slot of length ``hop_s`` gets the mean of the probabilities of the windows that cover it, weighted by their
-    seconds of speech. Where somebody speaks, neighbouring slots of one emotion are a stretch, of ``SHORTEST_S`` or more
-    where the utterance is that long; what is between is one without emotion. So stretches begin and end with speech, or
-    where the emotion changes, and cover all of the recording.
+    In each utterance, the emotions of its moments are the likeliest sequence in which changes cost something (Viterbi
+    1967). Neighbours alike are a stretch, of ``shortest_s`` or more; what is between utterances is one without emotion.
+    So stretches begin and end with speech, in a pause, or where the emotion changes, and cover all of the recording.
 
     Args:
-        windows: in order.
+        moments: probabilities of each, one every ``moment_s`` from the recording's first: shape ``(moments, labels)``,
+            NaN where no window with speech covers one.
+        windows: that they were heard in, in order.
         spans: runs of speech, in frames of the VAD.
         labels: the model's emotions.
-        hop_s: from window to window.
         duration_s: of the recording.
+        moment_s: from moment to moment.
+        shortest_s: shorter stretches go to a neighbour; an utterance that is shorter is told as this long, as far as
+            there is silence around it.
     """
-    slots = _slot_probabilities(windows, labels, hop_s, duration_s)
     stretches: list[Stretch] = []
     end_s = 0.0
-    for start_s, stop_s in _utterances(spans, duration_s):
-        pieces = _pieces(start_s, stop_s, slots, labels, hop_s)
+    for utterance in _utterances(spans, duration_s, shortest_s):
+        pieces = _pieces(utterance, moments, labels, moment_s, shortest_s)
         if not pieces:
             continue
-        if start_s > end_s:
-            stretches.append(Stretch(end_s, start_s, None, None))
+        if utterance.start_s > end_s:
+            stretches.append(Stretch(end_s, utterance.start_s, None, None))
         stretches += pieces
-        end_s = stop_s
+        end_s = utterance.end_s
     if end_s < duration_s:
         stretches.append(Stretch(end_s, duration_s, None, None))
     return Timeline(_without_neighbours_alike(stretches), tuple(windows), duration_s)
 
 
-def _slot_probabilities(
-    windows: Sequence[Window], labels: tuple[str, ...], hop_s: float, duration_s: float
-) -> NDArray[np.float64]:
-    """Return the probabilities of each slot: shape ``(slots, labels)``, NaN where no window with speech covers it."""
-    count = max(1, int(np.ceil(duration_s / hop_s - 1e-9)))
-    sums, weights = np.zeros((count, len(labels))), np.zeros((count, 1))
-    for window in windows:
-        if window.probabilities is None:
-            continue
-        first = round(window.start_s / hop_s)
-        last = max(first + 1, int(np.ceil(window.end_s / hop_s - 1e-9)))
-        sums[first:last] += window.speech_s * np.array([window.probabilities[word] for word in labels])
-        weights[first:last] += window.speech_s
-    with np.errstate(invalid="ignore"):
-        means: NDArray[np.float64] = sums / weights
-    return means
+@dataclass
+class _Utterance:
+    """Runs of speech with short pauses between them."""
+
+    start_s: float
+    end_s: float
+    pauses: list[tuple[float, float]]
 
 
-def _utterances(spans: Spans, duration_s: float) -> list[tuple[float, float]]:
-    """Return runs of speech in seconds, those with short pauses between them as one."""
-    utterances: list[tuple[float, float]] = []
+def _utterances(spans: Spans, duration_s: float, shortest_s: float) -> list[_Utterance]:
+    utterances: list[_Utterance] = []
     for first, last in spans.tolist():
         start_s, end_s = first * FRAME_S, min(last * FRAME_S, duration_s)
-        if utterances and start_s - utterances[-1][1] < BRIDGED_S:
-            utterances[-1] = (utterances[-1][0], end_s)
+        if utterances and start_s - utterances[-1].end_s < BRIDGED_S:
+            utterances[-1].pauses.append((utterances[-1].end_s, start_s))
+            utterances[-1].end_s = end_s
         else:
-            utterances.append((start_s, end_s))
+            utterances.append(_Utterance(start_s, end_s, []))
+    free_from_s = 0.0
+    for number, own in enumerate(utterances, 1):
+        free_to_s = utterances[number].start_s if number < len(utterances) else duration_s
+        missing_s = shortest_s - (own.end_s - own.start_s)
+        if missing_s > 0:
+            own.start_s = max(free_from_s, own.start_s - missing_s / 2)
+            own.end_s = min(free_to_s, own.start_s + shortest_s)
+        free_from_s = own.end_s
     return utterances
 
 
 def _pieces(
-    start_s: float, end_s: float, slots: NDArray[np.float64], labels: tuple[str, ...], hop_s: float
+    utterance: _Utterance, moments: NDArray[np.float64], labels: tuple[str, ...], moment_s: float, shortest_s: float
 ) -> list[Stretch]:
-    """Divide an utterance where the emotion of its slots changes."""
-    first = int(start_s / hop_s)
-    last = min(len(slots), max(first + 1, int(np.ceil(end_s / hop_s - 1e-9))))
-    runs: list[tuple[int, int, int]] = []
-    for slot in range(first, last):
-        if np.isnan(slots[slot, 0]):
-            continue
-        best = int(slots[slot].argmax())
-        if runs and runs[-1][2] == best:
-            runs[-1] = (runs[-1][0], slot + 1, best)
-        else:
-            runs.append((slot, slot + 1, best))
-    pieces: list[_Piece] = []
-    for begin, stop, best in runs:
-        piece_start = start_s if not pieces else pieces[-1].end_s
-        piece_end = end_s if (begin, stop, best) == runs[-1] else stop * hop_s
-        pieces.append(_Piece(piece_start, piece_end, best, [slots[slot] for slot in range(begin, stop)]))
-    while len(pieces) > 1 and (shortest := min(pieces, key=_Piece.length)).length() < SHORTEST_S - 1e-9:
+    """Divide an utterance where the emotion changes."""
+    first = int(utterance.start_s / moment_s)
+    last = min(len(moments), max(first + 1, int(np.ceil(utterance.end_s / moment_s - 1e-9))))
+    heard = [place for place in range(first, last) if not np.isnan(moments[place, 0])]
+    if not heard:
+        return []
+    costs = [
+        PAUSE_COST_S if _pause_near(place * moment_s, utterance, moment_s / 2) is not None else CHANGE_COST_S
+        for place in heard
+    ]
+    path = likeliest_path(np.log(np.maximum(moments[heard], _LEAST)) * moment_s, np.array(costs))
+    changes = [number for number in range(1, len(heard)) if path[number] != path[number - 1]]
+    edges = [utterance.start_s, *(_edge(heard[number] * moment_s, utterance) for number in changes), utterance.end_s]
+    edges = np.maximum.accumulate(edges).tolist()
+    pieces = [
+        _Piece(start_s, end_s, int(path[begin]), list(moments[heard[begin:stop]]))
+        for start_s, end_s, begin, stop in zip(
+            edges[:-1], edges[1:], [0, *changes], [*changes, len(heard)], strict=True
+        )
+    ]
+    while len(pieces) > 1 and (shortest := min(pieces, key=_Piece.length)).length() < shortest_s - 1e-9:
         _give_away(pieces, pieces.index(shortest))
     return [
-        Stretch(each.start_s, each.end_s, labels[each.best], float(np.mean([slot[each.best] for slot in each.slots])))
+        Stretch(each.start_s, each.end_s, labels[each.best], float(np.mean([own[each.best] for own in each.moments])))
         for each in pieces
     ]
 
 
+def likeliest_path(evidence: NDArray[np.float64], costs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the sequence with the most evidence, less what its changes cost.
+
+    Source: Viterbi 1967, Error bounds for convolutional codes and an asymptotically optimum decoding algorithm.
+
+    Args:
+        evidence: of each state at each step, shape ``(steps, states)``.
+        costs: of a change before each step, whatever the states, shape ``(steps,)``.
+
+    Returns:
+        A state for each step.
+    """
+    steps, states = evidence.shape
+    came_from = np.zeros((steps, states), np.int64)
+    best = evidence[0].copy()
+    for step in range(1, steps):
+        other = int(best.argmax())
+        stays = best >= best[other] - costs[step]
+        came_from[step] = np.where(stays, np.arange(states), other)
+        best = np.where(stays, best, best[other] - costs[step]) + evidence[step]
+    path = np.empty(steps, np.int64)
+    path[-1] = best.argmax()
+    for step in range(steps - 1, 0, -1):
+        path[step - 1] = came_from[step, path[step]]
+    return path
+
+
+def _pause_near(at_s: float, utterance: _Utterance, within_s: float) -> tuple[float, float] | None:
+    """Return the nearest pause that is no farther from ``at_s``."""
+    distances = [(max(0.0, start_s - at_s, at_s - end_s), start_s, end_s) for start_s, end_s in utterance.pauses]
+    nearest = min(distances, default=None)
+    return None if nearest is None or nearest[0] > within_s + 1e-9 else nearest[1:]
+
+
+def _edge(at_s: float, utterance: _Utterance) -> float:
+    pause = _pause_near(at_s, utterance, SNAP_S)
+    return at_s if pause is None else sum(pause) / 2
+
+
 @dataclass
 class _Piece:
-    """Neighbouring slots of one emotion."""
+    """Neighbouring moments of one emotion."""
 
     start_s: float
     end_s: float
     best: int
-    slots: list[NDArray[np.float64]]
+    moments: list[NDArray[np.float64]]
 
     def length(self) -> float:
         return self.end_s - self.start_s
@@ -122,17 +178,17 @@ class _Piece:
 def _give_away(pieces: list[_Piece], short: int) -> None:
     """Give a piece to the neighbour whose emotion is the more probable in it; join neighbours that are now alike.
 
-    The probability of a stretch is then still that of its own slots: what was given away says nothing for it.
+    The probability of a stretch is then still that of its own moments: what was given away says nothing for it.
     """
     own = pieces.pop(short)
-    mean = np.mean(own.slots, axis=0)
+    mean = np.mean(own.moments, axis=0)
     beside = [place for place in (short - 1, short) if 0 <= place < len(pieces)]
     taker = pieces[max(beside, key=lambda place: mean[pieces[place].best])]
     taker.start_s, taker.end_s = min(taker.start_s, own.start_s), max(taker.end_s, own.end_s)
     if 0 < short < len(pieces) and pieces[short - 1].best == pieces[short].best:
         later = pieces.pop(short)
         pieces[short - 1].end_s = later.end_s
-        pieces[short - 1].slots += later.slots
+        pieces[short - 1].moments += later.moments
 
 
 def _without_neighbours_alike(stretches: list[Stretch]) -> tuple[Stretch, ...]:
