@@ -26,7 +26,7 @@ def _copy(target: str, page: str) -> tuple[str, str]:
     Markdown and code are shown as the text that they are: hence ``.txt``.
     """
     place = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), target))
-    shown = place if Path(place).suffix in {".png", ".svg", ".csv", ".json"} else f"{place}.txt"
+    shown = place if Path(place).suffix in {".png", ".svg", ".csv", ".json", ".ipynb"} else f"{place}.txt"
     return place, f"{_COPIES}/{shown}"
 
 

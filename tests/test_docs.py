@@ -126,6 +126,13 @@ def test_every_public_name_is_on_the_page_of_python():
     assert "`thymos.__version__`" in PYTHON.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["faq.md", "evaluate.md"])
+def test_figures_are_those_of_the_results(name):
+    told = re.findall(r"\d+\.\d(?= %)", (REPOSITORY / "docs" / name).read_text(encoding="utf-8"))
+    results = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
+    assert told and [figure for figure in told if not re.search(rf"(?<![\d.]){figure}(?!\d)", results)] == []
+
+
 @pytest.mark.slow
 def test_the_examples_of_python_run(tmp_path):
     (tmp_path / "data").symlink_to(REPOSITORY / "data")
