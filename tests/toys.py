@@ -82,7 +82,10 @@ def write_toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
 
     def write(name: str, heard: "tuple[Clip, ...]" = ()) -> Path:
         clips = [HeardClip(f"{word}.wav", "heard", word, "", i, 1) for i, word in enumerate(("anger", "calm"))]
-        clips += [HeardClip(clip.path, "heard", clip.emotion, clip.speaker, digest_of(clip), 1) for clip in heard]
+        clips += [
+            HeardClip(clip.path, "heard", clip.emotion, clip.speaker, digest_of(clip), 1, clip.sound.fingerprint)
+            for clip in heard
+        ]
         lesson = make_lesson(Sounds(clips, list(range(len(clips) + 1)), np.zeros(len(clips), np.int16)), recipe)
         with torch.random.fork_rng():
             torch.manual_seed(7)

@@ -37,8 +37,8 @@ def export(
 ) -> None:
     """Write the bundle of a trained model anew: its files as they are, and model.json with what is said here."""
     from thymos.runtime.bundle import WEIGHTS
-    from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS
-    from thymos.runtime.rewriting import rewrite_bundle
+    from thymos.runtime.hearing import ENCODER_ABOUT
+    from thymos.runtime.rewriting import ENCODER_FILES, rewrite_bundle
 
     if not (model / "model.json").is_file() and (model / ENCODER_ABOUT).is_file():
         if name or model_version or licence or scores or graph_only or without_encoder or calibration:
@@ -53,7 +53,7 @@ def export(
     if (graph_only or without_encoder) and out.resolve() == model.resolve():
         raise BundleError("--graph-only and --without-encoder would take files of the model away: choose another --out")
     leave_out = [WEIGHTS] if graph_only else []
-    leave_out += [ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS] if without_encoder else []
+    leave_out += ENCODER_FILES if without_encoder else ()
     given: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
     changes = {key: value for key, value in given.items() if value is not None}
     if calibration is not None:

@@ -13,9 +13,9 @@ So ten thousand recordings are compared with ten thousand others in about a minu
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,33 @@ def from_text(text: str) -> Words:
         ValueError: it is no such text.
     """
     return np.frombuffer(base64.b64decode(text, validate=True), "<u4").astype(np.uint32)
+
+
+def to_arrays(sparse: Sequence[Words]) -> dict[str, NDArray[Any]]:
+    """Return sparse fingerprints as arrays that a file can hold: what tells nothing takes a bit."""
+    words = np.concatenate([np.zeros(0, np.uint32), *sparse])
+    lengths = np.array([len(each) for each in sparse], np.uint32)
+    return {"words": words[words != 0], "told": np.packbits(words != 0), "lengths": lengths}
+
+
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Words, ...]:
+    """Return the sparse fingerprints that ``to_arrays`` was given.
+
+    Raises:
+        ValueError: the arrays do not fit each other.
+        KeyError: one is missing.
+    """
+    told, known, lengths = arrays["told"], arrays["words"], arrays["lengths"]
+    kinds = [array.dtype.str for array in (told, known, lengths)]
+    if kinds != ["|u1", "<u4", "<u4"] or any(array.ndim != 1 for array in (told, known, lengths)):
+        raise ValueError("its fingerprints are of another kind")
+    ends = np.cumsum(lengths, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    if -(-total // 8) != told.size or int(np.unpackbits(told, count=total).sum()) != known.size:
+        raise ValueError("its fingerprints do not fit each other")
+    words = np.zeros(total, np.uint32)
+    words[np.unpackbits(told, count=total).astype(bool)] = known
+    return tuple(np.split(words, ends[:-1])) if len(ends) else ()
 
 
 def _energies(samples: Samples) -> NDArray[np.float32]:

@@ -62,17 +62,20 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
             LeakageError: it has heard recordings of ``corpus``; the message names them.
         """
         recipe = self.recipe
-        start_of(recipe)
+        start = start_of(recipe)
         unknown = [clip.path for clip in corpus.clips if not clip.speaker]
         if unknown and recipe.centring == "speaker":
             raise ProtocolError(f"centring on speakers needs every clip's speaker, unknown for {clip_names(unknown)}")
         # Last: who trains and does not test may go on in spite of it.
-        heard = [clip.path for clip in corpus.clips if self.has_heard(clip)]
+        heard = [clip for clip in corpus.clips if start.has_heard(clip)]
         if heard:
-            raise LeakageError(f"the encoder was fitted to {len(heard)} of these recordings: {clip_names(heard)}")
+            near = sum(not start.has_heard_exactly(clip) for clip in heard)
+            otherwise = f", {near} of them in another form (rate, level, codec or cut)" if near else ""
+            names = clip_names([clip.path for clip in heard])
+            raise LeakageError(f"the encoder was fitted to {len(heard)} of these recordings{otherwise}: {names}")
 
     def has_heard(self, clip: Clip) -> bool:
-        """Return whether the encoder was fitted to ``clip``."""
+        """Return whether the encoder was fitted to ``clip``, or to a near-copy."""
         return start_of(self.recipe).has_heard(clip)
 
     def features_key(self, corpus: Corpus) -> str:

@@ -20,6 +20,7 @@ from thymos.runtime.hearing import (
     DIMENSION_WEIGHTS,
     ENCODER_ABOUT,
     ENCODER_GRAPH,
+    ENCODER_HEARD,
     ENCODER_WEIGHTS,
     HEAD,
 )
@@ -58,7 +59,8 @@ class HeadOnEncoder(Exportable):
             if self.dimensions is not None:
                 arrays |= {DIMENSION_WEIGHTS: self.dimensions.weights, DIMENSION_BIAS: self.dimensions.bias}
             np.savez(file, allow_pickle=False, **{name: np.float32(array) for name, array in arrays.items()})
-        return ENCODER_WEIGHTS, ENCODER_GRAPH, ENCODER_ABOUT, HEAD
+        heard = (ENCODER_HEARD,) if (folder / ENCODER_HEARD).exists() else ()
+        return ENCODER_WEIGHTS, ENCODER_GRAPH, ENCODER_ABOUT, HEAD, *heard
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,13 @@ def export_encoder(start: Start, folder: Path, int8: bool) -> None:
         seen = np.empty(0, np.int64)
     else:
         about, state, seen = fine_tuned.about, fine_tuned.network.state_dict(), fine_tuned.clips_seen
+    heard = fine_tuned.heard if fine_tuned else ()
     if start.folder is not None and (about.get("describes"), about.get("int8")) == (list(describer.which), int8):
         files = ModelFiles(start.folder, about["sha256"], ENCODER_ABOUT)
-        contents = {name: files.content(name) for name in (ENCODER_WEIGHTS, ENCODER_GRAPH)}
+        names = (ENCODER_WEIGHTS, ENCODER_GRAPH, *([ENCODER_HEARD] if heard else []))
+        contents = {name: files.content(name) for name in names}
+        if not heard:  # an earlier encoder's, which had heard others
+            (folder / ENCODER_HEARD).unlink(missing_ok=True)
         contents[ENCODER_ABOUT] = (start.folder / ENCODER_ABOUT).read_bytes()
         for name, content in contents.items():
             with whole_file(folder / name) as temporary:
@@ -144,4 +150,4 @@ def export_encoder(start: Start, folder: Path, int8: bool) -> None:
         return
     check_exportable()
     made_from = {"made_from": {"sha256": start.digest}}
-    write_encoder_files(folder, state, seen, {**about, **made_from}, describer.which, int8)
+    write_encoder_files(folder, state, seen, {**about, **made_from}, describer.which, int8, heard)

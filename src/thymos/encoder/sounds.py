@@ -32,6 +32,7 @@ class HeardClip:
         speaker: whose voice it is.
         digest: see ``digest_of``.
         samples: how many, at 16 kHz.
+        fingerprint: see ``corpora.near_copies``; empty where there is nothing to tell of.
     """
 
     file: str
@@ -40,6 +41,7 @@ class HeardClip:
     speaker: str
     digest: int
     samples: int
+    fingerprint: str = ""
 
 
 class Sounds:
@@ -133,7 +135,9 @@ def _decode(clips: Sequence[tuple[Corpus, Clip]], file: Path, index: Path, advan
         samples = np.clip(resample(waveform, RATE_HZ).samples * _FULL_SCALE, -_FULL_SCALE, _FULL_SCALE)
         sounds.append(np.rint(samples).astype(np.int16))
         name = clip.corpus or corpus.root.name
-        heard.append(HeardClip(clip.path, name, clip.emotion, clip.speaker, digest_of(clip), len(samples)))
+        digest = digest_of(clip)
+        own = (clip.path, name, clip.emotion, clip.speaker, digest, len(samples), clip.sound.fingerprint)
+        heard.append(HeardClip(*own))
         advance()
     with whole_file(file) as temporary, temporary.open("wb") as content:
         np.save(content, np.concatenate(sounds))

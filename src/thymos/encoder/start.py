@@ -1,11 +1,12 @@
 """Where a recipe starts: the shipped encoder, one in a folder, or Whisper's layers as they were published."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from thymos.corpora.near_copies import from_text
 from thymos.corpora.table import Clip
 from thymos.encoder.describe import Describer
 from thymos.encoder.recipe import SHIPPED, EncoderRecipe
@@ -32,6 +33,8 @@ class Start:
     digest: str
     fine_tuned: FineTuned | None
     folder: Path | None = None
+    _answers: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+    """Whether it has heard a sound, by its digest: several ask."""
 
     def provenance(self) -> dict[str, Any]:
         """Return what a bundle tells of it: its digest, Whisper with its licence, and the corpora that it has heard."""
@@ -41,9 +44,19 @@ class Start:
         ]
         return {"start_from": {"sha256": self.digest, "layers_of": WHISPER}, "trained_on": heard}
 
-    def has_heard(self, clip: Clip) -> bool:
-        """Return whether the encoder was fitted to ``clip``."""
+    def has_heard_exactly(self, clip: Clip) -> bool:
+        """Return whether the encoder was fitted to the very sound of ``clip``."""
         return self.fine_tuned is not None and self.fine_tuned.has_seen(digest_of(clip))
+
+    def has_heard(self, clip: Clip) -> bool:
+        """Return whether the encoder was fitted to ``clip``, or to a near-copy of it."""
+        if self.fine_tuned is None:
+            return False
+        if clip.sound.sha256 not in self._answers:
+            self._answers[clip.sound.sha256] = self.has_heard_exactly(clip) or bool(
+                self.fine_tuned.fingerprints.near_copies(from_text(clip.sound.fingerprint))
+            )
+        return self._answers[clip.sound.sha256]
 
 
 def start_of(recipe: EncoderRecipe) -> Start:

@@ -18,6 +18,8 @@ from thymos.runtime.probe import Probe
 
 GRAPH, HEAD = "model.onnx", "head.npz"
 ENCODER_GRAPH, ENCODER_WEIGHTS, ENCODER_ABOUT = "encoder.onnx", "encoder.safetensors", "encoder.json"
+ENCODER_HEARD = "encoder.heard.safetensors"
+"""Fingerprints of the clips that an encoder has heard. Who only uses it does without."""
 INPUT, OUTPUTS = "waveform", ("logits", "embedding", "frame_logits")
 DIMENSION_WEIGHTS, DIMENSION_BIAS = "dimension_weights", "dimension_bias"
 """Arrays of a head that reads arousal, valence or dominance."""

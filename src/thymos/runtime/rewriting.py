@@ -12,11 +12,11 @@ import numpy as np
 from thymos.errors import BundleError, RunError
 from thymos.files import is_unfinished, whole_file, write_json
 from thymos.runtime.bundle import ABOUT, DISTRIBUTION, WEIGHTS, Bundle, read_bundle, shipped_encoder
-from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS, GRAPH, HEAD
+from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_HEARD, ENCODER_WEIGHTS, GRAPH, HEAD
 from thymos.runtime.model_files import ModelFiles, read_json
 from thymos.runtime.voice import Voice
 
-ENCODER_FILES = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_WEIGHTS}
+ENCODER_FILES = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_HEARD, ENCODER_WEIGHTS}
 FILES = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION, HEAD, *ENCODER_FILES}
 """All that the folder of a model may hold."""
 
@@ -65,7 +65,8 @@ def rewrite_bundle(
     about |= changes
     if scores := scores_for(about):
         about["scores"] = scores
-    if left_out & ENCODER_FILES and any(about["sha256"].get(n) != digest(shipped_encoder() / n) for n in ENCODER_FILES):
+    hears_by = (ENCODER_GRAPH, ENCODER_WEIGHTS)
+    if left_out & ENCODER_FILES and any(about["sha256"].get(n) != digest(shipped_encoder() / n) for n in hears_by):
         raise BundleError(f"{source} does not hear by the encoder that comes with Thymos, so it needs its own")
     # The digests of an encoder that is left out stay: they say which one it is.
     digests = {name: value for name, value in about["sha256"].items() if name in ENCODER_FILES or name not in left_out}
