@@ -1,5 +1,6 @@
 """The experiment of kind encoder: what is described and kept, what a head is fitted to, and what is refused."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.torch
+import soundfile
 from scipy.special import softmax
 
-from thymos.audio import read_waveform
-from thymos.corpora import Corpus
+from thymos.audio import read_waveform, resample
+from thymos.corpora import Corpus, open_corpus
 from thymos.encoder.describe import describe
 from thymos.encoder.discriminant import centred, fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment
+from thymos.encoder.export import export_encoder
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.start import start_of
+from thymos.encoder.start import read_start, start_of
+from thymos.encoder.weights import HEARD
 from thymos.encoder.whisper_layers import PREFIX
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.experiment import TrainingPart, Work, corpus_for
@@ -135,6 +139,47 @@ def test_what_it_has_heard_is_refused(tone_corpus: Corpus, toy_recipe: Recipe, w
     with pytest.raises(LeakageError, match=r"fitted to 2 of these recordings: anger-1-0\.wav"):
         EncoderExperiment(heard).check(tone_corpus)
     EncoderExperiment(heard).check(replace(tone_corpus, clips=tone_corpus.clips[2:]))
+
+
+def test_what_it_has_heard_in_another_form_is_refused(
+    mini: Path, toy_recipe: Recipe, write_toy_encoder: Any, tmp_path: Path
+) -> None:
+    """Also once it is exported, and copied; without fingerprints, an encoder knows exact copies alone."""
+    for emotion in ("anger", "sadness"):
+        (tmp_path / "heard" / emotion).mkdir(parents=True)
+        for path in sorted((mini / emotion).glob("*.opus"))[:3]:
+            shutil.copy(path, tmp_path / "heard" / emotion)
+    corpus = open_corpus(f"folders:{tmp_path / 'heard'}", cache_dir=tmp_path / "cache")
+    other = tmp_path / "other"
+    for number, clip in enumerate(corpus.clips):
+        waveform = resample(corpus.waveform(clip), 48_000 if number % 2 else 24_000)
+        samples = waveform.samples * np.float32(0.999 if number else 0.5)
+        (other / clip.emotion).mkdir(parents=True, exist_ok=True)
+        soundfile.write(other / clip.emotion / f"{number}.wav", samples, waveform.rate_hz)
+    for path in sorted((mini / "anger").glob("*.opus"))[3:5]:
+        shutil.copy(path, other / "anger")
+    changed = open_corpus(f"folders:{other}", cache_dir=tmp_path / "cache")
+    folder = write_toy_encoder("near", heard=corpus.clips)
+    export_encoder(read_start(folder, (1, 2)), tmp_path / "exported", int8=False)
+    export_encoder(read_start(tmp_path / "exported", (1, 2)), tmp_path / "copied", int8=False)
+    for start in (folder, tmp_path / "exported", tmp_path / "copied"):
+        experiment = EncoderExperiment(toy_recipe(start_from=str(start)))
+        with pytest.raises(LeakageError, match=r"6 of these recordings, 6 of them in another form .*: anger/0\.wav"):
+            experiment.check(changed)
+        assert [clip.path for clip in changed.clips if not experiment.has_heard(clip)] == [
+            "anger/a01 (4).opus",
+            "anger/a01 (5).opus",
+        ]
+        assert experiment.provenance()["start_from"]["near_copies"]
+    without = write_toy_encoder(
+        "without", tuple(replace(c, sound=replace(c.sound, fingerprint="")) for c in corpus.clips)
+    )
+    assert not (without / HEARD).exists()
+    experiment = EncoderExperiment(toy_recipe(start_from=str(without)))
+    experiment.check(changed)
+    with pytest.raises(LeakageError, match="6 of these recordings: anger"):
+        experiment.check(corpus)
+    assert "near_copies" not in experiment.provenance()["start_from"]
 
 
 def test_it_starts_from_published_layers_too(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from thymos.encoder.weights import ABOUT, WEIGHTS, read_encoder
+from thymos.corpora import open_corpus
+from thymos.encoder.weights import ABOUT, HEARD, WEIGHTS, read_encoder
 from thymos.errors import RecipeError
 
 Tensors = dict[str, Any]
@@ -78,4 +80,33 @@ def test_what_is_no_regular_file_is_not_waited_for(copy: Path, name: str) -> Non
 def test_json_nested_too_deeply_is_one_sentence(copy: Path) -> None:
     (copy / ABOUT).write_text("[" * 100_000)
     with pytest.raises(RecipeError, match="is damaged"):
+        read_encoder(copy)
+
+
+def test_fingerprints_of_what_was_heard_are_read_with_care(
+    mini: Path, write_toy_encoder: Callable[..., Path], tmp_path: Path
+) -> None:
+    clips = open_corpus(mini, cache_dir=tmp_path / "cache").clips[:3]
+    copy = Path(shutil.copytree(write_toy_encoder("hostile", heard=clips), tmp_path / "copy"))
+    assert len(read_encoder(copy).heard) == 3
+    arrays = load_file(copy / HEARD)
+    changes: list[Tensors] = [
+        {"lengths": np.full(3, 2**32 - 1, np.uint32)},  # they would take 48 GB
+        {"lengths": arrays["lengths"].astype(np.float32)},
+        {"words": arrays["words"][:-1]},
+        {"words": arrays["words"].astype(np.int64)},
+        {"told": arrays["told"][:-1]},
+    ]
+    for changed in (*(arrays | change for change in changes), {"words": arrays["words"]}):
+        save_file(changed, copy / HEARD)
+        with pytest.raises(RecipeError, match="SHA-256 differs"):
+            read_encoder(copy)
+        about = json.loads((copy / ABOUT).read_text())
+        about["sha256"][HEARD] = hashlib.sha256((copy / HEARD).read_bytes()).hexdigest()
+        (copy / ABOUT).write_text(json.dumps(about))
+        with pytest.raises(RecipeError, match="tells what the encoder has heard, cannot be read") as caught:
+            read_encoder(copy)
+        assert "\n" not in str(caught.value)
+    (copy / HEARD).unlink()
+    with pytest.raises(RecipeError, match="cannot be read: No such file"):
         read_encoder(copy)

@@ -12,7 +12,7 @@ import pytest
 from thymos.errors import RunError
 from thymos.reports.figures import RAMPS, confusion_figure, folds_figure, ink_on, save_figure
 from thymos.reports.page import clock, data_uri, percent
-from thymos.reports.run_report import run_page, shares, summary_table, write_report
+from thymos.reports.run_report import heard_line, run_page, shares, summary_table, write_report
 from thymos.scoring.results import Results, read_results
 
 LABELS = ["anger", "disgust", "fear", "happiness", "sadness"]
@@ -407,3 +407,21 @@ def test_words_for_numbers():
     assert [clock(s).replace("\N{NO-BREAK SPACE}", " ") for s in (4.21, 59.97, 200, 11_100)] == [
         "4.2 s", "1 min 00 s", "3 min 20 s", "3 h 05 min",
     ]  # fmt: skip
+
+
+def test_every_report_says_what_was_heard_before() -> None:
+    """In one line, whatever was fitted; of a run of an earlier version, that it does not tell."""
+    results = _results()
+    assert heard_line(results) == "Heard before: nothing. All that the models know is of the training parts."
+    encoder = results | {"recipe": {"name": "mine", "kind": "encoder"}}
+    assert heard_line(encoder) == "Heard before: not told by this run."
+    start = {"sha256": "0", "layers_of": {"name": "openai/whisper-base"}}
+    corpora = [
+        {"name": name, "clips": clips, "stage": "pretraining"} for name, clips in (("nemo", 4481), ("tess", 2800))
+    ]
+    began = "Heard before: by the encoder, which began as openai/whisper-base, trained on speech of the web"
+    told = encoder | {"provenance": {"start_from": start, "trained_on": corpora}}
+    assert heard_line(told) == f"{began} that is not published: clips of nemo (4481), tess (2800)."
+    told = encoder | {"provenance": {"start_from": start | {"near_copies": True}, "trained_on": corpora}}
+    assert heard_line(told).endswith("tess (2800); none of the recordings here, nor a near-copy, is among them.")
+    assert heard_line(told) in run_page(Results.model_validate(told), {})

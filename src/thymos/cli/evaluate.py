@@ -34,6 +34,7 @@ from thymos.cli.console import (
     progress,
     say,
     shown,
+    tell,
 )
 from thymos.errors import ProtocolError
 
@@ -96,7 +97,7 @@ def evaluate(
     from thymos.evaluation.run import RunFolder
     from thymos.files import figure_formats
     from thymos.recipes import load_experiment
-    from thymos.reports.run_report import fold_notes, summary_table, write_report
+    from thymos.reports.run_report import fold_notes, heard_line, summary_table, write_report
     from thymos.reports.tracking import tracker_of
 
     formats, tracker = figure_formats(figures), tracker_of(track)
@@ -139,6 +140,7 @@ def evaluate(
         notes.print(f"[yellow]named by the protocol and not in the corpus:[/yellow] {shown(', '.join(absent))}")
     page = write_report(out, formats)
     console.print(summary_table(run.results))
+    tell(heard_line(run.results))
     console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
     if tracker is not None:
         tracker.log_run(out)

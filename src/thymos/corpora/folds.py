@@ -1,13 +1,17 @@
 """Folds, what must stay together in them, and the guard that each passes before it is used."""
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from thymos.corpora.near_copies import SPARSE, Fingerprints, from_text
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import LeakageError, ProtocolError
+from thymos.sealed import read_sealed, write_sealed
 
 GroupOf = Callable[[Clip], tuple[str, ...]]
 
@@ -21,6 +25,8 @@ GROUPS: dict[str, GroupOf] = {
     "corpus": lambda clip: (clip.corpus,),
 }
 """What may have to stay on one side: a clip's group, by the name of what is kept together."""
+_COPIES_VERSION = 1
+"""Of how near-copies are found: what an earlier way found is not taken from the cache."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +75,15 @@ def check_leakage(corpus: Corpus, folds: Iterable[Fold], must_not_cross: Sequenc
                         )
 
 
-def with_shared_sound(clips: Sequence[Clip]) -> list[Clip]:
+def with_shared_sound(clips: Sequence[Clip], cache_dir: Path | None = None) -> list[Clip]:
     """Return ``clips`` with one name under ``recording`` for those that overlap in one file, directly or in a chain.
 
     So do near-copies: the same sound at another rate or level, in another codec, or cut otherwise. A whole file
-    overlaps with every part of it. An exact copy of one that shares sound goes with it.
+    overlaps with every part of it. An exact copy of one that shares sound goes with it. Which were found is kept below
+    ``cache_dir``.
     """
     chains = [chain for rows in _sharing(clips, lambda clip: clip.lies_in) for chain in _chains(clips, rows)]
-    chains += near_copies_among(clips)
+    chains += near_copies_among(clips, cache_dir)
     if not chains:
         return list(clips)
     number = list(range(len(clips)))
@@ -119,18 +126,26 @@ def _chains(clips: Sequence[Clip], rows: Sequence[int]) -> list[list[int]]:
     return [chain for chain in chains if len(chain) > 1]
 
 
-def near_copies_among(clips: Sequence[Clip]) -> list[list[int]]:
+def near_copies_among(clips: Sequence[Clip], cache_dir: Path | None = None) -> list[list[int]]:
     """Return which of ``clips`` are near-copies of each other, as pairs of places among them; not all pairs of many."""
-    first: dict[str, int] = {}
+    row_of: dict[str, int] = {}
     for row, clip in enumerate(clips):
         if clip.sound.fingerprint:
-            first.setdefault(clip.sound.sha256, row)
-    rows = list(first.values())
-    whole = [from_text(clips[row].sound.fingerprint) for row in rows]
-    stored = Fingerprints([words[::SPARSE] for words in whole])
-    return [
-        sorted((row, rows[copy.place]))
-        for row, words in zip(rows, whole, strict=True)
-        for copy in stored.near_copies(words)
-        if rows[copy.place] != row
-    ]
+            row_of.setdefault(clip.sound.sha256, row)
+    sounds = sorted(row_of)
+    key = hashlib.sha256(f"{_COPIES_VERSION} {' '.join(sounds)}".encode()).hexdigest()[:32]
+    file = None if cache_dir is None else cache_dir / "copies" / f"{key}.json"
+    kept = None if file is None else read_sealed(file)
+    if kept is None:
+        whole = [from_text(clips[row_of[sound]].sound.fingerprint) for sound in sounds]
+        stored = Fingerprints([words[::SPARSE] for words in whole])
+        found = {
+            (min(place, copy.place), max(place, copy.place))
+            for place, words in enumerate(whole)
+            for copy in stored.near_copies(words)
+        }
+        kept = {"pairs": [[sounds[one], sounds[other]] for one, other in sorted(found) if one != other]}
+        if file is not None:
+            with suppress(OSError):
+                write_sealed(file, kept)
+    return [sorted(row_of[sound] for sound in pair) for pair in kept["pairs"]]

@@ -1,10 +1,10 @@
 """Measuring the sound of every clip once: what the audit reports and what exclusion rules look at."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,17 @@ from thymos.audio.decode import AudioInfo, Remark, Samples, Waveform, joined_blo
 from thymos.audio.excerpt import open_excerpt
 from thymos.audio.faults import decoder_faults
 from thymos.audio.mixing import ClippedCounter
-from thymos.corpora.near_copies import LONGEST_S, fingerprint_of, to_text
+from thymos.corpora.near_copies import LONGEST_S, fingerprint_of, from_text, to_text
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
+from thymos.files import whole_file
 from thymos.sealed import read_sealed, write_sealed
 
 SILENCE_FRAME_S = 0.025
 SILENCE_BELOW_LOUD_DB = 20.0
 KEPT_S = max(600.0, LONGEST_S)
 """Longer recordings are decoded anew where their waveform is wanted; near-copies are known by less."""
-_MEASURE_VERSION = 3
+_MEASURE_VERSION = 4
 
 
 def measure_entries(
@@ -45,7 +46,7 @@ def measure_entries(
         kept: takes the waveforms that had to be decoded; None: they are let go.
     """
     known = _read_cache(cache_file)
-    measured: dict[str, dict[str, object]] = {}
+    measured: dict[str, Measurements] = {}
 
     def measure(entry: ClipEntry) -> Clip | Exclusion:
         try:
@@ -61,7 +62,7 @@ def measure_entries(
             return Exclusion(entry.path, error.reason)
         finally:
             advance()
-        measured[stamp] = asdict(sound)
+        measured[stamp] = sound
         return Clip(**vars(entry), sound=sound)
 
     with ThreadPoolExecutor(threads) as pool:
@@ -69,7 +70,7 @@ def measure_entries(
     if cache_file is not None and measured.keys() != known.keys():
         # A cache that cannot be written, on a read-only home folder say, costs time alone.
         with suppress(OSError):
-            write_sealed(cache_file, {"version": _MEASURE_VERSION, "sounds": dict(sorted(measured.items()))})
+            _write_cache(cache_file, measured)
     clips = [result for result in results if isinstance(result, Clip)]
     return clips, [result for result in results if isinstance(result, Exclusion)]
 
@@ -165,12 +166,43 @@ def _stamp(path: Path, entry: ClipEntry) -> str:
     return f"{path}|{status.st_size}|{status.st_mtime_ns}{excerpt}"
 
 
+def _write_cache(cache_file: Path, measured: Mapping[str, Measurements]) -> None:
+    """Write measurements by stamp; fingerprints, which are long, lie in a file of their own beside them."""
+    sounds = dict(sorted(measured.items()))
+    words = [from_text(sound.fingerprint) for sound in sounds.values()]
+    content = np.concatenate([np.zeros(0, np.uint32), *words]).astype("<u4").tobytes()
+    digest = hashlib.sha256(content).hexdigest()
+    file = _fingerprints_file(cache_file, digest)
+    with whole_file(file) as temporary:
+        temporary.write_bytes(content)
+    told = {stamp: asdict(replace(sound, fingerprint="")) for stamp, sound in sounds.items()}
+    lengths = [len(each) for each in words]
+    write_sealed(
+        cache_file, {"version": _MEASURE_VERSION, "sounds": told, "fingerprints": {"sha256": digest, "words": lengths}}
+    )
+    for earlier in {*cache_file.parent.glob(f"{cache_file.stem}.*.words")} - {file}:
+        earlier.unlink(missing_ok=True)
+
+
 def _read_cache(cache_file: Path | None) -> dict[str, Measurements]:
     """Return earlier measurements by stamp; a cache that is missing or damaged is an empty one."""
     content = None if cache_file is None else read_sealed(cache_file)
-    if content is None or content.get("version") != _MEASURE_VERSION:
+    if cache_file is None or content is None or content.get("version") != _MEASURE_VERSION:
         return {}
+    told = content["fingerprints"]
+    try:
+        kept = _fingerprints_file(cache_file, told["sha256"]).read_bytes()
+    except OSError:
+        return {}
+    if hashlib.sha256(kept).hexdigest() != told["sha256"]:
+        return {}
+    words = np.split(np.frombuffer(kept, "<u4"), np.cumsum(told["words"])[:-1])
     return {
-        stamp: Measurements(**{**sound, "remarks": tuple(sound["remarks"])})
-        for stamp, sound in content["sounds"].items()
+        stamp: Measurements(**{**sound, "remarks": tuple(sound["remarks"]), "fingerprint": to_text(own)})
+        for (stamp, sound), own in zip(content["sounds"].items(), words, strict=True)
     }
+
+
+def _fingerprints_file(cache_file: Path, digest: str) -> Path:
+    """Two that write at once write two files, and neither gets the other's."""
+    return cache_file.with_name(f"{cache_file.stem}.{digest[:16]}.words")

@@ -66,7 +66,7 @@ def open_corpus(
     return Corpus(
         listing.kind,
         folder,
-        tuple(sorted(with_shared_sound(clips), key=lambda clip: clip.path)),
+        tuple(sorted(with_shared_sound(clips, kept), key=lambda clip: clip.path)),
         tuple(excluded),
         labelled.uses(clips),
         label_map.unmatched(labelled.found.values()),

@@ -42,7 +42,8 @@ class Start:
         heard = [
             {"name": name, "clips": clips, "stage": "pretraining"} for name, clips in about.get("corpora", {}).items()
         ]
-        return {"start_from": {"sha256": self.digest, "layers_of": WHISPER}, "trained_on": heard}
+        knows = {"near_copies": True} if self.fine_tuned is not None and self.fine_tuned.heard else {}
+        return {"start_from": {"sha256": self.digest, "layers_of": WHISPER, **knows}, "trained_on": heard}
 
     def has_heard_exactly(self, clip: Clip) -> bool:
         """Return whether the encoder was fitted to the very sound of ``clip``."""

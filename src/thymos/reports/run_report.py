@@ -59,6 +59,7 @@ def run_page(results: Results, drawn: Mapping[str, Path]) -> str:
         levels=shown_levels(results.levels),
         matrices=_matrices_by_level(results.labels, results.confusion),
         last_fold=_last_fold(results),
+        heard_line=heard_line(results.model_dump()),
         fold_notes=fold_notes([fold.model_dump() for fold in results.folds]),
         plots=_plots(results),
         tables={table.name: table for table in run_tables(results)},
@@ -84,6 +85,23 @@ def summary_table(results: Mapping[str, Any]) -> Table:
         f"chance {1 / len(results['labels']):.3f}"
     )
     return table
+
+
+def heard_line(results: Mapping[str, Any]) -> str:
+    """Return the standing line of every report: what had been heard before the first training part of ``results``."""
+    provenance = results.get("provenance") or {}
+    start = provenance.get("start_from")
+    if not start and results["recipe"].get("kind") == "encoder":  # a run of an earlier version
+        return "Heard before: not told by this run."
+    if not start:
+        return "Heard before: nothing. All that the models know is of the training parts."
+    layers = (start.get("layers_of") or {}).get("name", "an encoder")
+    corpora = [f"{each['name']} ({each['clips']})" for each in provenance.get("trained_on", ())]
+    began = f"{layers}, trained on speech of the web that is not published"
+    if not corpora:
+        return f"Heard before: by the encoder, {began}."
+    checked = "; none of the recordings here, nor a near-copy, is among them" if start.get("near_copies") else ""
+    return f"Heard before: by the encoder, which began as {began}: clips of {', '.join(corpora)}{checked}."
 
 
 def fold_notes(folds: Sequence[Mapping[str, Any]]) -> list[str]:
