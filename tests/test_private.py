@@ -36,6 +36,8 @@ def files_in(folder: Path) -> list[str]:
 def check_calls(calls: str, *allowed: Path) -> None:
     assert "AF_INET" not in calls
     written = {path for match in WRITES.finditer(calls) for path in match.groups() if path}
+    # Python itself keeps what it compiles beside a module, where that is not there yet.
+    written = {path for path in written if "/__pycache__/" not in path}
     outside = [path for path in written if not path.startswith(("/dev/", "/proc/", *map(str, allowed)))]
     assert not outside
 

@@ -3,16 +3,20 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from thymos.cli import app
+from thymos.cli.console import console
 from thymos.corpora.finding import NAMED, known_corpora
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "corpora.md"
 
 
 def printed(*words: str) -> str:
-    result = CliRunner().invoke(app, ["corpora", *words], env={"COLUMNS": "140"})
+    with pytest.MonkeyPatch.context() as patch:  # it reads COLUMNS when it is made
+        patch.setattr(console, "_width", 140)
+        result = CliRunner().invoke(app, ["corpora", *words])
     assert result.exit_code == 0
     return result.stdout
 

@@ -83,10 +83,10 @@ def test_one_recording_where_several_are_taken_is_said_at_once(recognizer: Recog
 def test_whatever_goes_wrong_with_one_costs_one(recognizer: Recognizer, spoken: list[Path], monkeypatch: Any) -> None:
     listen = recognizer._listener.listen
 
-    def odd(source: Any, windows: bool) -> Any:
+    def odd(source: Any, *how: Any) -> Any:
         if source == "odd":
             raise ZeroDivisionError("a fault\nof ours")
-        return listen(source, windows)
+        return listen(source, *how)
 
     monkeypatch.setattr(recognizer._listener, "listen", odd)
     first, second, third = recognizer.predict_many(["odd", spoken[0], Broken(b"x")])

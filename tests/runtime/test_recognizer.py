@@ -255,7 +255,7 @@ def test_answers_are_the_same_by_any_number_of_threads(recognizer, bundle, spoke
 
 def test_each_answer_is_computed_by_one_thread(recognizer):
     """With more, onnxruntime takes sums in another order, and the last digits hang on the machine."""
-    options = recognizer.bundle.hearing.session.get_session_options()
+    options = recognizer.bundle.hearing.session._session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 

@@ -1,6 +1,7 @@
 """What the server answers is what the command line says: the same rows, the same sentences."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,8 @@ def test_subtitles_of_the_web_say_the_same_as_those_of_films(client, clip):
         for kind in ("text/vtt", "application/x-subrip")
     )
     assert web.startswith("WEBVTT\n\n")
-    assert web.removeprefix("WEBVTT\n\n") == film.replace(",", ".")
+    numbered = film.replace(",", ".").splitlines()  # films number their subtitles, the web need not
+    assert web.removeprefix("WEBVTT\n\n").splitlines() == [line for line in numbered if not line.isdigit()]
 
 
 def test_windows_and_explanation_come_when_asked_for(client, clip):
@@ -201,8 +203,7 @@ def test_answers_may_be_shown_nowhere_else_and_kept_nowhere(client):
 
 
 def test_no_upload_is_left_on_the_disk(serve, clip, tmp_path, make_tone, write_sound):
-    folder = tmp_path / "tmp"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="t"))  # short: sockets that lie in it have paths of a hundred letters at most
     server = serve("--workers", "1", env={"TMPDIR": str(folder)})
     large = write_sound(tmp_path / "large.wav", make_tone(60, 48_000), 48_000).read_bytes()
     assert len(large) > 5_000_000
