@@ -71,7 +71,7 @@ def test_every_row_is_measured_or_says_what_is_missing(rows, peers):
     }
     for row in rows:
         if row.missing is None:
-            assert row.repeats >= 1 and row.median_ms > 0 and 5 < row.peak_mb < 2000
+            assert row.repeats >= 1 and row.median_ms > 0 and 5 < row.peak_mb < 8000
             assert (row.real_time is None) == (row.part not in ("files", "long"))
 
 

@@ -228,7 +228,7 @@ def test_progress_and_cache(tmp_path: Path, write_sound: WriteSound) -> None:
     assert opened[0] == opened[1]
     assert totals == [2, 2]
     assert len(steps) == 4
-    assert len(list((tmp_path / "cache" / "sounds").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "sounds").glob("*.json"))) == 1
 
 
 def test_measurements_are_kept_in_the_users_cache_unless_told_otherwise(
@@ -237,7 +237,7 @@ def test_measurements_are_kept_in_the_users_cache_unless_told_otherwise(
     monkeypatch.setenv("THYMOS_CACHE", str(tmp_path / "mine"))
     write_sound(tmp_path / "corpus" / "anger" / "a.wav")
     opened = open_corpus(tmp_path / "corpus")
-    assert len(list((tmp_path / "mine" / "sounds").iterdir())) == 1
+    assert len(list((tmp_path / "mine" / "sounds").glob("*.json"))) == 1
     (tmp_path / "file").touch()
     assert open_corpus(tmp_path / "corpus", cache_dir=tmp_path / "file") == opened
 

@@ -197,6 +197,8 @@ def _read_cache(cache_file: Path | None) -> dict[str, Measurements]:
     if hashlib.sha256(kept).hexdigest() != told["sha256"]:
         return {}
     words = np.split(np.frombuffer(kept, "<u4"), np.cumsum(told["words"])[:-1])
+    if len(words) != len(content["sounds"]):  # the two files are of different calls: one was cut short between them
+        return {}
     return {
         stamp: Measurements(**{**sound, "remarks": tuple(sound["remarks"]), "fingerprint": to_text(own)})
         for (stamp, sound), own in zip(content["sounds"].items(), words, strict=True)
