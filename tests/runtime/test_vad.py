@@ -69,6 +69,23 @@ def test_runs_begin_sure_go_on_and_are_long_enough():
     assert speech_spans(np.zeros(0, np.float32)).shape == (0, 2)
 
 
+def test_another_threshold_hears_more_or_less():
+    said = np.array([*[0.3] * 8, 0.1, *[0.8] * 8], np.float32)
+    for threshold, expected in ((0.5, [[9, 17]]), (0.25, [[0, 8], [9, 17]]), (0.9, [])):
+        vad = VadStream(16_000, threshold)
+        vad._said, vad.frames = said, len(said)
+        assert vad.spans().tolist() == expected
+    assert vad.expected_s == pytest.approx((8 * 0.3 + 0.1 + 8 * 0.8) * FRAME_S)
+
+
+def test_faint_speech_is_what_is_likeliest_to_be_speech():
+    vad = VadStream(16_000)
+    vad._said, vad.frames = np.array([0.01] * 20 + [0.2] * 12 + [0.01] * 20 + [0.1] * 4, np.float32), 56
+    assert vad.speech_s(0, 10) == 0
+    vad.take_faint_speech()
+    assert vad.spans().tolist() == [[20, 32], [52, 56]], "half a second: 16 frames"
+
+
 def test_seconds_count_frames_inside():
     vad = VadStream(16_000)
     vad._said, vad.frames = np.ones(100, np.float32), 100

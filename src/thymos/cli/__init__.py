@@ -14,6 +14,7 @@ from thymos.cli.compare import compare
 from thymos.cli.corpora import corpora
 from thymos.cli.describe import describe
 from thymos.cli.doctor import doctor
+from thymos.cli.embed import embed
 from thymos.cli.enrol import enrol
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
@@ -68,7 +69,7 @@ def _thymos(
 
 for command in (
     *(audit, corpora, show, evaluate, compare, describe, train, pretrain, study, search),
-    *(predict, listen, serve, enrol, voices, adapt, export, models, recipes, bench, doctor),
+    *(predict, embed, listen, serve, enrol, voices, adapt, export, models, recipes, bench, doctor),
 ):
     app.command()(command)
 

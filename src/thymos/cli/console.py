@@ -67,6 +67,15 @@ VoicesOption = Annotated[
     Path | None,
     typer.Option("--voices", metavar="FOLDER", help="Where voices are kept (default: voices, in the cache folder)."),
 ]
+VadOption = Annotated[
+    float | None,
+    typer.Option(
+        "--vad-threshold",
+        metavar="P",
+        help="Probability at which speech begins (default: 0.5; where that finds nobody in a recording, the model is"
+        " asked, too): less hears fainter speech, and more noise.",
+    ),
+]
 FiguresOption = Annotated[
     str,
     typer.Option("--figures", metavar="FORMATS", help="What figures are written as: png, pdf, svg; commas between."),

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from thymos.files import MOST_JOURNAL_BYTES, bounded_text, temporary_file
 
 Entry = dict[str, Any]
-_FORMAT = 3
+_FORMAT = 4
 _DIGEST_LETTERS = 16
 
 

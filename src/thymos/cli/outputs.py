@@ -186,10 +186,12 @@ def _names_in(text: str, known: set[str]) -> set[str] | None:
     if text.startswith("{"):
         told = [parsed_json(line) for line in text.splitlines()]
         return {row["file"] for row in told if "error" not in row}
+    if text.startswith("["):
+        return {row["file"] for row in parsed_json(text) if "error" not in row}
     first, *lines = text.splitlines()
-    if first.startswith("file,"):
-        cells = csv.DictReader(text.splitlines(keepends=True))
-        return {from_csv_cell(row["file"]) for row in cells if not row["error"]}
+    if first.startswith(("file,", "file\t")):
+        cells = csv.DictReader(text.splitlines(keepends=True), delimiter=first[4])
+        return {from_csv_cell(row["file"]) for row in cells if not row.get("error")}
     if first.split() == table_head([]).split():
         shown = {f"  {printable(name)}": name for name in known}
         # What is indented is a timeline, and what has a dash could not be heard.

@@ -15,6 +15,7 @@ from thymos.cli.console import (
     FiguresOption,
     ModelOption,
     QuietOption,
+    VadOption,
     VoiceOption,
     VoicesOption,
     chosen_labels,
@@ -57,6 +58,10 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what --out names, whatever is in it, but no recording.")
     ] = False,
+    shortest: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Shortest stretch of a timeline (default: 0.5).")
+    ] = None,
+    vad_threshold: VadOption = None,
     labels: ChosenOption = None,
     voice: VoiceOption = None,
     voices: VoicesOption = None,
@@ -112,6 +117,8 @@ def predict(
         raise OutputError("--server has recordings heard elsewhere: without --voice, --adapt and --explain")
     if server is not None and channels != "mix":
         raise OutputError("--server mixes channels: hear them apart without it")
+    if server is not None and (vad_threshold is not None or shortest is not None):
+        raise OutputError("--server hears as it is set: without --vad-threshold and --shortest")
     formats = figure_formats(figures)
     recordings = by_channel(find_recordings(paths, say), channels)
     if adapt and voice is not None:
@@ -133,8 +140,10 @@ def predict(
         draw = explanations_drawn(explain_out or Path(), formats)
     recognizer: Any  # a server's has what is needed here
     if server is None:
-        recognizer = load(model, threads).among(chosen_labels(labels))
+        recognizer = load(model, threads).among(chosen_labels(labels)).tuned(vad_threshold, shortest)
         decides: dict[str, Any] = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
+        tuned = {"vad_threshold": vad_threshold, "shortest": shortest}
+        decides |= {name: value for name, value in tuned.items() if value is not None}
     else:
         recognizer = RemoteRecognizer.find(server, model).among(chosen_labels(labels))
         decides = {"model": recognizer.sha256, "timeline": timeline, "labels": recognizer.labels}

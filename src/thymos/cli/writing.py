@@ -7,7 +7,7 @@ from typing import Protocol
 
 from thymos.cli.console import say
 from thymos.cli.outputs import Outputs
-from thymos.files import whole_file
+from thymos.files import write_bytes
 from thymos.runtime.formats import LINE_BY_LINE, Columns, Format, ResultRow, rendered
 from thymos.streams import output_told
 
@@ -97,9 +97,3 @@ class _FileEach:
 
     def finish(self) -> None:
         pass
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from thymos.runtime.timeline import BRIDGED_S
-from thymos.runtime.vad import FRAME_S, GOES_ON, SHORTEST_FRAMES, STARTS, VadStream
+from thymos.runtime.vad import FRAME_S, VadStream
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class UtteranceWatch:
 
     def _take(self, probability: float, events: list[UtteranceEvent]) -> None:
         at, self._seen = self._seen, self._seen + 1
-        if probability >= GOES_ON:
+        if probability >= self._vad.goes_on:
             if self._run is None:
                 self._run, self._run_starts = at, False
                 self._end_if_paused(at, events)
-            self._run_starts |= probability >= STARTS
-            if self._run_starts and at + 1 - self._run >= SHORTEST_FRAMES:
+            self._run_starts |= probability >= self._vad.starts
+            if self._run_starts and at + 1 - self._run >= self._vad.shortest_frames:
                 if self._start is None:
                     self._start = self._run
                     events.append(UtteranceEvent("utterance.start", self._start * FRAME_S, None))

@@ -11,7 +11,7 @@ from thymos.runtime.bundle import About, AdaptationAbout
 from thymos.runtime.listening import HeardWindow, Impression, Recording
 from thymos.runtime.moments import MOMENT_S
 from thymos.runtime.prediction import Flag, Prediction, Timeline, Window
-from thymos.runtime.timeline import make_timeline
+from thymos.runtime.timeline import SHORTEST_S, make_timeline
 
 ENOUGH_SPEECH_S = 0.5
 """With less, an answer is flagged ``too_short``."""
@@ -30,6 +30,7 @@ class Decider:
         labels: the emotions that are told apart.
         chosen: their places among the model's.
         offset: of the voice that is heard, shape ``(Q,)``; None: of any voice.
+        shortest_s: the shortest stretch of a timeline.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Decider:
         space: VoiceSpace | None,
         chosen: Sequence[int],
         offset: NDArray[np.float64] | None = None,
+        shortest_s: float = SHORTEST_S,
     ):
         """Take what the model says of itself, and its space of voices, which an offset is of."""
+        self.shortest_s = shortest_s
         self.about, self.space, self.chosen, self.offset = about, space, tuple(chosen), offset
         self.labels = tuple(about.labels[place] for place in chosen)
         self.name = f"{about.name} {about.version}"
@@ -79,7 +82,9 @@ class Decider:
         line: Timeline | None = None
         if timeline or recording.in_windows:
             moments = self._moments(recording)
-            line = make_timeline(moments, windows, recording.spans, self.labels, recording.duration_s)
+            line = make_timeline(
+                moments, windows, recording.spans, self.labels, recording.duration_s, shortest_s=self.shortest_s
+            )
         return Prediction(
             emotion=None if probabilities is None else self.labels[int(probabilities.argmax())],
             probabilities=None if probabilities is None else self._named(probabilities),
@@ -189,6 +194,7 @@ def _flags(
         ("too_short", (recording.speech_s if heard else recording.duration_s) < ENOUGH_SPEECH_S),
         ("too_quiet", recording.loudest < 10 ** (QUIET_DB / 20)),
         ("no_speech", not heard),
+        ("faint_speech", heard and recording.faint),
         ("unsure", probabilities is not None and probabilities.max() < UNSURE_BELOW),
         ("unfamiliar", out_of_distribution),
     ]

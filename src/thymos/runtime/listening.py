@@ -18,12 +18,16 @@ from thymos.audio.source import Remark
 from thymos.errors import AudioError
 from thymos.runtime.adaptation import Coordinates
 from thymos.runtime.bundle import WHOLE_S, Bundle
+from thymos.runtime.hearing import Heard
 from thymos.runtime.moments import Moments, moments_in
-from thymos.runtime.vad import FRAME_S, Spans, speech_spans
+from thymos.runtime.vad import FAINT_S, FRAME_S, Spans
 from thymos.runtime.windows import WindowCutter, WindowSamples
 
 LEAST_SPEECH_S = 0.25
 """With less speech, none is heard."""
+FAINT_REACH = 1.05
+"""Where the VAD is not sure that anybody speaks, the model is asked: what is like the speech that it knows, up to so
+many times the distance that is in distribution, is faint speech. Measured by ``benchmarks/vad.py``."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,9 @@ class Recording:
         whole: what was heard in all of it; None where nobody speaks, or where it was heard in windows.
         in_windows: whether it was too long to be heard whole.
         windows: what was heard in them, where they were asked for or it is long.
-        embedding: shape ``(E,)``, of a long recording the mean of its windows' by their speech; None without speech.
+        vectors: of what was heard, if they were to be kept: of the whole, if it was heard, then of each window.
         remarks: what was found in the sound, or done to it, on its way in; sorted.
+        faint: the VAD is not sure that anybody speaks; the model is.
     """
 
     duration_s: float
@@ -90,8 +95,9 @@ class Recording:
     whole: Impression | None
     in_windows: bool
     windows: tuple[HeardWindow, ...]
-    embedding: NDArray[np.float32] | None
+    vectors: tuple[Heard, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    faint: bool = False
 
     @property
     def impressions(self) -> list[Impression]:
@@ -101,7 +107,7 @@ class Recording:
         return [window.impression for window in self.windows if window.impression is not None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all that decisions are made from as JSON has it, which leaves the embedding out."""
+        """Return all that decisions are made from as JSON has it, which leaves the vectors out."""
         return {
             "duration_s": self.duration_s,
             "speech_s": self.speech_s,
@@ -111,11 +117,12 @@ class Recording:
             "in_windows": self.in_windows,
             "windows": [window.to_dict() for window in self.windows],
             "remarks": list(self.remarks),
+            "faint": self.faint,
         }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Recording":
-        """Return the recording that ``to_dict`` told, without its embedding."""
+        """Return the recording that ``to_dict`` told, without its vectors."""
         own = dict(content)
         own["spans"] = np.array(own["spans"], np.int64).reshape(-1, 2)
         own["whole"] = _impression(own["whole"])
@@ -123,7 +130,7 @@ class Recording:
             HeardWindow(**{**window, "impression": _impression(window["impression"])}) for window in own["windows"]
         )
         own["remarks"] = tuple(own["remarks"])
-        return cls(**own, embedding=None)
+        return cls(**own)
 
 
 def _impression(content: dict[str, Any] | None) -> Impression | None:
@@ -144,6 +151,8 @@ class Listener:
     def __init__(self, bundle: Bundle, threads: int, limits: Limits = DEFAULT_LIMITS):
         """Take a checked bundle, how many windows of one recording are heard at once, and bounds on recordings."""
         self.bundle, self.threads, self.limits = bundle, threads, limits
+        self.vad_threshold: float | None = None
+        """Probability at which speech begins; None: the VAD's own, and the model is asked where it is not sure."""
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,8 +165,8 @@ class Listener:
             self._pool = os.getpid(), ThreadPoolExecutor(self.threads, "thymos-windows")
         return self._pool[1]
 
-    def listen(self, source: Sound, windows: bool, channel: Channel = "mix") -> Recording:
-        """Hear a recording, in windows too if ``windows``; one ``channel`` of it, or all as one.
+    def listen(self, source: Sound, windows: bool, channel: Channel = "mix", keep: bool = False) -> Recording:
+        """Hear a recording, in windows too if ``windows``; one ``channel`` of it, or all as one; ``keep`` its vectors.
 
         Raises:
             AudioError: it cannot be read, or is outside the bounds.
@@ -165,15 +174,16 @@ class Listener:
         about = self.bundle.about
         longest_whole_s = 0.0 if about.window == "fixed" else WHOLE_S
         heard: list[HeardWindow] = []
-        embeddings = _MeanEmbedding()
+        vectors: list[Heard] = []
 
-        def take(window: HeardWindow, embedding: NDArray[np.float32] | None) -> None:
+        def take(window: HeardWindow, told: Heard | None) -> None:
             heard.append(window)
-            embeddings.add(window.speech_s, embedding)
+            if told is not None and keep:
+                vectors.append(told)
 
         with open_blocks(source, self.limits, channel) as sound:
-            cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
-            at_work: deque[Future[tuple[HeardWindow, NDArray[np.float32] | None]]] = deque()
+            cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s, self.vad_threshold)
+            at_work: deque[Future[tuple[HeardWindow, Heard | None]]] = deque()
             for block in sound.blocks:
                 cutter.take(block)
                 if cutter.duration_s > longest_whole_s:
@@ -182,10 +192,12 @@ class Listener:
         if not cutter.taken:
             raise AudioError("holds no samples")
         is_long = cutter.duration_s > longest_whole_s
-        whole, embedding = (None, None) if is_long else self._whole(cutter)
+        whole, told = (None, None) if is_long else self._whole(cutter)
+        if told is not None and keep:
+            vectors.append(told)
         if is_long or windows:
             self._hear_windows([*cutter.full_windows(), *cutter.last_window()], at_work, take, 0)
-        spans = speech_spans(cutter.vad.probabilities())
+        spans = cutter.vad.spans()
         speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, cutter.duration_s)
         return Recording(
             duration_s=cutter.duration_s,
@@ -195,16 +207,17 @@ class Listener:
             whole=whole,
             in_windows=is_long,
             windows=tuple(heard),
-            embedding=embeddings.value if is_long else embedding,
+            vectors=tuple(vectors),
             remarks=tuple(sorted(sound.remarks)),
+            faint=cutter.vad.shortest_frames == 1,
         )
 
     def window(self, cut: WindowSamples) -> HeardWindow:
         """Hear one window."""
-        return self._window_and_embedding(cut, None)[0]
+        return self._heard_window(cut, None)[0]
 
-    def hear(self, samples: Samples, moments: Moments | None = None) -> tuple[Impression, NDArray[np.float32]]:
-        """Hear samples at the model's rate, shape ``(samples,)``; return what is kept, and the embedding.
+    def hear(self, samples: Samples, moments: Moments | None = None) -> tuple[Impression, Heard]:
+        """Hear samples at the model's rate, shape ``(samples,)``; return what is kept, and what the model said.
 
         With ``moments``, logits of these, too.
 
@@ -227,51 +240,38 @@ class Listener:
         each = [heard.moment_logits for heard in runs if heard.moment_logits is not None]
         # In thousandths: a journal of hours is kept small, and says what was said.
         told = np.asarray(np.mean(each, axis=0, dtype=np.float64).round(3)) if each else None
-        return Impression(logits, coordinates, unlike, values, told), embedding
+        return Impression(logits, coordinates, unlike, values, told), runs[0]
 
-    def _whole(self, cutter: WindowCutter) -> tuple[Impression | None, NDArray[np.float32] | None]:
-        if cutter.vad.speech_s(0, (cutter.vad.frames + 1) * FRAME_S) < LEAST_SPEECH_S:
+    def _whole(self, cutter: WindowCutter) -> tuple[Impression | None, Heard | None]:
+        vad, distribution = cutter.vad, self.bundle.distribution
+        if vad.speech_s(0, (vad.frames + 1) * FRAME_S) >= LEAST_SPEECH_S:
+            return self.hear(cutter.whole())
+        if self.vad_threshold is not None or distribution is None or vad.expected_s < FAINT_S:
             return None, None
-        return self.hear(cutter.whole())
+        impression, told = self.hear(cutter.whole())
+        if distribution.distances(told.embedding[None])[0] > FAINT_REACH * distribution.threshold:
+            return None, None
+        vad.take_faint_speech()
+        return impression, told
 
     def _hear_windows(
         self,
         to_hear: list[WindowSamples],
-        at_work: "deque[Future[tuple[HeardWindow, NDArray[np.float32] | None]]]",
-        take: Callable[[HeardWindow, NDArray[np.float32] | None], None],
+        at_work: "deque[Future[tuple[HeardWindow, Heard | None]]]",
+        take: Callable[[HeardWindow, Heard | None], None],
         most: int,
     ) -> None:
         """Hear windows on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
         for window in to_hear:
             moments = moments_in(window.end_s - window.start_s)
-            at_work.append(self.pool.submit(self._window_and_embedding, window, moments))
+            at_work.append(self.pool.submit(self._heard_window, window, moments))
             while len(at_work) > 2 * self.threads:
                 take(*at_work.popleft().result())
         while len(at_work) > most:
             take(*at_work.popleft().result())
 
-    def _window_and_embedding(
-        self, cut: WindowSamples, moments: Moments | None
-    ) -> tuple[HeardWindow, NDArray[np.float32] | None]:
+    def _heard_window(self, cut: WindowSamples, moments: Moments | None) -> tuple[HeardWindow, Heard | None]:
         if cut.speech_s < LEAST_SPEECH_S:
             return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, None), None
-        impression, embedding = self.hear(cut.samples, moments)
-        return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, impression), embedding
-
-
-class _MeanEmbedding:
-    """The mean of windows' embeddings, by their seconds of speech: all those of ten hours would be large."""
-
-    def __init__(self) -> None:
-        self._speech_s, self._sum = 0.0, np.zeros(0)
-
-    def add(self, speech_s: float, embedding: NDArray[np.float32] | None) -> None:
-        if embedding is None:
-            return
-        own = speech_s * embedding.astype(np.float64)
-        self._sum = own + self._sum if len(self._sum) else own
-        self._speech_s += speech_s
-
-    @property
-    def value(self) -> NDArray[np.float32] | None:
-        return (self._sum / self._speech_s).astype(np.float32) if self._speech_s else None
+        impression, told = self.hear(cut.samples, moments)
+        return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, impression), told

@@ -15,12 +15,13 @@ NONE_HEARD = "none heard"
 """What stands in place of an emotion where nobody speaks."""
 LEAST_SHARE = 0.01
 """Smaller shares of a recording are not told to people; JSON has them all."""
-Flag = Literal["too_short", "too_quiet", "no_speech", "unsure", "unfamiliar"] | Remark
+Flag = Literal["too_short", "too_quiet", "no_speech", "faint_speech", "unsure", "unfamiliar"] | Remark
 """What an answer is flagged with; ``FLAGS`` says it in words."""
 FLAGS: dict[Flag, str] = {
     "too_short": "less speech than half a second",
     "too_quiet": "nothing in it is above -50 dB of full scale",
     "no_speech": "nobody speaks, so no emotion is told",
+    "faint_speech": "the voice activity detection is not sure that anybody speaks; the model is",
     "unsure": "no emotion has a probability of 0.3 or more: such answers are right about half as often as others",
     "unfamiliar": "out of distribution: unlike what the model was trained on, by which its answer need not be wrong",
 }

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from typing import Literal, overload
 
 import numpy as np
@@ -10,15 +9,14 @@ from numpy.typing import NDArray
 
 from thymos.audio.blocks import Sound
 from thymos.audio.decode import DEFAULT_LIMITS, Channel, Limits
-from thymos.errors import ArgumentError, AudioError, BundleError, ThymosError
-from thymos.labels import chosen_among
-from thymos.machine import available_cores
-from thymos.runtime.adaptation import Offset, VoiceSpace, named_groups, offsets_of_groups
-from thymos.runtime.bundle import Bundle, find_bundle, read_bundle
+from thymos.errors import AudioError, ThymosError
+from thymos.runtime.adaptation import Offset, named_groups, offsets_of_groups
+from thymos.runtime.bundle import find_bundle, read_bundle
+from thymos.runtime.chosen import ChosenModel
 from thymos.runtime.decision import Decider, RunningOffset
+from thymos.runtime.embedding import Embeddings, What, embeddings_of
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
-from thymos.runtime.hearing import HEAD
-from thymos.runtime.listening import Listener, Recording
+from thymos.runtime.listening import Recording
 from thymos.runtime.many import checked_channel, each_channel, heard_in_order, named
 from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
 from thymos.runtime.stream import Stream
@@ -26,82 +24,8 @@ from thymos.runtime.voice import Voice
 from thymos.runtime.windows import WindowSamples
 
 
-class Recognizer:
+class Recognizer(ChosenModel):
     """A model that is ready to hear. Any number of threads may use it at once."""
-
-    def __init__(self, bundle: Bundle, threads: int | None = None, limits: Limits = DEFAULT_LIMITS):
-        """Take a checked bundle, and the number of files, or windows of one file, to work on at once; see ``load``.
-
-        Raises:
-            ArgumentError: no threads, or no number of them.
-        """
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise ArgumentError(f"threads must be a whole number of 1 or more, not {threads!r}")
-        self.bundle, self.threads = bundle, threads or available_cores()
-        self._listener = Listener(bundle, self.threads, limits)
-        self._decider = Decider(bundle.about, bundle.hearing.space, range(len(bundle.about.labels)))
-        self._voice: Voice | Offset | None = None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The emotions that it tells apart."""
-        return self._decider.labels
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """What it reads beside emotions: arousal, valence, dominance, or nothing."""
-        return self.bundle.about.dimensions
-
-    @property
-    def name(self) -> str:
-        """Name and version of the model."""
-        return self._decider.name
-
-    @property
-    def can_adapt(self) -> bool:
-        """Whether the model tells voices from emotions, so that it can be told a voice."""
-        return self._decider.space is not None
-
-    def among(self, labels: Sequence[str] | None) -> "Recognizer":
-        """Return a recogniser that tells only ``labels`` apart; itself if None.
-
-        Their probabilities are the softmax over their logits alone, at the model's temperature. A prediction set is
-        made of these at the model's threshold: since none is smaller than among all, it holds the true emotion at least
-        as often, of recordings of these emotions.
-
-        Args:
-            labels: of this recogniser's, in any order and case; known words of ten languages stand for the house's.
-
-        Raises:
-            ThymosError: one is none of this recogniser's, or there are fewer than two.
-        """
-        if labels is None:
-            return self
-        places, unknown = chosen_among(labels, self.labels)
-        if unknown:
-            raise ThymosError(f"{unknown[0]!r} is none of the labels of {self.name}: {', '.join(self.labels)}")
-        if len(places) < 2:
-            raise ThymosError(f"two labels or more are needed to choose among, not {', '.join(labels) or 'none'}")
-        return self._deciding([self._decider.chosen[place] for place in places], self._voice)
-
-    def for_voice(self, voice: Voice | Offset | None) -> "Recognizer":
-        """Return a recogniser of one voice, room or line, whose offset is taken out; None: of any voice.
-
-        >>> maria = thymos.load().enrol(["monday.wav", "tuesday.wav"], "maria")    # doctest: +SKIP
-        >>> thymos.load().for_voice(maria).predict("today.wav")                    # doctest: +SKIP
-
-        Args:
-            voice: as ``enrol`` returns it, or the offset of one.
-
-        Raises:
-            BundleError: the model knows no voices, or another model enrolled it.
-        """
-        if isinstance(voice, Voice) and self.space and voice.head != self._head():
-            raise BundleError(
-                f"the voice {voice.name} was enrolled with another head ({voice.model}) than that of {self.name}: "
-                "enrol it anew"
-            )
-        return self._deciding(self._decider.chosen, voice)
 
     def enrol(self, sources: Iterable[Sound], name: str = "voice") -> Voice:
         """Return what is known of a voice by some of its recordings, whatever their emotions: about ten are enough.
@@ -153,28 +77,6 @@ class Recognizer:
                 owners.append(name)
         return offsets_of_groups(space, np.array(places), owners, self._decider.chosen) if places else {}
 
-    @property
-    def space(self) -> VoiceSpace:
-        """Where voices are told from emotions.
-
-        Raises:
-            BundleError: the model knows no voices.
-        """
-        if self._decider.space is None:
-            raise BundleError(f"{self.name} does not tell voices from emotions, so it cannot be adapted to any")
-        return self._decider.space
-
-    def _deciding(self, chosen: Sequence[int], voice: Voice | Offset | None) -> "Recognizer":
-        other = copy(self)  # bundle and threads are shared
-        other._voice = voice
-        offset = voice.offset(self.space, chosen) if isinstance(voice, Voice) else voice
-        values = None if offset is None else offset.values
-        other._decider = Decider(self.bundle.about, self.bundle.hearing.space, chosen, values)
-        return other
-
-    def _head(self) -> str:
-        return self.bundle.about.sha256.get(HEAD, "")
-
     def __repr__(self) -> str:
         about = self.bundle.about
         return (
@@ -223,19 +125,37 @@ class Recognizer:
         assert timeline is not None
         return timeline
 
-    def embed(self, source: Sound) -> NDArray[np.float32]:
+    def embed(self, source: Sound, what: What = "embedding") -> NDArray[np.float32]:
         """Return the recording's embedding: float32, shape ``(E,)``.
 
         Of a long recording it is the mean of its windows', weighted by their seconds of speech.
 
+        Args:
+            source: as ``predict`` takes it.
+            what: ``embedding``, made for telling emotions apart; or ``statistics``, mean and standard deviation over
+                time of the encoder's states, layer by layer: what the shipped models decide by.
+
         Raises:
             AudioError: as ``predict``, or nobody speaks.
+            BundleError: the model has no statistics.
         """
         with named(source):
-            embedding = self._listener.listen(source, False).embedding
-            if embedding is None:
-                raise AudioError("holds no speech, so it has no embedding")
-        return embedding
+            values: NDArray[np.float32] = self._embedded(source, what, False).values[0]
+        return values
+
+    def embed_windows(self, source: Sound, what: What = "embedding") -> Embeddings:
+        """Return the embeddings of a recording's windows in which somebody speaks; see ``embed``."""
+        with named(source):
+            return self._embedded(source, what, True)
+
+    def embed_many(
+        self, sources: Iterable[Sound], what: What = "embedding", windows: bool = False
+    ) -> Iterator[Embeddings | Failure]:
+        """Yield the embeddings of each of ``sources``, in order: of all of it, or of its windows; see ``embed``."""
+        return heard_in_order(sources, lambda source: self._embedded(source, what, windows), self.threads)
+
+    def _embedded(self, source: Sound, what: What, windows: bool) -> Embeddings:
+        return embeddings_of(self._listener.listen(source, windows, keep=True), what, windows)
 
     def explain(self, source: Sound, emotion: str | None = None, labels: Sequence[str] | None = None) -> Explanation:
         """Return which regions of time and frequency carried the decision for the emotion that is heard.
@@ -353,7 +273,7 @@ class Recognizer:
             raise AudioError(f"{self.name} takes windows of {about.window_s:g} s only, not of {window_s:g} s")
         recognizer = self.among(labels)
         hear = recognizer._adapting_window() if adapt else recognizer._window
-        return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s)
+        return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s, self._listener.vad_threshold)
 
     def _predict(self, source: Sound, timeline: bool, channel: Channel = "mix") -> Prediction:
         return self.decide(self._listener.listen(source, timeline, channel), timeline)

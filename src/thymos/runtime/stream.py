@@ -24,9 +24,16 @@ class Stream:
     """
 
     def __init__(
-        self, hear: Callable[[WindowSamples], Window], rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float
+        self,
+        hear: Callable[[WindowSamples], Window],
+        rate_hz: int,
+        model_rate_hz: int,
+        window_s: float,
+        hop_s: float,
+        vad_threshold: float | None = None,
     ):
-        """Take what hears a window, the rates of the sound and of the model, and the grid of windows.
+        """Take what hears a window, the rates of the sound and of the model, the grid of windows, and where speech
+        begins.
 
         Raises:
             AudioError: a rate that sound does not have, or windows that leave gaps.
@@ -38,7 +45,7 @@ class Stream:
         if not 0 < hop_s <= window_s:
             raise AudioError(f"windows of {window_s:g} s cannot begin every {hop_s:g} s without leaving gaps")
         self._hear = hear
-        self._cutter = WindowCutter(rate_hz, model_rate_hz, window_s, hop_s)
+        self._cutter = WindowCutter(rate_hz, model_rate_hz, window_s, hop_s, vad_threshold)
         self._closed = False
 
     @property

@@ -19,9 +19,13 @@ RATE_HZ, FRAME = 16_000, 512
 """What the model takes: frames of 32 ms, each of which gets one probability of speech."""
 FRAME_S = FRAME / RATE_HZ
 STARTS, GOES_ON = 0.5, 0.35
-"""Speech begins where its probability reaches the first, and goes on while it is above the second."""
+"""Speech begins where its probability reaches the first, and goes on while it is above the second: 0.7 of the first,
+where another is asked for."""
 SHORTEST_FRAMES = 6
 """Shorter runs are no speech: a drum, a click, a note."""
+FAINT_S = 0.03
+"""Probabilities of frames, summed up over time: with less, there is nobody, however faint."""
+_FAINT_FRAMES = 16
 _CONTEXT, _STATE = 64, (1, 1, 128)
 _MODEL = "vad.onnx"
 
@@ -41,11 +45,13 @@ class VadStream:
 
     Attributes:
         rate_hz: samples per second of what it is fed.
+        starts: probability of speech at which it begins.
         frames: frames that it has judged.
         loudest: root mean square of the loudest frame, full scale 1.
     """
 
     rate_hz: int
+    starts: float = STARTS
     frames: int = 0
     loudest: float = 0.0
     _said: NDArray[np.float32] = field(default_factory=lambda: np.empty(1024, np.float32), repr=False)
@@ -55,6 +61,7 @@ class VadStream:
         self._left = np.empty(0, np.float32)
         self._context = np.zeros(_CONTEXT, np.float32)
         self._hidden, self._cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+        self.goes_on, self.shortest_frames = self.starts * GOES_ON / STARTS, SHORTEST_FRAMES
 
     def push(self, samples: Samples) -> None:
         """Judge all whole frames up to the end of ``samples``: mono, full scale ±1, shape ``(n,)``."""
@@ -73,8 +80,26 @@ class VadStream:
     def speech_s(self, start_s: float, end_s: float) -> float:
         """Return the seconds of speech in the frames that lie within ``start_s`` to ``end_s``."""
         first, last = int(np.ceil(start_s / FRAME_S - 1e-9)), int(np.floor(end_s / FRAME_S + 1e-9))
-        spans = speech_spans(self.probabilities(first, max(first, last)))
+        spans = self.spans(first, max(first, last))
         return float((spans[:, 1] - spans[:, 0]).sum() * FRAME_S)
+
+    def spans(self, start: int = 0, stop: int | None = None) -> Spans:
+        """Return the runs of speech among the frames from ``start`` to before ``stop``, counted from ``start``."""
+        return speech_spans(self.probabilities(start, stop), self.starts, self.goes_on, self.shortest_frames)
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds of speech to expect by the probabilities alone, however they lie."""
+        return float(self.probabilities().sum(dtype=np.float64)) * FRAME_S
+
+    def take_faint_speech(self) -> None:
+        """Take the frames that are likeliest to be speech for it, half a second of them, whatever their probabilities.
+
+        To be called where something else than the VAD tells that somebody speaks.
+        """
+        said = np.sort(self.probabilities())[::-1]
+        self.starts = self.goes_on = float(said[min(_FAINT_FRAMES, len(said)) - 1])
+        self.shortest_frames = 1
 
     def _judge(self, samples: Samples) -> None:
         samples = np.concatenate([self._left, samples])
@@ -97,14 +122,19 @@ class VadStream:
         self.loudest = max(self.loudest, float(np.sqrt(power.max())))
 
 
-def speech_spans(probabilities: NDArray[np.float32]) -> Spans:
+def speech_spans(
+    probabilities: NDArray[np.float32],
+    starts: float = STARTS,
+    goes_on: float = GOES_ON,
+    shortest_frames: int = SHORTEST_FRAMES,
+) -> Spans:
     """Return the runs of speech in ``probabilities``, shape ``(frames,)``: shape ``(runs, 2)``, in frames.
 
-    A run is of frames above ``GOES_ON``, one of them at least ``STARTS``, and no shorter than ``SHORTEST_FRAMES``.
+    A run is of frames of ``goes_on`` or more, one of them ``starts`` or more, and no shorter than ``shortest_frames``.
     """
-    edges = np.diff(np.concatenate([[False], probabilities >= GOES_ON, [False]]).astype(np.int8))
+    edges = np.diff(np.concatenate([[False], probabilities >= np.float32(goes_on), [False]]).astype(np.int8))
     spans = np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
     if len(spans):
-        starts = np.maximum.reduceat(probabilities, spans[:, 0]) >= STARTS
-        spans = spans[starts & (spans[:, 1] - spans[:, 0] >= SHORTEST_FRAMES)]
+        begun = np.maximum.reduceat(probabilities, spans[:, 0]) >= np.float32(starts)
+        spans = spans[begun & (spans[:, 1] - spans[:, 0] >= shortest_frames)]
     return spans

@@ -11,7 +11,7 @@ import numpy as np
 
 from thymos.audio import Samples
 from thymos.audio.conditioning import Resampler
-from thymos.runtime.vad import FRAME_S, VadStream
+from thymos.runtime.vad import FRAME_S, STARTS, VadStream
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ class WindowCutter:
     with the recording, if there is anything that no window has covered; a recording shorter than a window is one.
     """
 
-    def __init__(self, rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float):
-        """Take the recording's own rate and the model's, and the grid of windows in seconds."""
+    def __init__(
+        self, rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float, vad_threshold: float | None = None
+    ):
+        """Take the recording's own rate and the model's, the grid of windows in seconds, and where speech begins."""
         self.rate_hz, self.model_rate_hz = rate_hz, model_rate_hz
         self.window, self.hop = (max(1, round(seconds * model_rate_hz)) for seconds in (window_s, hop_s))
-        self.vad = VadStream(model_rate_hz)
+        self.vad = VadStream(model_rate_hz, STARTS if vad_threshold is None else vad_threshold)
         self._resampler = Resampler(rate_hz, model_rate_hz)
         self._kept: list[Samples] = []
         self._kept_from = 0
