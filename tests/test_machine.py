@@ -39,7 +39,7 @@ def test_peak_memory_is_a_processs_own():
 
 
 def test_command_line_and_python_hear_by_one_default(bundle, mini, monkeypatch):
-    monkeypatch.setattr("thymos.runtime.recognizer.available_cores", lambda: 3)
+    monkeypatch.setattr("thymos.runtime.chosen.available_cores", lambda: 3)
     assert load(bundle).threads == 3
     used = []
     monkeypatch.setattr(Recognizer, "predict_many", lambda self, *_, **__: used.append(self.threads) or iter(()))
