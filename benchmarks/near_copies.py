@@ -26,7 +26,7 @@ from thymos.audio import Samples, Waveform, resample
 from thymos.audio.distort import telephone, through_mp3, through_opus
 from thymos.cache import default_cache_dir
 from thymos.corpora import Clip, Corpus, open_corpus
-from thymos.corpora.near_copies import SPARSE, Fingerprints, Words, fingerprint_of, from_text
+from thymos.corpora.near_copies import HOP_S, SPARSE, Fingerprints, Words, fingerprint_of, from_text
 
 Change = Callable[[Samples, int], Waveform]
 CUT_S, SILENCE_S = 0.5, 0.3
@@ -62,6 +62,9 @@ CHANGES: dict[str, Change] = {
     "at 48 kHz": at(48_000),
     "at 22.05 kHz": at(22_050),
     "20 dB softer, 16 bits": lambda samples, rate_hz: in_16_bits(samples / 10, rate_hz),
+    "3 dB over full scale, clipped": lambda samples, rate_hz: in_16_bits(
+        1.41 * samples / np.abs(samples).max(), rate_hz
+    ),
     "6 dB over full scale, clipped": lambda samples, rate_hz: in_16_bits(2 * samples / np.abs(samples).max(), rate_hz),
     "Opus, 16 kbit/s": lambda samples, rate_hz: Waveform(through_opus(samples, rate_hz, 16_000), rate_hz),
     "MP3, 32 kbit/s": lambda samples, rate_hz: Waveform(through_mp3(samples, rate_hz, 32_000), rate_hz),
@@ -79,6 +82,7 @@ CHANGES: dict[str, Change] = {
 CUT = {"0.5 s cut off at the start", "0.5 s cut off at the end"}
 LEFT_S = 1.0
 """Clips of which a cut would leave less are not cut: half a second of a word of half a second is nothing."""
+PIECES, PIECES_S = 300, (0.6, 0.75, 1.0)
 SAME_WAVEFORM = 0.5
 """Two files whose waveforms correlate so much at some shift are one recording: no voice repeats itself in phase."""
 
@@ -187,6 +191,27 @@ def hard_pairs(corpus: Corpus, n_pairs: int, seed: int) -> dict[str, list[tuple[
     return drawn
 
 
+def pieces(
+    corpus: Corpus, prints: list[Words], stored: Fingerprints, same: set[frozenset[str]], seed: int
+) -> dict[str, dict[str, list[int]]]:
+    """Return how many of some pieces are found as a part of their recording, and how many others are found."""
+    random = np.random.default_rng(seed)
+    table: dict[str, dict[str, list[int]]] = {}
+    for name in ("tess", "the other corpora"):
+        rows = [row for row, clip in enumerate(corpus.clips) if (clip.corpus == "tess") == (name == "tess")]
+        table[name] = {}
+        for seconds in PIECES_S:
+            own = others = 0
+            for row in random.choice(rows, PIECES, replace=False).tolist():
+                start = int(np.flatnonzero(prints[row])[0])
+                found = {copy.place for copy in stored.near_copies(prints[row][start:][: round(seconds / HOP_S)])}
+                own += row in found
+                path = corpus.clips[row].path
+                others += sum(frozenset((path, corpus.clips[each].path)) not in same for each in found - {row})
+            table[name][f"{seconds:g} s"] = [own, others]
+    return table
+
+
 def page(record: dict[str, Any]) -> str:
     rows = [
         [
@@ -220,6 +245,12 @@ def page(record: dict[str, Any]) -> str:
             table(
                 ["pairs of", "pairs", "found, waveforms correlate", "found, others"],
                 [[name, *map(str, own.values())] for name, own in hard.items()],
+            ),
+            f"Pieces of {PIECES} clips each, from where speech begins: found in their own recording, and in others. "
+            "TESS begins each recording with the same words:\n",
+            table(
+                ["of", *(f"{seconds:g} s: own" if i == 0 else "others" for seconds in PIECES_S for i in range(2))],
+                [[name, *(str(n) for pair in own.values() for n in pair)] for name, own in record["pieces"].items()],
             ),
             "What the corpora have twice:\n",
             table(["files", "agreement", "correlation of waveforms"], copies),
@@ -259,6 +290,7 @@ def main() -> None:
         "found": found_again(corpus, stored, same, given.clips, given.seed),
         "within": within,
         "hard_pairs": hard,
+        "pieces": pieces(corpus, prints, stored, same, given.seed),
     }
     save(record, page(record), given.out, "near-copies")
     print(page(record))

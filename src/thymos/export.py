@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from thymos.errors import BundleError, MissingExtraError
@@ -84,7 +84,7 @@ class TracedGraph(Exportable):
         write_graph(folder / GRAPH, self.graph, self.example_samples)
         state = {name: tensor.contiguous() for name, tensor in self.weights.state_dict().items()}
         with whole_file(folder / WEIGHTS) as temporary:
-            save_file(state, temporary)
+            temporary.write_bytes(save(state))  # `save_file` makes files that their owner alone may read
         return GRAPH, WEIGHTS
 
 

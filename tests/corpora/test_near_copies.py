@@ -108,25 +108,25 @@ def test_what_says_nothing_has_no_fingerprint(make_tone: Callable[..., Samples])
         assert not Fingerprints([words[::SPARSE]]).near_copies(words)
 
 
-def test_short_sounds_must_agree_better(sounds: dict[str, Waveform]) -> None:
-    whole = fingerprint_of(sounds["a01 (1).opus"])
-    words = whole[np.flatnonzero(whole)[:24]]
-
-    def overlaps_with(errors: int) -> list[int]:
-        """How many words overlap in what is found where, of all of them and of six, so many bits in each are wrong."""
-        random = np.random.default_rng(0)
-        wrong = [sum(1 << int(bit) for bit in random.permutation(32)[:errors]) for _ in words]
-        spread = np.zeros(SPARSE * len(words), np.uint32)
-        spread[::SPARSE] = words ^ np.array(wrong, np.uint32)
-        found = Fingerprints([words, words[:6]]).near_copies(spread, look_up=False)
-        assert {round(copy.agreement, 9) for copy in found} <= {1 - 2 * errors / 32}
-        return [round(copy.overlap_s / (SPARSE * HOP_S)) for copy in found]
-
-    # The weight of an overlap is its agreement times the root of its bits: sqrt(192) is 13.9, sqrt(768) is 27.7.
-    assert overlaps_with(4) == [24, 6]
-    assert overlaps_with(5) == [24]
-    assert overlaps_with(7) == [24]
-    assert overlaps_with(8) == []
+@pytest.mark.parametrize(
+    ("words", "of", "errors"),
+    # The weight of an overlap is its agreement times the root of its bits: 13.9 for 6 words, 19.6 for 12, 27.7 for 24.
+    [(6, 6, 3), (12, 12, 7), (24, 24, 6), (60, 60, 8), (12, 24, 4)],
+    ids=["0.4 s", "0.7 s", "1.4 s", "3.6 s", "a piece"],
+)
+def test_short_sounds_and_pieces_must_agree_better(
+    words: int, of: int, errors: int, sounds: dict[str, Waveform]
+) -> None:
+    """With so many wrong bits in each word, an overlap is a copy; with one more, it is none."""
+    known = np.concatenate([fingerprint_of(sounds[f"a0{sentence} (1).opus"]) for sentence in (1, 2)])
+    stored = known[known != 0][:of]
+    random = np.random.default_rng(0)
+    for wrong in (errors, errors + 1):
+        flipped = [sum(1 << int(bit) for bit in random.permutation(32)[:wrong]) for _ in range(words)]
+        asked = np.zeros(SPARSE * words, np.uint32)
+        asked[::SPARSE] = stored[:words] ^ np.array(flipped, np.uint32)
+        found = Fingerprints([stored]).near_copies(asked, look_up=False)
+        assert [copy.agreement for copy in found] == ([1 - 2 * wrong / 32] if wrong == errors else [])
 
 
 def test_only_the_first_minutes_are_looked_at_and_many_copies_cost_little(sounds: dict[str, Waveform]) -> None:

@@ -160,6 +160,8 @@ def test_what_it_has_heard_in_another_form_is_refused(
         shutil.copy(path, other / "anger")
     changed = open_corpus(f"folders:{other}", cache_dir=tmp_path / "cache")
     folder = write_toy_encoder("near", heard=corpus.clips)
+    (tmp_path / "plain").touch()
+    assert {path.stat().st_mode for path in folder.iterdir()} == {(tmp_path / "plain").stat().st_mode}
     export_encoder(read_start(folder, (1, 2)), tmp_path / "exported", int8=False)
     export_encoder(read_start(tmp_path / "exported", (1, 2)), tmp_path / "copied", int8=False)
     for start in (folder, tmp_path / "exported", tmp_path / "copied"):
@@ -217,3 +219,32 @@ def test_more_layers_than_there_are_are_refused(tone_corpus: Corpus, toy_recipe:
 def test_only_to_predict_nothing_else_is_described(toy_recipe: Recipe) -> None:
     recipe = EncoderExperiment(toy_recipe(distorted_copies=2)).only_to_predict().recipe
     assert (recipe.speeds, recipe.distorted_copies) == ((1.0,), 0)
+
+
+@pytest.mark.real
+def test_the_shipped_encoder_knows_what_it_has_heard_in_any_form(
+    corpora: Path, toy_recipe: Recipe, tmp_path: Path
+) -> None:
+    """EMOVO a thousandth softer, and RAVDESS at 48 kHz, 3 dB softer; AESDD it has never heard."""
+    for path in sorted(corpora.glob("emovo/happiness/*"))[:2] + sorted(corpora.glob("emovo/anger/*"))[:3]:
+        waveform = read_waveform(path)
+        (tmp_path / "emovo" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        target = tmp_path / "emovo" / path.parent.name / f"{path.stem}.wav"
+        soundfile.write(target, waveform.samples * np.float32(0.999), waveform.rate_hz)
+    for path in sorted(corpora.glob("ravdess/sadness/*"))[:2] + sorted(corpora.glob("ravdess/fear/*"))[:2]:
+        waveform = resample(read_waveform(path), 48_000)
+        (tmp_path / "ravdess" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        target = tmp_path / "ravdess" / path.parent.name / f"{path.stem}.wav"
+        soundfile.write(target, waveform.samples * np.float32(10 ** (-3 / 20)), 48_000)
+    for path in sorted(corpora.glob("aesdd/anger/*.flac"))[:4] + sorted(corpora.glob("aesdd/fear/*.flac"))[:4]:
+        (tmp_path / "aesdd" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "aesdd" / path.parent.name)
+    experiment = EncoderExperiment(toy_recipe(start_from="shipped", layers=[2, 3]))
+    for name in ("emovo", "ravdess"):
+        corpus = open_corpus(f"folders:{tmp_path / name}", cache_dir=tmp_path / "cache")
+        clips = len(corpus.clips)
+        with pytest.raises(
+            LeakageError, match=f"fitted to {clips} of these recordings, {clips} of them in another form"
+        ):
+            experiment.check(corpus)
+    experiment.check(open_corpus(f"folders:{tmp_path / 'aesdd'}", cache_dir=tmp_path / "cache"))

@@ -96,6 +96,7 @@ def test_fingerprints_of_what_was_heard_are_read_with_care(
         {"words": arrays["words"][:-1]},
         {"words": arrays["words"].astype(np.int64)},
         {"told": arrays["told"][:-1]},
+        {"version": arrays["version"] + 1},
     ]
     for changed in (*(arrays | change for change in changes), {"words": arrays["words"]}):
         save_file(changed, copy / HEARD)

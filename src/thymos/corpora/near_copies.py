@@ -29,8 +29,8 @@ Words = NDArray[np.uint32]
 RATE_HZ = 8_000
 HOP_S = 0.02
 """From one word of a whole fingerprint to the next."""
-SPARSE = 4
-"""Of a fingerprint that is kept to be compared with, each so manieth word is enough: 80 ms, 50 bytes a second."""
+SPARSE = 3
+"""Of a fingerprint that is kept to be compared with, each so manieth word is enough: 60 ms, 67 bytes a second."""
 LONGEST_S = 120
 """What comes later in a recording is not looked at: no file, however long, costs more than this."""
 
@@ -48,16 +48,23 @@ _STEADY_DB = 0.5
 _MOST_UNEVEN = 8
 """Nor have those with more than 24 bits alike: such are clicks, and where a hum begins. Speech has 9 to 23."""
 
-LEAST_AGREEMENT = 0.64
-"""Of the bits that overlap in two cuts of one recording: 1 where all agree, about 0 of unlike sounds, and 0.6 at most
-of any two of 14,121 clips, takes of one sentence among them, that are not the same recording."""
-LEAST_WEIGHT = 9.6
-"""Agreement times the root of the number of bits: a short overlap must agree better."""
-LEAST_AGREEMENT_OF_LONG, LEAST_WEIGHT_OF_LONG = 0.5, 15.5
-"""An overlap of some two seconds, which has this weight, may agree less: no two others of those clips had 14.7."""
-LEAST_WORDS = 5
-"""An overlap of fewer words of a sparse fingerprint, 0.4 s, says nothing."""
+LEAST_AGREEMENT, LEAST_WEIGHT = 0.61, 10.8
+"""Agreement of two cuts of one recording where they overlap: 1 where all bits agree, about 0 of unlike sounds. Weight
+is agreement times the root of the number of bits: a short overlap must agree better. Of 14,121 clips, takes of one
+sentence among them, no two that are different recordings agree by 0.58 over more than ``SHORT_S``, nor with a weight of
+10 over less."""
+SHORT_S, LEAST_AGREEMENT_OF_SHORT = 0.75, 0.55
+"""An overlap no longer than that may agree less, if it has the weight: what is short has few bits."""
+PIECE_S, LEAST_AGREEMENT_OF_PIECE, WHOLE = 1.0, 0.72, 0.7
+"""But one no longer than that, in a recording of which it is less than seven tenths, must agree better: takes of a
+carrier phrase such as TESS's agree by up to 0.7 over half a second of it."""
+LEAST_AGREEMENT_OF_LONG, LEAST_WEIGHT_OF_LONG = 0.5, 17.5
+"""So may one of this weight, which takes some two seconds: no two different ones of those clips have 16.2."""
+LEAST_WORDS = 4
+"""An overlap of fewer words of a sparse fingerprint, a quarter of a second, says nothing."""
 
+VERSION = 1
+"""Of fingerprints: those of another say nothing to this one."""
 _LEAST_KEY_BITS, _MOST_KEY_BITS = 16, 22
 _WORDS_A_KEY = 8
 """With more words for each key, keys get longer: time goes by it."""
@@ -114,16 +121,19 @@ def to_arrays(sparse: Sequence[Words]) -> dict[str, NDArray[Any]]:
     """Return sparse fingerprints as arrays that a file can hold: what tells nothing takes a bit."""
     words = np.concatenate([np.zeros(0, np.uint32), *sparse])
     lengths = np.array([len(each) for each in sparse], np.uint32)
-    return {"words": words[words != 0], "told": np.packbits(words != 0), "lengths": lengths}
+    version = np.array([VERSION], np.uint32)
+    return {"words": words[words != 0], "told": np.packbits(words != 0), "lengths": lengths, "version": version}
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Words, ...]:
     """Return the sparse fingerprints that ``to_arrays`` was given.
 
     Raises:
-        ValueError: the arrays do not fit each other.
+        ValueError: the arrays do not fit each other, or are of another version.
         KeyError: one is missing.
     """
+    if arrays["version"].tolist() != [VERSION]:
+        raise ValueError("its fingerprints are of another version of Thymos")
     told, known, lengths = arrays["told"], arrays["words"], arrays["lengths"]
     kinds = [array.dtype.str for array in (told, known, lengths)]
     if kinds != ["|u1", "<u4", "<u4"] or any(array.ndim != 1 for array in (told, known, lengths)):
@@ -191,6 +201,7 @@ class Fingerprints:
         self._lengths = np.array([len(words) for words in sparse], np.int64)
         self._starts = _GAP + np.cumsum([0, *(self._lengths[:-1] + _GAP)]) if len(sparse) else self._lengths
         self._words = np.concatenate([gap, *(part for words in sparse for part in (words, gap))])
+        self._told = [int(np.count_nonzero(words)) for words in sparse]
         self._owner = np.repeat(np.arange(len(sparse)), self._lengths + _GAP)
         known = np.flatnonzero(self._words)
         bits = int(np.clip(np.log2(max(1, len(known)) / _WORDS_A_KEY), _LEAST_KEY_BITS, _MOST_KEY_BITS))
@@ -215,11 +226,12 @@ class Fingerprints:
         else:
             lengths = enumerate(self._lengths.tolist())
             candidates = {(owner, shift) for owner, n in lengths for shift in range(-SPARSE * n, len(words))}
+        told = np.count_nonzero(words) / SPARSE
         best: dict[int, tuple[float, NearCopy]] = {}
         for owner, shift in sorted(candidates):
             agreement, compared = self._compared(words, owner, shift)
             weight = agreement * float(np.sqrt(_BITS * compared))
-            if _is_copy(agreement, weight, compared):
+            if _is_copy(agreement, weight, compared, compared / max(told, self._told[owner], 1)):
                 copy = NearCopy(owner, shift * HOP_S, agreement, compared * SPARSE * HOP_S)
                 best[owner] = max(best.get(owner, (0.0, copy)), (weight, copy))
         return [copy for _, copy in sorted(best.values(), reverse=True)]
@@ -302,12 +314,16 @@ class _Keys:
         return self._order[np.repeat(starts, counts) + within], np.repeat(asked, counts)
 
 
-def _is_copy(agreement: float, weight: float, compared: int) -> bool:
-    if compared < LEAST_WORDS:
+def _is_copy(agreement: float, weight: float, compared: int, share: float) -> bool:
+    """Return whether an overlap of so many words, so large a share of the longer recording, is of one recording."""
+    overlap_s = compared * SPARSE * HOP_S
+    if compared < LEAST_WORDS or weight < LEAST_WEIGHT:
         return False
-    if agreement >= LEAST_AGREEMENT:
-        return weight >= LEAST_WEIGHT
-    return agreement >= LEAST_AGREEMENT_OF_LONG and weight >= LEAST_WEIGHT_OF_LONG
+    if overlap_s <= PIECE_S and share < WHOLE:
+        return agreement >= LEAST_AGREEMENT_OF_PIECE
+    if overlap_s <= SHORT_S:
+        return agreement >= LEAST_AGREEMENT_OF_SHORT
+    return agreement >= LEAST_AGREEMENT or (agreement >= LEAST_AGREEMENT_OF_LONG and weight >= LEAST_WEIGHT_OF_LONG)
 
 
 def _agreement(ours: Words, theirs: Words) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

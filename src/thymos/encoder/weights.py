@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 from torch import Tensor
 
 from thymos.corpora.near_copies import SPARSE, Fingerprints, Words, from_arrays, from_text, to_arrays
@@ -132,7 +132,7 @@ def write_encoder_files(
     for name in (ABOUT, ENCODER_GRAPH, HEARD):  # an earlier encoder's, which would not fit these weights
         (folder / name).unlink(missing_ok=True)
     with whole_file(folder / WEIGHTS) as temporary:
-        save_file(pack(state, int8) | {_SEEN: seen}, temporary)
+        temporary.write_bytes(save(pack(state, int8) | {_SEEN: seen}))
     names = [WEIGHTS]
     if describes is not None:
         settings = LayerSettings.model_validate(about["layers"])
@@ -149,7 +149,7 @@ def write_encoder_files(
 def write_heard(folder: Path, heard: Sequence[Words]) -> None:
     """Write the sparse fingerprints of clips that an encoder has heard to its folder."""
     with whole_file(folder / HEARD) as temporary:
-        save_file(to_arrays([words for words in heard if len(words)]), temporary)
+        temporary.write_bytes(save(to_arrays([words for words in heard if len(words)])))
 
 
 def _read_heard(folder: Path, digests: Mapping[str, Any]) -> tuple[Words, ...]:
