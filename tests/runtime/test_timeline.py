@@ -27,10 +27,10 @@ MOMENTS = np.array([
 ])  # fmt: skip
 # Speech from 0.32 to 1.28, 1.60 to 4.48 and 6.016 to 12.4 s: the first pause, 0.32 s, is one between words.
 SPANS = np.array([[10, 40], [50, 140], [188, 388]])
-# First utterance: anger for two moments, then fear. A change at 2 s costs 1.5, as 2 s is less than half a moment from
+# First utterance: anger for two moments, then fear. A change at 2 s costs 1, as 2 s is less than half a moment from
 # the pause. Fear throughout would save that, but lose ln(0.8 / 0.1) + ln(0.7 / 0.2) = 3.33; anger throughout would lose
 # 2 ln 8.5 + ln 3.5 = 5.53; a change at 1 s, ln 3.5 = 1.25. The edge is put into the middle of the pause, at 1.44 s.
-# Second: one moment of fear in sadness would win ln 6 = 1.79, and cost 6.
+# Second: one moment of fear in sadness would win ln 6 = 1.79, and cost 8.
 EXPECTED = (
     (0.0, 0.32, None, None),
     (0.32, 1.44, "anger", 0.75),
@@ -208,9 +208,9 @@ def test_what_is_shorter_than_half_a_second_goes_to_the_likelier_neighbour():
 def test_a_short_stretch_between_two_alike_leaves_one():
     """Moments of 0.4 s, an utterance of 1.984 s: anger, one moment of fear, anger again."""
     anger, fear, _ = SURE
-    (only, rest) = stretches_of([(0.99, 0.01, 0.0), (0.99, 0.01, 0.0), fear, anger, anger], [[0, 62]], 2.0, 0.4)
+    (only, rest) = stretches_of([(0.999, 0.001, 0.0), (0.999, 0.001, 0.0), fear, anger, anger], [[0, 62]], 2.0, 0.4)
     assert only[:3] == (0.0, 1.984, "anger") and rest[2] is None
-    assert only[3] == pytest.approx((0.99 + 0.99 + 1 + 1) / 4), "not what was given away"
+    assert only[3] == pytest.approx((0.999 + 0.999 + 1 + 1) / 4), "not what was given away"
 
 
 def test_an_utterance_that_is_short_as_a_whole_is_told_as_long_as_half_a_second_where_there_is_room():

@@ -7,6 +7,7 @@ left out, and its recording heard again.
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -43,6 +44,7 @@ class Journal:
         """Lines that did not fit."""
         self.done: dict[str, Entry] = self._read()
         self._file: TextIO | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> "Journal":
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,20 +61,24 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def add(self, key: str, entry: Entry) -> None:
-        """Keep ``entry``; it is on disk when this returns, as far as the process is concerned."""
-        self.done[key] = entry
-        self._write(_line(key, entry, self._head))
+        """Keep ``entry``, from any thread; it is on disk when this returns, as far as the process is concerned."""
+        with self._lock:
+            self.done[key] = entry
+            self._write(_line(key, entry, self._head))
 
     def remove(self) -> None:
         """Forget everything: the output is whole."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, line: str) -> None:
-        assert self._file is not None
+        if self._file is None:  # it was closed while a recording was still being heard
+            return
         self._file.write(line + "\n")
         self._file.flush()
 

@@ -181,17 +181,25 @@ def _other_content(file: Path, known: set[str]) -> str | None:
     return f"holds results of other recordings, such as {printable(others[0])}" if others else None
 
 
-def _names_in(text: str, known: set[str]) -> set[str] | None:
+def recordings_told(file: Path) -> set[str]:
+    """Return the recordings that ``file``, a table of results, tells of, those that could not be heard, too."""
+    try:
+        return _names_in(bounded_text(file), set(), failed=True) or set()
+    except (OSError, ValueError, csv.Error, KeyError, TypeError, AttributeError, IndexError):
+        return set()
+
+
+def _names_in(text: str, known: set[str], failed: bool = False) -> set[str] | None:
     """Return the recordings that a table, in whatever format, has results of; None where it is none."""
     if text.startswith("{"):
         told = [parsed_json(line) for line in text.splitlines()]
-        return {row["file"] for row in told if "error" not in row}
+        return {row["file"] for row in told if failed or "error" not in row}
     if text.startswith("["):
-        return {row["file"] for row in parsed_json(text) if "error" not in row}
+        return {row["file"] for row in parsed_json(text) if failed or "error" not in row}
     first, *lines = text.splitlines()
     if first.startswith(("file,", "file\t")):
         cells = csv.DictReader(text.splitlines(keepends=True), delimiter=first[4])
-        return {from_csv_cell(row["file"]) for row in cells if not row.get("error")}
+        return {from_csv_cell(row["file"]) for row in cells if failed or not row.get("error")}
     if first.split() == table_head([]).split():
         shown = {f"  {printable(name)}": name for name in known}
         # What is indented is a timeline, and what has a dash could not be heard.

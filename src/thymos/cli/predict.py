@@ -36,9 +36,9 @@ class OutputError(ThymosError):
 
 def predict(
     paths: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="PATH…", help="Files, folders (searched through), globs, or - for standard input."),
-    ],
+    ] = None,
     model: ModelOption = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Say also from when to when.")] = False,
     format: Annotated[
@@ -55,6 +55,10 @@ def predict(
         bool,
         typer.Option("--beside", help="Write a file beside each recording (JSON, unless --format says otherwise)."),
     ] = False,
+    watch: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Hear what lies there and what arrives, once it is complete; no PATH."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what --out names, whatever is in it, but no recording.")
     ] = False,
@@ -104,9 +108,10 @@ def predict(
     from thymos.cli.groups import groups_of
     from thymos.cli.inputs import by_channel, find_recordings
     from thymos.cli.journal import Journal
-    from thymos.cli.outputs import outputs_of
+    from thymos.cli.outputs import Outputs, outputs_of
     from thymos.cli.rows import rows_adapted, rows_at_once
     from thymos.cli.throughput import Throughput
+    from thymos.cli.watching import Arrivals, WatchedOutputs, hear_arrivals
     from thymos.cli.writing import writer_of
     from thymos.files import figure_formats
     from thymos.runtime.recognizer import load
@@ -119,8 +124,12 @@ def predict(
         raise OutputError("--server mixes channels: hear them apart without it")
     if server is not None and (vad_threshold is not None or shortest is not None):
         raise OutputError("--server hears as it is set: without --vad-threshold and --shortest")
+    if watch is None and not paths:
+        raise OutputError("nothing to hear is named: give files or folders, - for standard input, or --watch FOLDER")
+    if watch is not None and (paths or adapt or explain or explain_out is not None):
+        raise OutputError("--watch hears what arrives in its folder: without PATH, --adapt and --explain")
     formats = figure_formats(figures)
-    recordings = by_channel(find_recordings(paths, say), channels)
+    recordings = by_channel(find_recordings(paths or (), say), channels)
     if adapt and voice is not None:
         raise OutputError(
             "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"
@@ -129,7 +138,12 @@ def predict(
         raise OutputError("--speaker-from says whose voices --adapt takes out: give both")
     if adapt and any(recording.path is None and recording.problem is None for recording in recordings):
         raise OutputError("--adapt compares recordings of a voice, and standard input is a single one: name files")
-    outputs = outputs_of(recordings, format, out, beside, overwrite)
+    arrivals = None if watch is None else Arrivals(watch)
+    outputs: Outputs | WatchedOutputs
+    if arrivals is None:
+        outputs = outputs_of(recordings, format, out, beside, overwrite)
+    else:
+        outputs = WatchedOutputs(format, out, beside, overwrite)
     timeline = timeline or outputs.format in IN_TIME
     draw = None
     if explain or explain_out is not None:
@@ -148,32 +162,38 @@ def predict(
         recognizer = RemoteRecognizer.find(server, model).among(chosen_labels(labels))
         decides = {"model": recognizer.sha256, "timeline": timeline, "labels": recognizer.labels}
     if server is not None:
-        hear = partial(rows_at_once, recognizer, recordings)
+        hear = partial(rows_at_once, recognizer)
     elif adapt:
         _ = recognizer.space  # a model without is known before anything is heard
         groups = groups_of(recordings, speaker_from)
         decides["keeps"] = "what was heard"  # labels and voices are decided on later
-        hear = partial(rows_adapted, recognizer, recordings, groups)
+        hear = partial(rows_adapted, recognizer, groups=groups)
     else:
         known = None if voice is None else find_voice(voice, voices)
         recognizer = recognizer.for_voice(known)
         decides["labels"] = recognizer.labels
         if known is not None:
             decides["voice"] = known.coordinates.tolist()
-        hear = partial(rows_at_once, recognizer, recordings, voice=None if known is None else known.name)
+        hear = partial(rows_at_once, recognizer, voice=None if known is None else known.name)
     journal = None if outputs.journal is None else Journal(outputs.journal, decides)
     if journal is not None and journal.damaged:
         say(
             f"lines of {journal.path} that were torn or changed: {journal.damaged}; what they told is heard again",
             "yellow",
         )
+    columns = Columns(recognizer.labels, timeline, recognizer.dimensions)
+    if arrivals is not None and isinstance(outputs, WatchedOutputs):
+        own = partial(hear, timeline=timeline, journal=journal, advance=lambda duration_s, known: None)
+        with journal or nullcontext():
+            hear_arrivals(arrivals, outputs, columns, journal, lambda batch: own(by_channel(batch, channels)))
+    assert isinstance(outputs, Outputs)  # the other never ends
     failures = 0
     remarks: Counter[str] = Counter()
-    writer = writer_of(outputs, Columns(recognizer.labels, timeline, recognizer.dimensions))
+    writer = writer_of(outputs, columns)
     with journal or nullcontext(), progress(quiet or (outputs.printed and not adapt)) as bars:
         heard = Throughput(bars, len(recordings))
-        decided: Iterator[DecidedRow] = hear(timeline=timeline, journal=journal, advance=heard.take)
-        for recording, row, decider in decided:
+        decided: Iterator[DecidedRow] = hear(recordings, timeline=timeline, journal=journal, advance=heard.take)
+        for recording, row, decider, _ in decided:
             if "error" in row:
                 failures += 1
                 not_heard(recording.name, row["error"])

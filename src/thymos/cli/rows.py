@@ -1,6 +1,6 @@
 """What is heard in recordings, as rows: each at once, or all of them once voices are taken out of what was heard."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +25,12 @@ Advance = Callable[[float | None, bool], None]
 
 
 class DecidedRow(NamedTuple):
-    """A recording, what is said of it, and the recogniser that said it, which knows the voice."""
+    """A recording, what is said of it, the recogniser that said it, which knows the voice, and whether it was known."""
 
     recording: NamedRecording
     row: ResultRow
     recognizer: Recognizer
+    known: bool = False
 
 
 def rows_at_once(
@@ -44,7 +45,7 @@ def rows_at_once(
     hear = partial(recognizer.predict_many, timeline=timeline)
     for recording, entry, known in _entries(recordings, journal, hear):
         advance(_duration_s(entry), known)
-        yield DecidedRow(recording, _row(recording, entry, voice), recognizer)
+        yield DecidedRow(recording, _row(recording, entry, voice), recognizer, known)
 
 
 def rows_adapted(
@@ -83,11 +84,11 @@ def heard_in(recognizer: Recognizer, recordings: Sequence[NamedRecording]) -> It
 
 
 def _entries(
-    recordings: Sequence[NamedRecording], journal: Journal | None, hear: Callable[[Iterable[Any]], Iterator[_Heard]]
+    recordings: Sequence[NamedRecording], journal: Journal | None, hear: Callable[..., Iterator[_Heard]]
 ) -> Iterator[tuple[NamedRecording, _Entry | ThymosError, bool]]:
     """Yield each recording with what there is to keep of it, in order; what the journal knows is not heard again.
 
-    The third says whether it was known.
+    The journal keeps each as soon as it is heard, before its turn, too. The third says whether it was known.
     """
     keys = [_key(recording) for recording in recordings]
     done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
@@ -100,19 +101,22 @@ def _entries(
                 sources[i] = piped if recording.channel == "mix" else Excerpt(piped, channel=recording.channel)
             else:
                 problems[i] = piped
-    results = hear(sources[i] for i in range(len(recordings)) if done[i] is None and problems[i] is None)
-    for recording, key, kept, problem in zip(recordings, keys, done, problems, strict=True):
-        if kept is not None:
-            yield recording, _kept_entry(kept), True
-            continue
-        result = problem or next(results)
-        error = result.error if isinstance(result, Failure) else result if isinstance(result, AudioError) else None
-        entry = {_FAILED: error.reason} if isinstance(error, AudioError) and _is_the_files(error) else None
-        if not isinstance(result, Failure | AudioError):
-            entry = result.to_dict()
+    left = [i for i in range(len(recordings)) if done[i] is None and problems[i] is None]
+
+    def keep(place: int, result: _Heard) -> None:
+        key, entry = keys[left[place]], _to_keep(result)
         if journal is not None and key is not None and entry is not None:
             journal.add(key, entry)
-        yield recording, error or entry or {}, False
+
+    results = hear((sources[i] for i in left), finished=keep)
+    for recording, kept, problem in zip(recordings, done, problems, strict=True):
+        if kept is not None:
+            yield recording, _kept_entry(kept), True
+        elif problem is not None:
+            yield recording, problem, False
+        else:
+            result = next(results)
+            yield recording, result.error if isinstance(result, Failure) else result.to_dict(), False
 
 
 _FAILED = "failed"
@@ -123,9 +127,13 @@ def _kept_entry(entry: _Entry) -> _Entry | AudioError:
     return AudioError(entry[_FAILED]) if _FAILED in entry else entry
 
 
-def _is_the_files(error: AudioError) -> bool:
-    """Return whether a recording would fail again, unchanged: not where the machine is short of something."""
-    return not isinstance(error, OSError | ImportError | UnexpectedError)
+def _to_keep(result: _Heard) -> _Entry | None:
+    """Return what a journal keeps; nothing of a failure that is the machine's, such as a library that is missing."""
+    if not isinstance(result, Failure):
+        return result.to_dict()
+    error = result.error
+    is_the_files = isinstance(error, AudioError) and not isinstance(error, OSError | ImportError | UnexpectedError)
+    return {_FAILED: result.reason} if is_the_files else None
 
 
 def _duration_s(entry: _Entry | ThymosError) -> float | None:

@@ -46,13 +46,20 @@ class _Printer:
     def take(self, row: ResultRow) -> None:
         if self._format not in LINE_BY_LINE:
             self._kept.append(row)
-        elif "error" not in row or self._format not in ("table", "rttm"):  # else it has been named already
-            _print(rendered([row], self._format, self._columns, head=not self._printed))
+        elif print_result(row, self._format, self._columns, head=not self._printed):
             self._printed += 1
 
     def finish(self) -> None:
         if self._kept:
             _print(rendered(self._kept, self._format, self._columns))
+
+
+def print_result(row: ResultRow, format: Format, columns: Columns, head: bool) -> bool:
+    """Print a result in a format of ``LINE_BY_LINE``, and return whether there was anything to print."""
+    if "error" in row and format in ("table", "rttm"):  # it has been named already
+        return False
+    _print(rendered([row], format, columns, head))
+    return True
 
 
 def _print(content: bytes) -> None:

@@ -18,11 +18,15 @@ _AHEAD = 64
 
 
 def heard_in_order(
-    sources: Iterable[Sound], hear: Callable[[Sound], _Result], threads: int
+    sources: Iterable[Sound],
+    hear: Callable[[Sound], _Result],
+    threads: int,
+    finished: Callable[[int, Any], None] | None = None,
 ) -> Iterator[_Result | Failure]:
     """Return what ``hear`` makes of each of ``sources``, in their order, so many at once.
 
-    Whatever it raises becomes a ``Failure`` in its place, and the rest go on.
+    Whatever it raises becomes a ``Failure`` in its place, and the rest go on. ``finished`` is told the place of each,
+    from 0, and what was made of it, as soon as that is known, which may be long before its turn: from any thread.
 
     Raises:
         ArgumentError: ``sources`` is a single recording or folder, of which Python would take each letter or byte.
@@ -37,14 +41,25 @@ def heard_in_order(
         each = iter(sources)
     except TypeError:
         raise ArgumentError(f"several recordings are taken, and a {type(sources).__name__} is not a list") from None
-    return _in_order(each, hear, threads)
+    return _in_order(each, hear, threads, finished)
 
 
 def _is_array(sources: Any) -> bool:
     return isinstance(sources, tuple) and len(sources) == 2 and hasattr(sources[0], "dtype")
 
 
-def _in_order(sources: Iterator[Sound], hear: Callable[[Sound], _Result], threads: int) -> Iterator[_Result | Failure]:
+def _in_order(
+    sources: Iterator[Sound],
+    hear: Callable[[Sound], _Result],
+    threads: int,
+    finished: Callable[[int, Any], None] | None,
+) -> Iterator[_Result | Failure]:
+    def told(place: int, source: Sound) -> _Result | Failure:
+        result = heard(source)
+        if finished is not None:
+            finished(place, result)
+        return result
+
     def heard(source: Sound) -> _Result | Failure:
         try:
             return hear(source)
@@ -57,8 +72,8 @@ def _in_order(sources: Iterator[Sound], hear: Callable[[Sound], _Result], thread
     waiting: deque[Future[_Result | Failure]] = deque()
     files = ThreadPoolExecutor(threads, "thymos-files")
     try:
-        for source in sources:
-            waiting.append(files.submit(heard, source))
+        for place, source in enumerate(sources):
+            waiting.append(files.submit(told, place, source))
             while waiting and (waiting[0].done() or len(waiting) > _AHEAD):
                 yield waiting.popleft().result()
         while waiting:

@@ -190,18 +190,23 @@ class Recognizer(ChosenModel):
         return explain_part(hear, part, evidence, self.labels, emotion, self.name, self._listener.pool.map)
 
     def predict_many(
-        self, sources: Iterable[Sound], timeline: bool = False, labels: Sequence[str] | None = None
+        self,
+        sources: Iterable[Sound],
+        timeline: bool = False,
+        labels: Sequence[str] | None = None,
+        finished: Callable[[int, Prediction | Failure], None] | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Yield what is heard in each of ``sources``, in their order, as soon as it is known.
 
         A recording that cannot be heard, for whatever reason, is a ``Failure`` in its place, and the rest go on.
+        ``finished`` is told the place of each, from 0, and its result, as soon as that is known: from any thread.
 
         Raises:
             ArgumentError: ``sources`` is a single recording, or the name of a folder.
             ThymosError: ``labels`` cannot be told apart; see ``among``.
         """
         recognizer = self.among(labels)
-        return heard_in_order(sources, lambda source: recognizer._predict(source, timeline), self.threads)
+        return heard_in_order(sources, lambda source: recognizer._predict(source, timeline), self.threads, finished)
 
     def predict_adapted(
         self,
@@ -241,9 +246,14 @@ class Recognizer(ChosenModel):
 
         return decided()
 
-    def listen_many(self, sources: Iterable[Sound], windows: bool = False) -> Iterator[Recording | Failure]:
+    def listen_many(
+        self,
+        sources: Iterable[Sound],
+        windows: bool = False,
+        finished: Callable[[int, Recording | Failure], None] | None = None,
+    ) -> Iterator[Recording | Failure]:
         """Yield what is kept of each of ``sources``, in windows too if ``windows``, for ``decide`` and ``offsets``."""
-        return heard_in_order(sources, lambda source: self._listener.listen(source, windows), self.threads)
+        return heard_in_order(sources, lambda source: self._listener.listen(source, windows), self.threads, finished)
 
     def decide(self, recording: Recording, timeline: bool = False) -> Prediction:
         """Return what is heard in a recording of ``listen_many``, which heard it in windows if ``timeline``."""

@@ -14,7 +14,7 @@ BRIDGED_S = 0.6
 """Shorter pauses do not end a stretch: they are between words, not between utterances."""
 SHORTEST_S = 0.5
 """What is shorter goes to a neighbour in the same utterance: nobody reads, or hears, half a second's mood."""
-CHANGE_COST_S, PAUSE_COST_S = 3.0, 1.5
+CHANGE_COST_S, PAUSE_COST_S = 4.0, 1.0
 """A change of emotion must be outweighed by evidence: log-probability over seconds. In a pause it costs less, since
 moods change there. Chosen on speakers of whom nothing is reported: ``benchmarks/change_points.py``."""
 SNAP_S = 0.5

@@ -7,7 +7,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -97,7 +97,12 @@ class RemoteRecognizer:
         chosen = tuple(self.labels[place] for place in places)
         return replace(self, labels=chosen, asked=chosen)
 
-    def predict_many(self, sources: Iterable[Any], timeline: bool = False) -> Iterator[RemotePrediction | Failure]:
+    def predict_many(
+        self,
+        sources: Iterable[Any],
+        timeline: bool = False,
+        finished: Callable[[int, RemotePrediction | Failure], None] | None = None,
+    ) -> Iterator[RemotePrediction | Failure]:
         """Yield what the server hears in each of ``sources``, in their order; see ``Recognizer.predict_many``.
 
         Raises:
@@ -105,13 +110,17 @@ class RemoteRecognizer:
         """
         query = {"model": self.model, "timeline": str(timeline).lower()}
         query |= {} if self.asked is None else {"labels": ",".join(self.asked)}
-        for source in sources:
+        for place, source in enumerate(sources):
+            result: RemotePrediction | Failure
             try:
                 content = _opened(source)
                 with content:
-                    yield RemotePrediction(self._answer(f"v1/predict?{urlencode(query)}", content))
+                    result = RemotePrediction(self._answer(f"v1/predict?{urlencode(query)}", content))
             except AudioError as error:
-                yield Failure(source, error)
+                result = Failure(source, error)
+            if finished is not None:
+                finished(place, result)
+            yield result
 
     def _answer(self, path: str, content: IO[bytes]) -> dict[str, Any]:
         n_bytes = content.seek(0, os.SEEK_END)
