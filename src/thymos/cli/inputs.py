@@ -41,6 +41,8 @@ class NamedRecording:
     end_s: float | None = None
     channel: Channel = "mix"
     """All of its channels as one, or one of them by its number."""
+    speaker: int = 0
+    """The number of the voice in it that is heard; 0: all of them."""
 
     @property
     def source(self) -> Path | Excerpt | None:
@@ -74,6 +76,29 @@ def by_channel(recordings: Sequence[NamedRecording], channels: str) -> list[Name
             with suppress(AudioError):
                 count = channels_of(recording.source)
         found += [_of_channel(recording, number) for number in range(1, count + 1)] if count > 1 else [recording]
+    return found
+
+
+def by_speaker(recordings: Sequence[NamedRecording], count: int) -> list[NamedRecording]:
+    """Return each recording ``count`` times, for each of so many voices in it.
+
+    Raises:
+        ArgumentError: standard input is among them, which comes once.
+    """
+    found: list[NamedRecording] = []
+    for recording in recordings:
+        if recording.path is None and recording.problem is None:
+            raise ArgumentError("standard input comes once, so its voices are not told apart: name a file")
+        numbers = range(1, count + 1) if recording.problem is None else ()
+        found += [
+            replace(
+                recording,
+                name=f"{recording.name}{'&' if '#' in recording.name else '#'}speaker={number}",
+                inside=recording.inside.with_name(f"{recording.inside.stem}.speaker{number}{recording.inside.suffix}"),
+                speaker=number,
+            )
+            for number in numbers
+        ] or [recording]
     return found
 
 

@@ -97,6 +97,10 @@ def predict(
             help="Which channels are heard: all as one; each by itself, as the two ends of a call; or number N alone.",
         ),
     ] = "mix",
+    speakers: Annotated[
+        int | None,
+        typer.Option(min=2, max=2, help="Experimental: tell two voices of one channel apart, and hear each by itself."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -106,10 +110,10 @@ def predict(
     the exit code is then 1. With --out, the same command goes on where an earlier one was cut short.
     """
     from thymos.cli.groups import groups_of
-    from thymos.cli.inputs import by_channel, find_recordings
+    from thymos.cli.inputs import by_channel, by_speaker, find_recordings
     from thymos.cli.journal import Journal
     from thymos.cli.outputs import Outputs, outputs_of
-    from thymos.cli.rows import rows_adapted, rows_at_once
+    from thymos.cli.rows import rows_adapted, rows_at_once, rows_of_speakers
     from thymos.cli.throughput import Throughput
     from thymos.cli.watching import Arrivals, WatchedOutputs, hear_arrivals
     from thymos.cli.writing import writer_of
@@ -128,8 +132,16 @@ def predict(
         raise OutputError("nothing to hear is named: give files or folders, - for standard input, or --watch FOLDER")
     if watch is not None and (paths or adapt or explain or explain_out is not None):
         raise OutputError("--watch hears what arrives in its folder: without PATH, --adapt and --explain")
+    if speakers is not None and (
+        server is not None or watch is not None or adapt or voice is not None or explain or explain_out is not None
+    ):
+        raise OutputError(
+            "--speakers finds voices by itself: without --server, --watch, --voice, --adapt and --explain"
+        )
     formats = figure_formats(figures)
     recordings = by_channel(find_recordings(paths or (), say), channels)
+    if speakers is not None:
+        recordings = by_speaker(recordings, speakers)
     if adapt and voice is not None:
         raise OutputError(
             "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"
@@ -161,7 +173,9 @@ def predict(
     else:
         recognizer = RemoteRecognizer.find(server, model).among(chosen_labels(labels))
         decides = {"model": recognizer.sha256, "timeline": timeline, "labels": recognizer.labels}
-    if server is not None:
+    if speakers is not None:
+        hear = partial(rows_of_speakers, recognizer)
+    elif server is not None:
         hear = partial(rows_at_once, recognizer)
     elif adapt:
         _ = recognizer.space  # a model without is known before anything is heard

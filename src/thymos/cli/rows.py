@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from thymos.audio.excerpt import Excerpt, excerpt_name
+from thymos.audio.faults import decoder_faults
 from thymos.cli.console import say
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
@@ -15,6 +16,7 @@ from thymos.runtime.formats import ResultRow, result_row
 from thymos.runtime.listening import Recording
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer
+from thymos.runtime.speakers import predict_speakers
 from thymos.streams import StreamError, standard_input
 
 _MOST_STANDARD_INPUT = 1 << 30
@@ -71,6 +73,31 @@ def rows_adapted(
         own = voices.get(group, recognizer)
         said = sound.error if isinstance(sound, Failure) else own.decide(sound, timeline).to_dict()
         yield DecidedRow(recording, _row(recording, said, group), own)
+
+
+def rows_of_speakers(
+    recognizer: Recognizer,
+    recordings: Sequence[NamedRecording],
+    timeline: bool,
+    journal: Journal | None,
+    advance: Advance,
+) -> Iterator[DecidedRow]:
+    """Yield the row of each voice of each recording, in order; nothing is kept in the journal."""
+    heard: list[Prediction] | AudioError = []
+    for recording in recordings:
+        if recording.problem is not None:
+            heard = recording.problem
+        elif recording.speaker == 1:
+            assert recording.source is not None
+            try:
+                with decoder_faults():
+                    heard = predict_speakers(recognizer, recording.source, timeline)
+            except AudioError as error:
+                heard = error
+        said: _Entry | ThymosError
+        said = heard if isinstance(heard, AudioError) else heard[recording.speaker - 1].to_dict()
+        advance(_duration_s(said), False)
+        yield DecidedRow(recording, _row(recording, said, None) | {"speaker": recording.speaker}, recognizer)
 
 
 def heard_in(recognizer: Recognizer, recordings: Sequence[NamedRecording]) -> Iterator[Recording | Failure]:

@@ -212,9 +212,9 @@ class Listener:
             faint=cutter.vad.shortest_frames == 1,
         )
 
-    def window(self, cut: WindowSamples) -> HeardWindow:
-        """Hear one window."""
-        return self._heard_window(cut, None)[0]
+    def window(self, cut: WindowSamples, moments: Moments | None = None) -> HeardWindow:
+        """Hear one window, and ``moments`` of it, if any."""
+        return self._heard_window(cut, moments)[0]
 
     def hear(self, samples: Samples, moments: Moments | None = None) -> tuple[Impression, Heard]:
         """Hear samples at the model's rate, shape ``(samples,)``; return what is kept, and what the model said.

@@ -15,7 +15,7 @@ NONE_HEARD = "none heard"
 """What stands in place of an emotion where nobody speaks."""
 LEAST_SHARE = 0.01
 """Smaller shares of a recording are not told to people; JSON has them all."""
-Flag = Literal["too_short", "too_quiet", "no_speech", "faint_speech", "unsure", "unfamiliar"] | Remark
+Flag = Literal["too_short", "too_quiet", "no_speech", "faint_speech", "unsure", "unfamiliar", Remark]
 """What an answer is flagged with; ``FLAGS`` says it in words."""
 FLAGS: dict[Flag, str] = {
     "too_short": "less speech than half a second",
