@@ -2,7 +2,8 @@
 
     python scripts/write_heard.py src/thymos/weights/encoder CORPORA/clips.csv --models src/thymos/weights/thymos*
 
-Clips are known by their digests, which the encoder has. Its weights stay as they are; encoder.json tells the new file's
+All clips of the corpora that the encoder names are taken; how many of them it has the digest of is told, since a decoder
+may have come to give other last samples than it gave then. Weights stay as they are; encoder.json tells the new file's
 SHA-256, and model.json of each of the models, which hear by the encoder, that of both. `thymos pretrain` does all this
 itself.
 """
@@ -31,18 +32,20 @@ def main() -> None:
     given = parser.parse_args()
     encoder = read_encoder(given.encoder)
     by_digest = {
-        digest_of(clip): clip.sound.fingerprint
+        digest_of(clip): from_text(clip.sound.fingerprint)[::SPARSE]
         for spec in given.corpora
         for clip in open_corpus(spec, cache_dir=given.cache_dir).clips
+        if clip.corpus in encoder.about["corpora"]
     }
-    known = [digest for digest in encoder.clips_seen.tolist() if by_digest.get(digest)]
-    write_heard(given.encoder, [from_text(by_digest[digest])[::SPARSE] for digest in known])
+    write_heard(given.encoder, [by_digest[digest] for digest in sorted(by_digest)])
     add_digests(given.encoder / ABOUT, given.encoder, [HEARD])
     for model in given.models:
         add_digests(model / MODEL_ABOUT, given.encoder, [ABOUT, HEARD])
-    content = (given.encoder / HEARD).stat().st_size
-    print(f"{len(known)} of {len(encoder.clips_seen)} clips, {content / 1e6:.2f} MB")
-    print(f"not among the corpora, or without a fingerprint: {len(np.setdiff1d(encoder.clips_seen, known))}")
+    size = (given.encoder / HEARD).stat().st_size
+    known = len(np.intersect1d(encoder.clips_seen, sorted(by_digest)))
+    print(
+        f"{len(by_digest)} clips, {size / 1e6:.2f} MB; {known} of them by digest, of {len(encoder.clips_seen)} digests"
+    )
 
 
 def add_digests(about: Path, folder: Path, names: list[str]) -> None:
