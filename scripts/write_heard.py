@@ -2,10 +2,10 @@
 
     python scripts/write_heard.py src/thymos/weights/encoder CORPORA/clips.csv --models src/thymos/weights/thymos*
 
-All clips of the corpora that the encoder names are taken; how many of them it has the digest of is told, since a decoder
-may have come to give other last samples than it gave then. Weights stay as they are; encoder.json tells the new file's
-SHA-256, and model.json of each of the models, which hear by the encoder, that of both. `thymos pretrain` does all this
-itself.
+All clips of the corpora that the encoder names are taken; how many of them it has the digest of is told, since a
+decoder may have come to give other last samples than it gave then. Weights stay as they are; encoder.json tells the
+new file's SHA-256, and model.json of each of the models, which hear by the encoder, that of both. `thymos pretrain`
+does all this itself.
 """
 
 import argparse

@@ -95,6 +95,10 @@ class RunError(ThymosError, ValueError):
     """A run folder cannot be used: it belongs to another run, or is damaged."""
 
 
+class EngineError(ThymosError, RuntimeError):
+    """A cluster cannot be joined, or its machines do not suit what is to be done."""
+
+
 class BundleError(ThymosError, ValueError):
     """A model's files cannot be used: not there, changed, cut off, or of another format."""
 

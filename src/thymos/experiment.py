@@ -75,6 +75,11 @@ class Work:
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     """Called after each epoch of a fit that has epochs."""
 
+    @property
+    def gpus(self) -> float:
+        """How many of a cluster's accelerators a fit needs for itself."""
+        return 1.0 if self.device == "cuda" else 0.0
+
 
 @dataclass(frozen=True)
 class InnerSplit:

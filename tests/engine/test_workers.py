@@ -3,11 +3,14 @@ import os
 import signal
 import time
 from multiprocessing.popen_spawn_posix import Popen
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from thymos.engine.workers import Report, in_workers
-from thymos.errors import RunError
+from thymos.engine.tasks import Report, ThisProcess, engine_named
+from thymos.engine.workers import LocalProcesses
+from thymos.errors import ArgumentError, RunError
 
 
 def double(task: int, report: Report) -> int:
@@ -29,7 +32,7 @@ def die(task: int, report: Report) -> int:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_and_reports_arrive(workers):
     said = []
-    results = dict(in_workers(double, [1, 2, 3], workers, on_report=said.append))
+    results = dict(LocalProcesses().run(double, [1, 2, 3], workers, on_report=said.append))
     assert results == {1: 2, 2: 4, 3: 6}
     assert sorted(said) == ["at 1", "at 2", "at 3"]
 
@@ -37,7 +40,7 @@ def test_results_and_reports_arrive(workers):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_error_of_a_task_arrives(workers):
     with pytest.raises(ValueError, match="is bad"):
-        list(in_workers(fail, [1, 2], workers))
+        list(LocalProcesses().run(fail, [1, 2], workers))
 
 
 def die_at_two(task: int, report: Report) -> int:
@@ -45,13 +48,13 @@ def die_at_two(task: int, report: Report) -> int:
 
 
 def test_other_tasks_go_on_when_a_worker_is_killed():
-    results = dict(in_workers(die_at_two, [1, 2, 3, 4], workers=2, on_death=lambda task: -task))
+    results = dict(LocalProcesses().run(die_at_two, [1, 2, 3, 4], workers=2, on_death=lambda task: -task))
     assert results == {1: 1, 2: -2, 3: 3, 4: 4}
 
 
 def test_killed_worker_is_an_error_and_no_hang():
     with pytest.raises(RunError, match="a worker process was killed"):
-        list(in_workers(die, [1, 2], workers=2))
+        list(LocalProcesses().run(die, [1, 2], workers=2))
 
 
 def wait(task: int, report: Report) -> int:
@@ -73,7 +76,7 @@ def test_interruption_while_a_worker_starts_leaves_none(monkeypatch, place):
 
     monkeypatch.setattr(Popen, "_launch", launch_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        list(in_workers(wait, [1, 2], workers=2))
+        list(LocalProcesses().run(wait, [1, 2], workers=2))
     assert [worker.poll() for worker in started] == [-signal.SIGKILL] * place
     assert not multiprocessing.active_children()
 
@@ -86,7 +89,7 @@ def test_workers_never_hear_ctrl_c(monkeypatch, capfd):
         os.kill(self.pid, signal.SIGINT)  # while it is being imported
 
     monkeypatch.setattr(Popen, "_launch", launch_and_send)
-    assert dict(in_workers(double, [1, 2], workers=2)) == {1: 2, 2: 4}
+    assert dict(LocalProcesses().run(double, [1, 2], workers=2)) == {1: 2, 2: 4}
     assert capfd.readouterr().err == ""
 
 
@@ -105,8 +108,57 @@ def slowly(message: bytes) -> None:
 def test_worker_that_is_ended_in_the_middle_of_a_message_is_not_waited_for():
     began = time.monotonic()
     with pytest.raises(ValueError, match="enough"):
-        list(in_workers(say_much, [1, 2], workers=2, on_report=slowly))
+        list(LocalProcesses().run(say_much, [1, 2], workers=2, on_report=slowly))
     assert time.monotonic() - began < 60
+
+
+def die_once(task: Path, report: Report) -> str:
+    """Kill the worker that takes it up first."""
+    if not task.exists():
+        task.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(10)
+    return task.name
+
+
+def test_a_task_whose_worker_is_killed_is_begun_once_more(tmp_path):
+    tasks = [tmp_path / name for name in "abc"]
+    assert dict(LocalProcesses().run(die_once, tasks, workers=2)) == {task: task.name for task in tasks}
+
+
+def add_up(task: tuple[int, Any], report: Report) -> int:
+    number, shared = task
+    return number + sum(shared.get())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shared_value_arrives_with_each_task(workers):
+    with engine_named("local") as engine:
+        shared = engine.share([1, 2])
+        results = engine.run(add_up, [(number, shared) for number in range(4)], workers)
+        assert sorted(result for _, result in results) == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("engine", [ThisProcess(), LocalProcesses()])
+def test_tasks_are_drawn_as_workers_get_free_and_closing_cancels_the_rest(engine):
+    drawn = []
+
+    def tasks():
+        for number in range(1000):
+            drawn.append(number)
+            yield number
+
+    results = engine.run(double, tasks(), 2)
+    assert next(results)[1] in (0, 2)
+    results.close()
+    assert len(drawn) <= 4
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("name", ["", "slurm", "ray:", "localhost", "Ray"])
+def test_an_engine_that_is_none_is_named(name):
+    with pytest.raises(ArgumentError, match="there is no engine"):
+        engine_named(name)
 
 
 class TwoWords(Exception):
@@ -120,4 +172,4 @@ def fail_oddly(task: int, report: Report) -> int:
 
 def test_error_that_cannot_travel_is_told_in_words():
     with pytest.raises(RuntimeError, match="TwoWords: no luck"):
-        list(in_workers(fail_oddly, [1, 2], workers=2))
+        list(LocalProcesses().run(fail_oddly, [1, 2], workers=2))

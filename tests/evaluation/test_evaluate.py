@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from thymos.corpora import Corpus, open_corpus
-from thymos.engine.workers import in_workers
+from thymos.engine.tasks import ThisProcess
 from thymos.errors import ProtocolError, RecipeError, RunError, TrainingError
 from thymos.evaluation.evaluate import Watcher, evaluate, threads_each
 from thymos.scoring.comparison import FinishedRun
@@ -244,15 +244,13 @@ def test_the_last_folds_take_the_cores_that_would_idle(tasks: int, workers: int,
     assert threads_each(tasks, workers, threads) == each
 
 
-def test_a_fold_left_over_is_fitted_with_all_threads(
-    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fold_left_over_is_fitted_with_all_threads(evaluated: Evaluated, tmp_path: Path) -> None:
     given: list[int] = []
 
-    def here(work: Any, tasks: Any, workers: int, on_report: Any) -> Any:
-        given.extend(task.threads for task in tasks)
-        return in_workers(work, tasks, 1, on_report)
+    class Here(ThisProcess):
+        def run(self, work: Any, tasks: Any, workers: int | None = None, **rest: Any) -> Any:
+            given.extend(task.threads for task in tasks)
+            return super().run(work, tasks, workers, **rest)
 
-    monkeypatch.setattr("thymos.evaluation.evaluate.in_workers", here)
-    evaluated(tmp_path / "run", "training.epochs=1", threads=2)
+    evaluated(tmp_path / "run", "training.epochs=1", threads=2, engine=Here())
     assert given == [1, 1, 2]

@@ -16,6 +16,7 @@ import pytest
 
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.folds import GROUPS
+from thymos.engine.tasks import ThisProcess
 from thymos.errors import RecipeError, RunError
 from thymos.evaluation.study import StudyWatcher, study
 from thymos.evaluation.study_cells import row_cells
@@ -276,18 +277,18 @@ def test_a_folder_of_another_torch_is_refused(done, corpus, cache, tmp_path, mon
         study(corpus, load_study(written(tmp_path, FAILING)), done, cache_dir=cache, device="cpu", workers=1)
 
 
-def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, cache, tmp_path, monkeypatch):
-    """Workers stand in: what they do when one of them is killed has its own tests."""
-    from thymos.evaluation import study as module
+class FirstOneKilled(ThisProcess):
+    """An engine that stands in: what others do when a worker is killed has its own tests."""
 
-    def first_one_killed(work, tasks, workers, on_death):
+    def run(self, work, tasks, workers=None, *, on_report=None, on_death=None, gpus=0):
         for number, task in enumerate(tasks):
             yield task, on_death(task) if number == 0 else work(task, lambda message: None)
 
-    monkeypatch.setattr(module, "in_workers", first_one_killed)
+
+def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, cache, tmp_path):
     two_rows = STUDY.replace("protocol: take", 'set: {"model.conv_channels": [3]}')
     plan = load_study(written(tmp_path, two_rows)).only(["by take"])
-    content = study(corpus, plan, tmp_path / "out", cache_dir=cache, device="cpu", workers=2)
+    content = study(corpus, plan, tmp_path / "out", cache_dir=cache, device="cpu", workers=2, engine=FirstOneKilled())
     plain, other = content["rows"]
     assert plain["failed"] == "its worker process was killed, perhaps for want of memory"
     assert other["failed"] is None

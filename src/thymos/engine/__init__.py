@@ -1,1 +1,1 @@
-"""Where work is done: this process, or worker processes."""
+"""Where tasks are worked on: this process, worker processes of this machine, or a Ray cluster (see ``tasks``)."""

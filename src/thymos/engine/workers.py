@@ -1,4 +1,4 @@
-"""Worker processes for folds: started clean, deaf to Ctrl-C, and never left behind.
+"""Worker processes of this machine: started clean, deaf to Ctrl-C, and never left behind.
 
 Each worker has a pipe of its own, and this process no thread and no lock for it: so nothing that an interruption
 leaves behind can be waited for, and a worker's death is the end of its pipe.
@@ -6,97 +6,98 @@ leaves behind can be waited for, and a worker's death is the end of its pipe.
 
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal
 
 from thymos.engine.process import one_thread, set_up_process
-from thymos.errors import RunError
+from thymos.engine.tasks import (
+    Begun,
+    Engine,
+    Report,
+    Result,
+    Task,
+    ThisProcess,
+    Waiting,
+    Work,
+    portable,
+    refuse_death,
+    unheard,
+)
+from thymos.machine import available_cores
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-Report = Callable[[Any], None]
 _Kind = Literal["ready", "report", "done", "failed", "dead"]
 
 # A fork would inherit torch's locked thread pools, so workers start afresh.
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
-def in_workers(
-    work: Callable[[Task, Report], Result],
-    tasks: Sequence[Task],
-    workers: int,
-    on_report: Report = lambda message: None,
-    on_death: Callable[[Task], Result] | None = None,
-) -> Iterator[tuple[Task, Result]]:
-    """Yield each task with what ``work`` made of it, as they get done.
+class LocalProcesses(Engine):
+    """Worker processes of this machine; with one worker, the work is done in this process.
 
-    Each works with one thread of each library, so that its digits do not depend on how many cores there are. With one
-    worker the work is done here; else in ``workers`` processes, which import the calling program's main
-    module, so that a script must guard it by ``if __name__ == "__main__"``. An interruption, or the death of this
-    process, ends them.
-
-    Args:
-        work: a function at the top level of a module; its second argument takes messages for ``on_report``.
-        tasks: what to work on.
-        workers: how many at once.
-        on_report: called here with messages, while the next result is waited for.
-        on_death: the result of a task whose worker is killed; the other tasks go on. None: that is an error.
-
-    Raises:
-        RunError: a worker was killed, for want of memory perhaps.
+    They import the calling program's main module, so that a script must guard it by ``if __name__ == "__main__"``. The
+    death of this process ends them.
     """
-    if workers == 1:
-        with one_thread():
-            for task in tasks:
-                yield task, work(task, on_report)
-        return
-    yield from _in_processes(work, tasks, workers, on_report, on_death or _refuse)
 
+    def run(
+        self,
+        work: Work[Task, Result],
+        tasks: Iterable[Task],
+        workers: int | None = None,
+        *,
+        on_report: Report | None = None,
+        on_death: Callable[[Task], Result] | None = None,
+        gpus: float = 0,
+    ) -> Iterator[tuple[Task, Result]]:
+        """Yield each task with what ``work`` made of it, as they get done; see ``Engine.run``."""
+        most = workers or self.capacity(gpus)
+        if most == 1:
+            return ThisProcess().run(work, tasks, on_report=on_report)
+        return _in_processes(work, Waiting(tasks), most, on_report or unheard, on_death or refuse_death)
 
-def _refuse(task: object) -> Any:
-    raise RunError("a worker process was killed, perhaps for want of memory; run the same command again")
+    def capacity(self, gpus: float = 0) -> int:
+        """Return one a core; of tasks that need an accelerator, 1: nobody here deals them out."""
+        return 1 if gpus else available_cores()
 
 
 def _in_processes(
-    work: Callable[[Task, Report], Result],
-    tasks: Sequence[Task],
+    work: Work[Task, Result],
+    waiting: Waiting[Task],
     workers: int,
     on_report: Report,
     on_death: Callable[[Task], Result],
 ) -> Iterator[tuple[Task, Result]]:
-    waiting = list(reversed(tasks))
     busy: list[_Worker[Task]] = []
     try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
+        while True:
+            while len(busy) < workers and (begun := waiting.next()):
                 with _interruption_held():
-                    busy.append(_start(work, waiting.pop()))
+                    busy.append(_start(work, begun))
+            if not busy:
+                return
             ready = connection.wait([worker.pipe for worker in busy])
             for worker in [worker for worker in busy if worker.pipe in ready]:
                 kind, content = worker.hear()
-                task = worker.task
+                begun = worker.begun
                 if kind == "report":
                     on_report(content)
                 elif kind == "failed":
                     raise content
-                elif kind == "done" and waiting:
-                    worker.task = waiting.pop()
+                elif kind == "done" and (following := waiting.next()):
+                    worker.begun = following
                 elif kind in ("done", "dead"):
                     worker.end()
                     busy.remove(worker)
                 if kind == "done":
-                    yield task, content
-                elif kind == "dead":
-                    yield task, on_death(task)
+                    yield begun.task, content
+                elif kind == "dead" and not waiting.lost(begun):
+                    yield begun.task, on_death(begun.task)
     finally:
         with _interruption_held():
             for worker in busy:
@@ -107,7 +108,7 @@ def _in_processes(
 class _Worker(Generic[Task]):
     process: SpawnProcess
     pipe: Connection
-    task: Task
+    begun: Begun[Task]
     """What it works on, or will once it is ready."""
 
     def hear(self) -> tuple[_Kind, Any]:
@@ -115,7 +116,7 @@ class _Worker(Generic[Task]):
         try:
             kind, content = self.pipe.recv()
             if kind == "ready":
-                self.pipe.send(self.task)
+                self.pipe.send(self.begun.task)
         except (EOFError, OSError):
             return "dead", None
         return kind, content
@@ -126,12 +127,12 @@ class _Worker(Generic[Task]):
         self.pipe.close()
 
 
-def _start(work: Callable[[Task, Report], Result], task: Task) -> _Worker[Task]:
+def _start(work: Work[Task, Result], begun: Begun[Task]) -> _Worker[Task]:
     here, there = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(work, there), daemon=True)
     process.start()
     there.close()  # so that the pipe ends with the worker
-    return _Worker(process, here, task)
+    return _Worker(process, here, begun)
 
 
 @contextmanager
@@ -174,7 +175,7 @@ def _sigint_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(work: Callable[[Task, Report], Result], pipe: Connection) -> None:
+def _serve(work: Work[Task, Result], pipe: Connection) -> None:
     """Work on tasks from ``pipe`` until this process is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -190,17 +191,7 @@ def _serve(work: Callable[[Task, Report], Result], pipe: Connection) -> None:
             with one_thread():
                 say("done", work(task, lambda message: say("report", message)))
         except Exception as error:
-            say("failed", _portable(error))
-
-
-def _portable(error: Exception) -> Exception:
-    """Return ``error`` with its place in this process as a note, or one that says the same if it cannot travel."""
-    error.add_note(f"In a worker process:\n{traceback.format_exc()}")
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+            say("failed", portable(error))
 
 
 def _die_with_parent() -> None:

@@ -19,7 +19,7 @@ from thymos.corpora.given_sides import HeldOutCorpora
 from thymos.corpora.protocols import Protocol, Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus, joined
 from thymos.engine.process import chosen_device
-from thymos.engine.workers import Report, in_workers
+from thymos.engine.tasks import Engine, Report, in_use
 from thymos.errors import CorpusError, ProtocolError
 from thymos.evaluation.fitting import FoldTask, check_fit, epochs_reported, fold_tasks, run_fold
 from thymos.evaluation.run import RunFolder
@@ -63,6 +63,7 @@ def evaluate(
     workers: int | None = None,
     threads: int | None = None,
     device: str = "auto",
+    engine: Engine | str = "local",
     command: str = "",
     watcher: Watcher = Watcher(),
 ) -> FinishedRun:
@@ -90,11 +91,13 @@ def evaluate(
         workers: folds fitted at once, each in a process of its own; None: one a thread, 1 where fits have no epochs.
         threads: cores to keep busy; None: all that this process may use.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        engine: where folds are fitted: ``local``, ``ray``, ``ray:HOST:PORT`` or an ``Engine``; changes no digit.
         command: for the record.
         watcher: told how far it is.
 
     Raises:
         CorpusError: the corpus cannot be opened.
+        EngineError: there is no such cluster, or its machines do not suit.
         ProtocolError: the protocol does not fit the corpus.
         LeakageError: its folds leak, or the experiment has heard what would be tested.
         RecipeError: there is no such recipe, or what it asks for cannot be built.
@@ -110,31 +113,33 @@ def evaluate(
     divided = protocol_named(protocol, folds, repeats) if isinstance(protocol, str) else protocol
     if out is not None:
         RunFolder(Path(out)).check()
-    if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), cache_dir=cache, keep=True)
-    if test:
-        corpus, divided = _with_tests(corpus, test, cache)
-    evaluation = _Evaluation(
-        corpus=corpus,
-        experiment=experiment,
-        protocol=divided,
-        asked={
-            "protocol": protocol if isinstance(protocol, str) and not test else divided.name,
-            "folds": folds,
-            "repeats": repeats,
-        },
-        seed=seed,
-        only_fold=only_fold,
-        shuffle=shuffle,
-        workers=workers,
-        work=work,
-        command=command,
-        watcher=watcher,
-    )
-    if out is not None:
-        return evaluation.run(RunFolder(Path(out)))
-    with tempfile.TemporaryDirectory(prefix="thymos-") as folder:
-        return evaluation.run(RunFolder(Path(folder)))
+    with in_use(engine, workers) as used:
+        if not isinstance(corpus, Corpus):
+            corpus = open_corpus(str(corpus), cache_dir=cache, keep=True)
+        if test:
+            corpus, divided = _with_tests(corpus, test, cache)
+        evaluation = _Evaluation(
+            corpus=corpus,
+            experiment=experiment,
+            protocol=divided,
+            asked={
+                "protocol": protocol if isinstance(protocol, str) and not test else divided.name,
+                "folds": folds,
+                "repeats": repeats,
+            },
+            seed=seed,
+            only_fold=only_fold,
+            shuffle=shuffle,
+            workers=workers,
+            work=work,
+            command=command,
+            watcher=watcher,
+            engine=used,
+        )
+        if out is not None:
+            return evaluation.run(RunFolder(Path(out)))
+        with tempfile.TemporaryDirectory(prefix="thymos-") as folder:
+            return evaluation.run(RunFolder(Path(folder)))
 
 
 def _with_tests(corpus: Corpus, test: Sequence[Corpus | str | Path], cache: Path) -> tuple[Corpus, HeldOutCorpora]:
@@ -170,6 +175,7 @@ class _Evaluation:
     work: Work
     command: str
     watcher: Watcher
+    engine: Engine
 
     def run(self, folder: RunFolder) -> FinishedRun:
         started = time.perf_counter()
@@ -224,14 +230,14 @@ class _Evaluation:
                 self.watcher.on_fold(fold)
             else:
                 missing.append(fold)
-        workers = self.workers or workers_for(self.experiment, len(missing), self.work)
         tasks: list[FoldTask] = fold_tasks(
             corpus, self.experiment, replace(split, folds=tuple(missing)), features, self.seed, self.work
         )
-        threads = threads_each(len(tasks), workers, self.work.threads)
-        tasks = [replace(task, threads=own) for task, own in zip(tasks, threads, strict=True)]
         if tasks:
-            for task, (facts, frame) in in_workers(run_fold, tasks, min(workers, len(tasks)), self.watcher.on_report):
+            workers, threads = dealt_out(self.engine, self.workers, self.experiment, len(tasks), self.work)
+            tasks = [replace(task, threads=own) for task, own in zip(tasks, threads, strict=True)]
+            done = self.engine.run(run_fold, tasks, workers, on_report=self.watcher.on_report, gpus=self.work.gpus)
+            for task, (facts, frame) in done:
                 folder.save(task.fold, facts, frame)
                 self.watcher.on_fold(task.fold)
         # Read back, so that a run that was cut short and one that was not are made of the same digits.
@@ -265,12 +271,25 @@ class _Evaluation:
         return {"provenance": told} if told else {}
 
 
-def workers_for(experiment: Experiment[Any], tasks: int, work: Work) -> int:
-    """Return how many fits run at once, in processes of their own.
+def dealt_out(
+    engine: Engine, asked: int | None, experiment: Experiment[Any], tasks: int, work: Work
+) -> tuple[int, list[int]]:
+    """Return how many fits run at once, and how many threads each of ``tasks`` gets: in a cluster, one for its core."""
+    workers = workers_for(engine, asked, experiment, tasks, work)
+    return workers, threads_each(tasks, workers, 1 if engine.many_machines else work.threads)
 
-    An accelerator is not shared. A process takes seconds to start, so what is fitted in one go, without epochs, is
-    better fitted here; of the rest, each core gets one.
+
+def workers_for(engine: Engine, asked: int | None, experiment: Experiment[Any], tasks: int, work: Work) -> int:
+    """Return how many fits run at once: as many as were ``asked`` for, but no more than there are ``tasks``.
+
+    Where nobody asked, a cluster takes what it has room for. On this machine an accelerator is not shared; a process
+    takes seconds to start, so what is fitted in one go, without epochs, is better fitted here; of the rest, each core
+    gets one.
     """
+    if asked:
+        return max(1, min(asked, tasks))
+    if engine.many_machines:
+        return max(1, min(engine.capacity(work.gpus), tasks))
     if work.device != "cpu" or not experiment.epochs:
         return 1
     return max(1, min(work.threads, tasks))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import INNER_FOLDS, Split
 from thymos.corpora.table import Corpus
-from thymos.engine.workers import Report
+from thymos.engine.tasks import Report
 from thymos.errors import LeakageError, ProtocolError, ThymosError
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
 from thymos.labels import in_order

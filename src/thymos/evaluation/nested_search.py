@@ -26,12 +26,12 @@ from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import Protocol, Split, protocol_named
 from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device
-from thymos.engine.workers import in_workers
+from thymos.engine.tasks import Engine, in_use
 from thymos.errors import MissingExtraError, RecipeError, TrainingError
-from thymos.evaluation.evaluate import threads_each, workers_for
+from thymos.evaluation.evaluate import dealt_out
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.search_space import Searched, check_space, read_space
-from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, run_cell
+from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, CellTask, run_cell
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.files import write_json
 from thymos.machine import available_cores
@@ -93,6 +93,7 @@ def search(
     workers: int | None = None,
     threads: int | None = None,
     device: str = "auto",
+    engine: Engine | str = "local",
     command: str = "",
     watcher: SearchWatcher = SearchWatcher(),
 ) -> FinishedRun:
@@ -118,6 +119,7 @@ def search(
         workers: fits at once, each in a process of its own; None: one a thread, 1 where fits have no epochs.
         threads: cores to keep busy; None: all that this process may use.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        engine: where fits are done: ``local``, ``ray``, ``ray:HOST:PORT`` or an ``Engine``; changes no number.
         command: for the record.
         watcher: told how far it is.
 
@@ -125,6 +127,7 @@ def search(
         MissingExtraError: Optuna, or a library that the recipe needs, is not installed.
         RecipeError: the recipe, or what may be tried, is wrong.
         CorpusError: the corpus cannot be opened.
+        EngineError: there is no such cluster, or its machines do not suit.
         ProtocolError: the protocol does not fit the corpus, or a training part is too small to be divided.
         LeakageError: folds leak, or the experiment has heard what would be tested.
         TrainingError: no trial of a fold could be fitted, or what was chosen cannot.
@@ -162,7 +165,8 @@ def search(
     }
     RunFolder(Path(out)).claim(asked)
     plan = _Plan(recipe, tuple(changes), base, searched, trials, inner_folds, metric)
-    return _Searching(usable, split, plan, Path(out), work, workers, command, watcher).run()
+    with in_use(engine, workers) as used:
+        return _Searching(usable, split, plan, Path(out), work, used, workers, command, watcher).run()
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,7 @@ class _Searching:
     plan: _Plan
     out: Path
     work: Work
+    engine: Engine
     workers: int | None
     command: str
     watcher: SearchWatcher
@@ -282,14 +287,14 @@ class _Searching:
         if not missing:
             return []
         experiment = missing[0].experiment
-        workers = min(self.workers or workers_for(experiment, len(missing), self.work), len(missing))
-        threads = threads_each(len(missing), workers, self.work.threads)
+        workers, threads = dealt_out(self.engine, self.workers, experiment, len(missing), self.work)
         features = self._features(experiment)
         tasks = [
             cell.task(features, replace(self.work, threads=own)) for cell, own in zip(missing, threads, strict=True)
         ]
         reasons = []
-        for task, result in in_workers(run_cell, tasks, workers, on_death=lambda task: CellFailure("it was killed")):
+        done = self.engine.run(run_cell, tasks, workers, on_death=_killed, gpus=self.work.gpus)
+        for task, result in done:
             if isinstance(result, CellFailure):
                 reasons.append(result.reason)
             else:
@@ -344,6 +349,10 @@ class _Searching:
         write_predictions(self.out / "predictions.csv", predictions)
         write_json(self.out / "results.json", content)
         return FinishedRun(content, predictions)
+
+
+def _killed(task: CellTask) -> CellFailure:
+    return CellFailure("it was killed")
 
 
 def settings_words(settings: Mapping[str, Any]) -> str:

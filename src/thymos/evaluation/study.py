@@ -22,7 +22,7 @@ from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device
-from thymos.engine.workers import in_workers
+from thymos.engine.tasks import Engine, in_use
 from thymos.errors import ThymosError
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.study_cells import (
@@ -70,6 +70,7 @@ def study(
     cache_dir: str | Path | None = None,
     workers: int | None = None,
     device: str = "auto",
+    engine: Engine | str = "local",
     command: str = "",
     watcher: StudyWatcher = StudyWatcher(),
 ) -> dict[str, Any]:
@@ -85,11 +86,13 @@ def study(
         cache_dir: where features are kept; None: the user's cache folder.
         workers: fits at once, each in a process of its own; does not change the numbers. None: one a core.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        engine: where cells are fitted: ``local``, ``ray``, ``ray:HOST:PORT`` or an ``Engine``; changes no number.
         command: for the record.
         watcher: told how far it is.
 
     Raises:
         CorpusError: the corpus cannot be opened.
+        EngineError: there is no such cluster, or its machines do not suit.
         RecipeError: there is no such study or row, or something in it is wrong; nothing has run then.
         RunError: ``out`` holds something else, or there is no such device.
     """
@@ -99,10 +102,11 @@ def study(
     plan = plan.only(rows) if rows else plan
     work = Work(cache, workers or available_cores(), chosen_device(device), plan.seed, watcher.on_feature)
     RunFolder(Path(out)).check()
-    if not isinstance(corpus, Corpus):
-        corpus = open_corpus(str(corpus), labels=plan.labels, cache_dir=cache)
-    RunFolder(Path(out)).claim(_identity(corpus, plan))
-    return _Running(corpus, plan, Path(out), work, command, watcher).run()
+    with in_use(engine, workers) as used:
+        if not isinstance(corpus, Corpus):
+            corpus = open_corpus(str(corpus), labels=plan.labels, cache_dir=cache)
+        RunFolder(Path(out)).claim(_identity(corpus, plan))
+        return _Running(corpus, plan, Path(out), work, used, workers, command, watcher).run()
 
 
 @dataclass
@@ -113,7 +117,9 @@ class _Running:
     plan: StudyPlan
     out: Path
     work: Work
-    """``threads`` of it are fits at once, each with one."""
+    engine: Engine
+    asked: int | None
+    """How many fits at once; None: as many as there is room for. Each has one thread."""
     command: str
     watcher: StudyWatcher
     started: float = field(default_factory=time.perf_counter)
@@ -173,7 +179,8 @@ class _Running:
         done = {key for keys in waiting.values() for key in keys} - missing.keys()
         if not tasks:
             return
-        for task, result in in_workers(run_cell, tasks, self._workers, on_death=_killed):
+        done_now = self.engine.run(run_cell, tasks, self._workers, on_death=_killed, gpus=self.work.gpus)
+        for task, result in done_now:
             if isinstance(result, CellFailure):
                 self._cell_failed(task.key, names[task.key], result.reason)
             else:
@@ -187,6 +194,8 @@ class _Running:
 
     @property
     def _workers(self) -> int:
+        if self.engine.many_machines:
+            return self.asked or self.engine.capacity(self.work.gpus)
         return self.work.threads if self.work.device == "cpu" else 1
 
     def _with_features(self, cells: list[Cell]) -> Iterable[tuple[Cell, Any]]:

@@ -21,7 +21,7 @@ import numpy as np
 from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
-from thymos.engine.workers import Report
+from thymos.engine.tasks import Report
 from thymos.errors import LeakageError, ProtocolError, RunError
 from thymos.evaluation.fitting import FoldTask, check_fit, fold_tasks, run_fold, usable_folds
 from thymos.evaluation.study_plan import PlannedRow
