@@ -19,6 +19,7 @@ from thymos.cli.enrol import enrol
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
 from thymos.cli.listen import listen
+from thymos.cli.merge import merge
 from thymos.cli.models import models
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
@@ -69,7 +70,7 @@ def _thymos(
 
 for command in (
     *(audit, corpora, show, evaluate, compare, describe, train, pretrain, study, search),
-    *(predict, embed, listen, serve, enrol, voices, adapt, export, models, recipes, bench, doctor),
+    *(predict, merge, embed, listen, serve, enrol, voices, adapt, export, models, recipes, bench, doctor),
 ):
     app.command()(command)
 

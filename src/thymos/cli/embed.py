@@ -44,7 +44,7 @@ def embed(
     from thymos.runtime.recognizer import load
 
     recordings = find_recordings(paths, say)
-    if any(recording.path is None and recording.problem is None for recording in recordings):
+    if any(recording.is_piped for recording in recordings):
         raise ArgumentError("embeddings are kept by the names of files, and standard input has none: name files")
     check_outputs(checked_files(out), [each.path for each in recordings if each.path is not None], overwrite)
     recognizer = load(model, threads).tuned(vad_threshold)

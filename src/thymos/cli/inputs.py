@@ -43,6 +43,26 @@ class NamedRecording:
     """All of its channels as one, or one of them by its number."""
     speaker: int = 0
     """The number of the voice in it that is heard; 0: all of them."""
+    shard: str = ""
+    """Of which shard of a list it is, as ``cli.shards`` marks it; nothing where the list is heard whole."""
+
+    @property
+    def is_piped(self) -> bool:
+        """Whether it is standard input, which comes once."""
+        return self.path is None and self.problem is None
+
+    @property
+    def place(self) -> str:
+        """Where its file lies: the same for all parts of one file, and for no two files."""
+        return str(self.path or self.name)
+
+    @property
+    def n_bytes(self) -> int:
+        """How large its file is, as far as that can be told."""
+        try:
+            return 0 if self.path is None else self.path.stat().st_size
+        except (OSError, ValueError):
+            return 0
 
     @property
     def source(self) -> Path | Excerpt | None:
@@ -69,7 +89,7 @@ def by_channel(recordings: Sequence[NamedRecording], channels: str) -> list[Name
         return [_of_channel(each, chosen) for each in recordings]
     found: list[NamedRecording] = []
     for recording in recordings:
-        if recording.path is None and recording.problem is None:
+        if recording.is_piped:
             raise ArgumentError("standard input comes once, so its channels are not split: name a file, or a channel")
         count = 1
         if recording.source is not None and recording.problem is None:
@@ -87,7 +107,7 @@ def by_speaker(recordings: Sequence[NamedRecording], count: int) -> list[NamedRe
     """
     found: list[NamedRecording] = []
     for recording in recordings:
-        if recording.path is None and recording.problem is None:
+        if recording.is_piped:
             raise ArgumentError("standard input comes once, so its voices are not told apart: name a file")
         numbers = range(1, count + 1) if recording.problem is None else ()
         found += [
@@ -122,8 +142,7 @@ def find_recordings(words: Iterable[str], note: Callable[[str], None] = lambda s
     hidden: list[Path] = []
     for word in words:
         for recording in _expanded(word, hidden):
-            place = str(recording.path or recording.name)
-            found.setdefault(excerpt_name(place, recording.start_s, recording.end_s), recording)
+            found.setdefault(excerpt_name(recording.place, recording.start_s, recording.end_s), recording)
     if hidden:
         note(told_hidden(hidden))
     return list(found.values())

@@ -101,6 +101,12 @@ def predict(
         int | None,
         typer.Option(min=2, max=2, help="Experimental: tell two voices of one channel apart, and hear each by itself."),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Hear this one of N parts, about as large as one another; thymos merge joins."
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Files heard at once (default: one a core).")] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -114,6 +120,7 @@ def predict(
     from thymos.cli.journal import Journal
     from thymos.cli.outputs import Outputs, outputs_of
     from thymos.cli.rows import rows_adapted, rows_at_once, rows_of_speakers
+    from thymos.cli.shards import of_shard
     from thymos.cli.throughput import Throughput
     from thymos.cli.watching import Arrivals, WatchedOutputs, hear_arrivals
     from thymos.cli.writing import writer_of
@@ -139,7 +146,11 @@ def predict(
             "--speakers finds voices by itself: without --server, --watch, --voice, --adapt and --explain"
         )
     formats = figure_formats(figures)
-    recordings = by_channel(find_recordings(paths or (), say), channels)
+    if shard is not None and (adapt or watch is not None):
+        raise OutputError("--shard hears a part of a list by itself: without --adapt and --watch")
+    told = {"timeline": timeline, "labels": labels, "voice": voice, "vad": vad_threshold, "shortest": shortest}
+    recordings = of_shard(find_recordings(paths or (), say), shard, told)
+    recordings = by_channel(recordings, channels)
     if speakers is not None:
         recordings = by_speaker(recordings, speakers)
     if adapt and voice is not None:
@@ -148,7 +159,7 @@ def predict(
         )
     if speaker_from is not None and not adapt:
         raise OutputError("--speaker-from says whose voices --adapt takes out: give both")
-    if adapt and any(recording.path is None and recording.problem is None for recording in recordings):
+    if adapt and any(recording.is_piped for recording in recordings):
         raise OutputError("--adapt compares recordings of a voice, and standard input is a single one: name files")
     arrivals = None if watch is None else Arrivals(watch)
     outputs: Outputs | WatchedOutputs
@@ -159,7 +170,7 @@ def predict(
     timeline = timeline or outputs.format in IN_TIME
     draw = None
     if explain or explain_out is not None:
-        if any(recording.path is None and recording.problem is None for recording in recordings):
+        if any(recording.is_piped for recording in recordings):
             raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
         from thymos.cli.drawing import explanations_drawn
 
@@ -195,7 +206,7 @@ def predict(
             f"lines of {journal.path} that were torn or changed: {journal.damaged}; what they told is heard again",
             "yellow",
         )
-    columns = Columns(recognizer.labels, timeline, recognizer.dimensions)
+    columns = Columns(recognizer.labels, timeline, recognizer.dimensions, shard is not None)
     if arrivals is not None and isinstance(outputs, WatchedOutputs):
         own = partial(hear, timeline=timeline, journal=journal, advance=lambda duration_s, known: None)
         with journal or nullcontext():

@@ -92,7 +92,7 @@ def names_beside(recordings: Sequence[NamedRecording], suffix: str) -> list[Path
     Raises:
         ArgumentError: a recording is no file.
     """
-    if any(recording.path is None and recording.problem is None for recording in recordings):
+    if any(recording.is_piped for recording in recordings):
         raise ArgumentError("--beside writes beside files, and standard input is none: name one by --out")
     plain, longer = [], []
     for recording in recordings:

@@ -12,7 +12,7 @@ from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
 from thymos.errors import AudioError, ThymosError, UnexpectedError
 from thymos.runtime.adaptation import Offset
-from thymos.runtime.formats import ResultRow, result_row
+from thymos.runtime.formats import SHARD, ResultRow, result_row
 from thymos.runtime.listening import Recording
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer
@@ -122,7 +122,7 @@ def _entries(
     problems = [recording.problem for recording in recordings]
     sources: list[Path | Excerpt | bytes | None] = [recording.source for recording in recordings]
     for i, recording in enumerate(recordings):
-        if recording.path is None and recording.problem is None:
+        if recording.is_piped:
             piped = _from_standard_input()
             if isinstance(piped, bytes):
                 sources[i] = piped if recording.channel == "mix" else Excerpt(piped, channel=recording.channel)
@@ -169,7 +169,8 @@ def _duration_s(entry: _Entry | ThymosError) -> float | None:
 
 def _row(recording: NamedRecording, said: _Entry | ThymosError, voice: str | None) -> ResultRow:
     row = result_row(recording.name, said, voice)
-    return row if recording.channel == "mix" else row | {"channel": recording.channel}
+    row |= {} if recording.channel == "mix" else {"channel": recording.channel}
+    return row | ({SHARD: recording.shard} if recording.shard else {})
 
 
 def _key(recording: NamedRecording) -> str | None:

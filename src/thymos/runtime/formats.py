@@ -36,6 +36,8 @@ IN_TIME: set[Format] = {*PER_FILE, "rttm"}
 LINE_BY_LINE: set[Format] = {"table", "jsonl", "csv", "tsv", "rttm"}
 """Formats in which a recording's result can follow the one before it, whatever comes after."""
 BINARY: set[Format] = {"parquet"}
+SHARD = "shard"
+"""The field, and the column, that says of which part of a list a row is, where a list is heard in parts."""
 ResultRow = dict[str, Any]
 """What JSON lines say of one recording: with ``emotion`` and so on, or with ``error``."""
 
@@ -48,11 +50,13 @@ class Columns:
         labels: that are told apart.
         timeline: a row for each stretch, instead of one for each recording.
         dimensions: that the model reads; their values stand after the probabilities.
+        shard: which part of a list each row is of; it stands last.
     """
 
     labels: Sequence[str]
     timeline: bool = False
     dimensions: Sequence[str] = ()
+    shard: bool = False
 
 
 def rendered(rows: Sequence[ResultRow], format: Format, columns: Columns, head: bool = True) -> bytes:
@@ -135,11 +139,12 @@ def _width(labels: Sequence[str]) -> int:
 
 def column_names(columns: Columns) -> list[str]:
     """Return the columns of a table: one row for each recording, or for each stretch of its timeline."""
+    last = [SHARD] if columns.shard else []
     if columns.timeline:
-        return ["file", "start_s", "end_s", "emotion", "probability", "error"]
+        return ["file", "start_s", "end_s", "emotion", "probability", "error", *last]
     probabilities = [f"p_{word}" for word in columns.labels]
     told = ["prediction_set", "speech_s", "duration_s", "flags", "model", "error"]
-    return ["file", "emotion", *probabilities, *columns.dimensions, *told]
+    return ["file", "emotion", *probabilities, *columns.dimensions, *told, *last]
 
 
 def csv_lines(rows: Iterable[ResultRow], columns: Columns, head: bool = True, delimiter: str = ",") -> str:
@@ -160,7 +165,8 @@ def flat_rows(rows: Iterable[ResultRow], columns: Columns) -> Iterable[ResultRow
         if "error" in row:
             yield row
         elif columns.timeline:
-            yield from ({"file": row["file"], **stretch} for stretch in row["timeline"])
+            common = {key: row[key] for key in ("file", SHARD) if key in row}
+            yield from (common | stretch for stretch in row["timeline"])
         else:
             probabilities = {f"p_{word}": value for word, value in (row["probabilities"] or {}).items()}
             words = {key: spaced(row[key]) for key in ("prediction_set", "flags")}

@@ -1,0 +1,189 @@
+"""Results of shards, read back and put in order: each row says where it stands in the whole list (``cli.shards``).
+
+Rows of a part are in order, so lines of parts are joined as they are read, and never all in memory; JSON and Parquet
+are read whole.
+"""
+
+import csv
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from thymos.cli.shards import ShardMark
+from thymos.errors import ArgumentError
+from thymos.escaping import json_line, printable
+from thymos.files import parsed_json, whole_file, write_bytes
+from thymos.runtime.formats import SHARD, Columns, Format, rendered
+
+
+class _Placed(NamedTuple):
+    """A row of a part, without its mark.
+
+    Attributes:
+        place: in the whole list.
+        part: the number of its part among those that were named.
+        row: as its format has it.
+    """
+
+    place: int
+    part: int
+    row: Any
+
+
+def merged_into(out: Path, parts: Sequence[Path], format: Format) -> None:
+    """Write to ``out`` what one run would have written, whose shards wrote ``parts``, all in ``format``.
+
+    Raises:
+        ArgumentError: a part cannot be read, or is no shard's; one is missing, or there twice.
+    """
+    marks = _Marks(parts)
+    if format in ("csv", "tsv"):
+        _join_cells(out, parts, marks, "\t" if format == "tsv" else ",")
+    elif format == "jsonl":
+        with whole_file(out) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            rows = [_of_lines(path, number, marks) for number, path in enumerate(parts)]
+            file.writelines(json_line(row) + "\n" for row in marks.in_order(rows))
+    elif format == "json":
+        rows = [_of_list(path, number, marks) for number, path in enumerate(parts)]
+        write_bytes(out, rendered(list(marks.in_order(rows)), "json", Columns(())))
+    else:
+        from thymos.runtime.data_frames import flat_as_parquet
+
+        tables = [_parquet(path) for path in parts]
+        rows = [
+            _of_rows(path, table, number, marks)
+            for number, (path, (_, table)) in enumerate(zip(parts, tables, strict=True))
+        ]
+        names = max((names for names, _ in tables), key=len)
+        write_bytes(out, flat_as_parquet(list(marks.in_order(rows)), [name for name in names if name != SHARD]))
+
+
+class _Marks:
+    """What the marks of all rows say together."""
+
+    def __init__(self, parts: Sequence[Path]):
+        self._parts = parts
+        self._first: tuple[ShardMark, int] | None = None
+        self._owner: dict[int, int] = {}
+
+    def placed(self, row: dict[str, Any], part: int) -> _Placed:
+        """Return ``row`` of a part without its mark, and where it stands.
+
+        Raises:
+            ArgumentError: it is marked as no row of a shard is, or as one of another run, or its shard is there twice.
+        """
+        path = self._parts[part]
+        mark = ShardMark.parsed(row.pop(SHARD, None) if isinstance(row, dict) else None)
+        if mark is None:
+            raise ArgumentError(f"{path} holds results that are of no shard: parts are written by predict --shard i/n")
+        first, first_part = self._first = self._first or (mark, part)
+        if (mark.run, mark.count, mark.recordings) != (first.run, first.count, first.recordings):
+            raise ArgumentError(
+                f"{self._parts[first_part]} and {path} are shards of different runs: other recordings, or other options"
+            )
+        owner = self._owner.setdefault(mark.number, part)
+        if owner != part:
+            raise ArgumentError(f"{self._parts[owner]} and {path} are both shard {mark.number} of {mark.count}")
+        return _Placed(mark.place, part, row)
+
+    def in_order(self, parts: Iterable[Iterable[_Placed]]) -> Iterator[Any]:
+        """Yield the rows of all parts as one run has them.
+
+        Raises:
+            ArgumentError: as ``placed``, or recordings are missing, or there twice.
+        """
+        last, owner = -1, -1
+        for placed in heapq.merge(*parts, key=lambda each: each[:2]):
+            if placed.place < last or (placed.place == last and placed.part != owner):
+                raise ArgumentError(f"{self._parts[placed.part]} holds recording {placed.place + 1} once more")
+            self._check_gap(last, placed.place)
+            last, owner = placed.place, placed.part
+            yield placed.row
+        if self._first is None:
+            raise ArgumentError("parts hold no result, so nothing is joined")
+        self._check_gap(last, self._first[0].recordings)
+
+    def _check_gap(self, last: int, place: int) -> None:
+        if place <= last + 1 or self._first is None:
+            return
+        mark = self._first[0]
+        absent = [number for number in range(1, mark.count + 1) if number not in self._owner]
+        if absent:
+            told = ", ".join(map(str, absent[:10])) + (" …" if len(absent) > 10 else "")
+            which = f"shard {told} of {mark.count} is" if len(absent) == 1 else f"shards {told} of {mark.count} are"
+            raise ArgumentError(f"{which} missing among the parts, so nothing is joined")
+        raise ArgumentError(f"parts do not hold recording {last + 2} of {mark.recordings}: one of them is not whole")
+
+
+def _of_rows(path: Path, rows: Iterable[dict[str, Any]], part: int, marks: _Marks) -> Iterator[_Placed]:
+    """Yield ``rows``, which are read from ``path`` as they are asked for, with their places."""
+    try:
+        for row in rows:
+            yield marks.placed(row, part)
+    except (ValueError, csv.Error) as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise _no_results(path) from None
+
+
+def _of_lines(path: Path, part: int, marks: _Marks) -> Iterator[_Placed]:
+    with _opened(path) as file:
+        yield from _of_rows(path, (parsed_json(line) for line in file), part, marks)
+
+
+def _of_list(path: Path, part: int, marks: _Marks) -> Iterator[_Placed]:
+    with _opened(path) as file:
+        yield from _of_rows(path, (row for row in parsed_json(file.read())), part, marks)
+
+
+def _join_cells(out: Path, parts: Sequence[Path], marks: _Marks, delimiter: str) -> None:
+    heads = [_head(path, delimiter) for path in parts]
+    for path, head in zip(parts, heads, strict=True):
+        if head != heads[0]:
+            raise ArgumentError(f"{parts[0]} and {path} have different columns, so they are of different runs")
+
+    def rows(number: int, path: Path) -> Iterator[_Placed]:
+        with _opened(path, newline="") as file:
+            yield from _of_rows(path, csv.DictReader(file, delimiter=delimiter, restkey=SHARD), number, marks)
+
+    with (
+        whole_file(out) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        columns = [name for name in heads[0] if name != SHARD]
+        writer = csv.DictWriter(file, columns, lineterminator="\n", delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(marks.in_order([rows(number, path) for number, path in enumerate(parts)]))
+
+
+def _head(path: Path, delimiter: str) -> list[str]:
+    with _opened(path, newline="") as file:
+        try:
+            return next(csv.reader(file, delimiter=delimiter), [])
+        except (csv.Error, ValueError):
+            raise _no_results(path) from None
+
+
+def _parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    from thymos.runtime.data_frames import flat_of_parquet
+
+    with _opened(path):  # what cannot be opened is told as of any other part
+        pass
+    try:
+        return flat_of_parquet(path)
+    except ValueError:
+        raise _no_results(path) from None
+
+
+def _opened(path: Path, newline: str | None = None) -> IO[str]:
+    if not path.is_file():
+        raise ArgumentError(f"{path} is no file of results")
+    try:
+        return path.open(encoding="utf-8", newline=newline)
+    except OSError as error:
+        raise ArgumentError(f"{path} cannot be opened: {error.strerror}") from None
+
+
+def _no_results(path: Path) -> ArgumentError:
+    return ArgumentError(f"{printable(str(path))} is cut off or damaged: it cannot be read as the results of a shard")
