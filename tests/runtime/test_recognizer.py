@@ -15,9 +15,11 @@ from scipy.special import softmax
 
 from thymos.audio import read_waveform, resample
 from thymos.errors import AudioError
+from thymos.runtime import listening
 from thymos.runtime.listening import WHOLE_S
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import load
+from thymos.runtime.windows import WindowSamples
 from thymos.scoring.calibration import Conformal, apply_temperature
 
 
@@ -328,3 +330,30 @@ def test_an_answer_at_chance_is_unsure():
     assert _flags(np.array([0.29, 0.28, 0.22, 0.21]), heard, False) == ("unsure",)
     assert _flags(np.array([0.3, 0.3, 0.2, 0.2]), heard, False) == ()
     assert "unsure" not in _flags(None, heard, False)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_shares_of_a_long_recording_are_joined_to_the_same_digits(recognizer, long_speech, monkeypatch, count):
+    monkeypatch.setattr(listening, "LEAST_TURN", 2)
+    monkeypatch.setattr(listening, "MOST_TURN", 5)
+    samples, rate_hz = long_speech
+    sound = np.concatenate([samples, np.zeros(12 * rate_hz, samples.dtype), samples]), rate_hz
+    shares = [listening.Share(number, count) for number in range(count)]
+    heard = [recognizer.listen_share(sound, share, windows=True) for share in shares]
+    counts = [len(each.impressions) for each in heard]
+    (whole,) = recognizer.listen_many([sound], windows=True)
+    assert whole.in_windows and sum(counts) == len(whole.impressions), "each window is heard once"
+    assert all(counts) and max(counts) < len(whole.impressions) / count + 6
+    joined = listening.joined(heard)
+    assert joined.to_dict() == whole.to_dict()
+    assert recognizer.decide(joined, timeline=True) == recognizer.predict(sound, timeline=True)
+
+
+def test_turns_change_in_silences(monkeypatch):
+    monkeypatch.setattr(listening, "LEAST_TURN", 2)
+    monkeypatch.setattr(listening, "MOST_TURN", 4)
+    turns = listening._Turns(listening.Share(0, 2))
+    speech = "sss.sss.s.sssssssss"
+    told = [turns.is_mine(WindowSamples(0.0, 6.0, 1.0 if each == "s" else 0.0, np.empty(0))) for each in speech]
+    mine = "".join("01"[each] for each in told)
+    assert mine == "1110000111111000011"

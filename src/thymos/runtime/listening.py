@@ -2,10 +2,10 @@
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,37 @@ LEAST_SPEECH_S = 0.25
 FAINT_REACH = 1.05
 """Where the VAD is not sure that anybody speaks, the model is asked: what is like the speech that it knows, up to so
 many times the distance that is in distribution, is faint speech. Measured by ``benchmarks/vad.py``."""
+
+
+LEAST_TURN, MOST_TURN = 8, 32
+"""Windows with speech before a long recording's next turn may begin, in a silence, and before it must."""
+
+
+class Share(NamedTuple):
+    """What one of several listeners hears of a long recording's windows, which know nothing of one another.
+
+    The recording is split into turns at silences, and listeners take turns. All of them see all of it, since its rate
+    and its VAD go by all that came before; what takes long, the model, is asked once for each window.
+    """
+
+    number: int
+    """From 0."""
+    listeners: int
+
+
+class _Turns:
+    """Whose turn each window of a recording is, told in their order."""
+
+    def __init__(self, share: Share | None):
+        self._share, self._turn, self._spoken = share, 0, 0
+
+    def is_mine(self, window: WindowSamples) -> bool:
+        """Return whether the next ``window`` is heard here."""
+        silent = window.speech_s < LEAST_SPEECH_S
+        if self._spoken >= (LEAST_TURN if silent else MOST_TURN):
+            self._turn, self._spoken = self._turn + 1, 0
+        self._spoken += not silent
+        return self._share is None or self._turn % self._share.listeners == self._share.number
 
 
 @dataclass(frozen=True)
@@ -165,8 +196,17 @@ class Listener:
             self._pool = os.getpid(), ThreadPoolExecutor(self.threads, "thymos-windows")
         return self._pool[1]
 
-    def listen(self, source: Sound, windows: bool, channel: Channel = "mix", keep: bool = False) -> Recording:
+    def listen(
+        self,
+        source: Sound,
+        windows: bool,
+        channel: Channel = "mix",
+        keep: bool = False,
+        share: Share | None = None,
+    ) -> Recording:
         """Hear a recording, in windows too if ``windows``; one ``channel`` of it, or all as one; ``keep`` its vectors.
+
+        Of windows, only those of a ``share``, if one is given: see ``joined``.
 
         Raises:
             AudioError: it cannot be read, or is outside the bounds.
@@ -175,6 +215,7 @@ class Listener:
         longest_whole_s = 0.0 if about.window == "fixed" else WHOLE_S
         heard: list[HeardWindow] = []
         vectors: list[Heard] = []
+        turns = _Turns(share)
 
         def take(window: HeardWindow, told: Heard | None) -> None:
             heard.append(window)
@@ -187,7 +228,7 @@ class Listener:
             for block in sound.blocks:
                 cutter.take(block)
                 if cutter.duration_s > longest_whole_s:
-                    self._hear_windows(cutter.full_windows(), at_work, take, self.threads)
+                    self._hear_windows(cutter.full_windows(), turns, at_work, take, self.threads)
             cutter.end()
         if not cutter.taken:
             raise AudioError("holds no samples")
@@ -196,7 +237,7 @@ class Listener:
         if told is not None and keep:
             vectors.append(told)
         if is_long or windows:
-            self._hear_windows([*cutter.full_windows(), *cutter.last_window()], at_work, take, 0)
+            self._hear_windows([*cutter.full_windows(), *cutter.last_window()], turns, at_work, take, 0)
         spans = cutter.vad.spans()
         speech_s = min(float((spans[:, 1] - spans[:, 0]).sum()) * FRAME_S, cutter.duration_s)
         return Recording(
@@ -257,6 +298,7 @@ class Listener:
     def _hear_windows(
         self,
         to_hear: list[WindowSamples],
+        turns: _Turns,
         at_work: "deque[Future[tuple[HeardWindow, Heard | None]]]",
         take: Callable[[HeardWindow, Heard | None], None],
         most: int,
@@ -264,7 +306,8 @@ class Listener:
         """Hear windows on all threads, ``take`` them in order, and leave at most ``most``: so memory stays flat."""
         for window in to_hear:
             moments = moments_in(window.end_s - window.start_s)
-            at_work.append(self.pool.submit(self._heard_window, window, moments))
+            hear = self._heard_window if turns.is_mine(window) else _heard_elsewhere
+            at_work.append(self.pool.submit(hear, window, moments))
             while len(at_work) > 2 * self.threads:
                 take(*at_work.popleft().result())
         while len(at_work) > most:
@@ -275,3 +318,14 @@ class Listener:
             return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, None), None
         impression, told = self.hear(cut.samples, moments)
         return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, impression), told
+
+
+def _heard_elsewhere(cut: WindowSamples, moments: Moments | None) -> tuple[HeardWindow, Heard | None]:
+    return HeardWindow(cut.start_s, cut.end_s, cut.speech_s, None), None
+
+
+def joined(shares: Sequence[Recording]) -> Recording:
+    """Return the recording whose every ``Share`` was heard, to the last digit as one listener hears all of it."""
+    windows = zip(*(each.windows for each in shares), strict=True)
+    heard = tuple(next((window for window in told if window.impression is not None), told[0]) for told in windows)
+    return replace(shares[0], windows=heard)

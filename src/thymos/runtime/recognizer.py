@@ -16,7 +16,7 @@ from thymos.runtime.chosen import ChosenModel
 from thymos.runtime.decision import Decider, RunningOffset
 from thymos.runtime.embedding import Embeddings, What, embeddings_of
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
-from thymos.runtime.listening import Recording
+from thymos.runtime.listening import Recording, Share
 from thymos.runtime.many import checked_channel, each_channel, heard_in_order, named
 from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
 from thymos.runtime.stream import Stream
@@ -254,6 +254,15 @@ class Recognizer(ChosenModel):
     ) -> Iterator[Recording | Failure]:
         """Yield what is kept of each of ``sources``, in windows too if ``windows``, for ``decide`` and ``offsets``."""
         return heard_in_order(sources, lambda source: self._listener.listen(source, windows), self.threads, finished)
+
+    def listen_share(self, source: Sound, share: Share, windows: bool = False) -> Recording:
+        """Return what is kept of one share of a recording's windows; ``listening.joined`` makes one of all shares.
+
+        Raises:
+            AudioError: as ``predict``.
+        """
+        with named(source):
+            return self._listener.listen(source, windows, share=share)
 
     def decide(self, recording: Recording, timeline: bool = False) -> Prediction:
         """Return what is heard in a recording of ``listen_many``, which heard it in windows if ``timeline``."""
