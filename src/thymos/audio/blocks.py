@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from thymos.audio.decode import open_sound
 from thymos.audio.excerpt import Excerpt, open_excerpt
 from thymos.audio.mixing import Channel, Mixer, RawBlock
+from thymos.audio.remote import RemoteFile
 from thymos.audio.source import (
     BLOCK_FRAMES,
     DEFAULT_LIMITS,
@@ -70,7 +71,7 @@ def open_blocks(source: Sound, limits: Limits = DEFAULT_LIMITS, channel: Channel
         return
     part = source if isinstance(source, Excerpt) else None
     # An integer would be taken for the number of an open file, and that be closed in the end.
-    if part is None and not isinstance(source, str | os.PathLike | bytes) and not hasattr(source, "read"):
+    if part is None and not isinstance(source, str | os.PathLike | bytes | RemoteFile) and not hasattr(source, "read"):
         raise no_source(source, "a path, bytes, an open binary file, or (array, rate in Hz)")
     any_size = replace(limits, max_decoded_bytes=1 << 62)
     with ExitStack() as opened:

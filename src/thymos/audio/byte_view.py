@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from thymos.audio.source import Source, Span, no_source
+from thymos.audio.source import LocalSource, Span, no_source
 from thymos.errors import AudioError, AudioFileError
 
 PIECE_BYTES = 1 << 20
@@ -77,7 +77,7 @@ class ByteView:
 
 
 @contextmanager
-def viewed(source: Source) -> Iterator[ByteView]:
+def viewed(source: LocalSource) -> Iterator[ByteView]:
     """Yield the bytes of ``source``; a file object is left where it stood if it is not read from.
 
     Raises:

@@ -22,6 +22,7 @@ from thymos.audio.libsndfile import SndFile, open_sndfile
 from thymos.audio.media import open_media
 from thymos.audio.mixing import Channel as Channel
 from thymos.audio.mixing import Mixer
+from thymos.audio.remote import RemoteFile
 from thymos.audio.source import BLOCK_FRAMES as BLOCK_FRAMES
 from thymos.audio.source import DEFAULT_LIMITS as DEFAULT_LIMITS
 from thymos.audio.source import UNKNOWN_FRAMES, OpenSound, Structure, check_info, check_samples, watched
@@ -147,12 +148,13 @@ def _opened(source: Source, limits: Limits, start_s: float, channel: Channel, ce
             raise AudioAbsentError("is an empty name, which no file has")
         _check_is_file_with_content(Path(source))
     with ExitStack() as opened:
-        view = opened.enter_context(viewed(source))
+        local = opened.enter_context(source.fetched()) if isinstance(source, RemoteFile) else source
+        view = opened.enter_context(viewed(local))
         structure = structure_of(view)
         decoder = _decoder(view, structure, opened)
         if isinstance(decoder, MediaKind):
             view.rewind()
-            sound = opened.enter_context(open_media(source, decoder))
+            sound = opened.enter_context(open_media(local, decoder))
             raw, sought = replace(sound, remarks=sound.remarks), False
         else:
             raw, sought = OpenSound(decoder.info, decoder.blocks(), decoder.remarks), decoder.sought

@@ -17,6 +17,7 @@ from thymos.audio.decode import (
     open_sound,
     read_waveform_and_info,
 )
+from thymos.audio.remote import RemoteFile
 from thymos.audio.source import AudioInfo, OpenSound, Remark, Samples, check_size
 from thymos.errors import AudioError
 
@@ -26,9 +27,9 @@ LENIENT_S = 0.1
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of the file at ``path``, or of its bytes, or one of its channels, which can be heard as a file can."""
+    """A part of the file at ``path``, of its bytes or of a file elsewhere, or a channel of it: heard as a file is."""
 
-    path: Path | bytes
+    path: Path | bytes | RemoteFile
     start_s: float = 0.0
     end_s: float | None = None
     channel: Channel = "mix"

@@ -26,7 +26,7 @@ from thymos.audio.containers import MEDIA_SUFFIXES as MEDIA_SUFFIXES
 from thymos.audio.containers import MediaKind as MediaKind
 from thymos.audio.containers import media_kind as media_kind
 from thymos.audio.mixing import RawBlock
-from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, OpenSound, Remark, Source
+from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, LocalSource, OpenSound, Remark
 from thymos.errors import AudioError, MissingExtraError
 
 MEMORY_BYTES = 432 << 20
@@ -60,7 +60,7 @@ def media_command(kind: MediaKind, live: bool = False) -> list[str]:
 
 
 @contextmanager
-def open_media(source: Source, kind: MediaKind) -> Iterator[OpenSound]:
+def open_media(source: LocalSource, kind: MediaKind) -> Iterator[OpenSound]:
     """Open ``source``, a file of ``kind``, for decoding its (best) sound track block by block, all channels.
 
     A file object is read from where it stands.
@@ -85,7 +85,7 @@ def open_media(source: Source, kind: MediaKind) -> Iterator[OpenSound]:
 
 
 @contextmanager
-def _child(source: Source, kind: MediaKind, said: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
+def _child(source: LocalSource, kind: MediaKind, said: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
     with _as_file(source) as file:
         try:
             child = subprocess.Popen(media_command(kind), stdin=file, stdout=subprocess.PIPE, stderr=said)
@@ -116,7 +116,7 @@ def _temporary() -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _as_file(source: Source) -> Iterator[IO[bytes]]:
+def _as_file(source: LocalSource) -> Iterator[IO[bytes]]:
     """Yield ``source`` as a file of the operating system, which a child can be given and seek in."""
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file:

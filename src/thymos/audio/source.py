@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from thymos.audio.containers import REMARKS as REMARKS
 from thymos.audio.containers import Remark as Remark
+from thymos.audio.remote import RemoteFile
 from thymos.errors import AudioError
 
 Samples = NDArray[np.float32]
-Source = str | os.PathLike[str] | bytes | IO[bytes]
+LocalSource = str | os.PathLike[str] | bytes | IO[bytes]
+Source = LocalSource | RemoteFile
 BLOCK_FRAMES = 1 << 16
 UNKNOWN_FRAMES = (1 << 63) - 1
 LEAST_BYTES_PER_S = 250

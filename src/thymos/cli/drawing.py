@@ -27,7 +27,6 @@ def explanations_drawn(folder: Path, formats: Sequence[str]) -> "Callable[[Recog
     drawn: set[Path] = set()
 
     def draw(recognizer: "Recognizer", recording: "NamedRecording") -> None:
-        assert recording.path is not None
         stem, number = folder / f"{recording.inside}.explain", 1
         while stem in drawn:  # another folder's file of the same name
             number += 1
@@ -39,7 +38,8 @@ def explanations_drawn(folder: Path, formats: Sequence[str]) -> "Callable[[Recog
             say(f"not explained: {recording.name} {error.reason}", "yellow")
             return
         drawn.add(stem)
-        paths = ", ".join(map(str, write_explanation(explanation, recording.path.name, stem, formats)))
+        name = (recording.path or recording.inside).name
+        paths = ", ".join(map(str, write_explanation(explanation, name, stem, formats)))
         say(f"{recording.name}: {explanation}; drawn: {paths}")
 
     return draw

@@ -1,9 +1,11 @@
 """Who speaks in which recording, as ``predict --speaker-from`` tells it."""
 
+import posixpath
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from thymos.audio.remote import is_address
 from thymos.cli.inputs import NamedRecording
 from thymos.errors import CorpusError, ThymosError
 from thymos.files import home_path
@@ -31,7 +33,7 @@ def groups_of(recordings: Sequence[NamedRecording], speaker_from: str | None) ->
     if speaker_from is None:
         return [ONE_GROUP] * len(recordings)
     if speaker_from == FOLDER:
-        return [str(recording.path.parent) if recording.path else "" for recording in recordings]
+        return [str(recording.path.parent) if recording.path else _folder_of(recording) for recording in recordings]
     if table := _TABLE.fullmatch(speaker_from):
         return _by_table(recordings, home_path(table[1]), table[2])
     return _by_pattern(recordings, speaker_from)
@@ -44,10 +46,11 @@ def _by_pattern(recordings: Sequence[NamedRecording], text: str) -> list[str]:
         raise SpeakerError(f"--speaker-from {text} is no regular expression: {error}") from None
     groups = []
     for recording in recordings:
-        found = None if recording.path is None else pattern.search(recording.path.as_posix())
+        path = Path(recording.place).as_posix() if recording.remote is None else recording.place
+        found = None if recording.problem else pattern.search(path)
         group = found[1 if pattern.groups else 0] if found else None
-        if not group and recording.path is not None:
-            raise SpeakerError(f"--speaker-from {text} matches nothing in {recording.path}")
+        if not group and not recording.problem:
+            raise SpeakerError(f"--speaker-from {text} matches nothing in {recording.place}")
         groups.append(group or "")
     return groups
 
@@ -68,15 +71,25 @@ def _by_table(recordings: Sequence[NamedRecording], path: Path, column: str) -> 
     if heading is None:
         raise SpeakerError(f"{path} has no column {column}{nearest(column, list(table.headings))}")
     finder = FileFinder(path.parent)
-    told = {
-        found.resolve(): row.cells.get(heading, "")
-        for row in table.rows
-        if (found := finder.find(row.cells.get(columns["file"], ""))) is not None
-    }
+    told: dict[Path | str, str] = {}
+    for row in table.rows:
+        file = row.cells.get(columns["file"], "")
+        found = file if is_address(file) else finder.find(file)
+        if found is not None:
+            told[found if isinstance(found, str) else found.resolve()] = row.cells.get(heading, "")
     groups = []
     for recording in recordings:
-        group = "" if recording.path is None else told.get(recording.path.resolve(), "")
-        if not group and recording.path is not None:
-            raise SpeakerError(f"{path} does not say the {column} of {recording.path}")
+        group = "" if recording.problem else told.get(_found(recording), "")
+        if not group and not recording.problem:
+            raise SpeakerError(f"{path} does not say the {column} of {recording.place}")
         groups.append(group)
     return groups
+
+
+def _folder_of(recording: NamedRecording) -> str:
+    return posixpath.dirname(recording.place) if recording.remote else ""
+
+
+def _found(recording: NamedRecording) -> Path | str:
+    """Return where the file of ``recording`` lies, however it was reached."""
+    return recording.place if recording.path is None else recording.path.resolve()

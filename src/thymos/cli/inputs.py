@@ -2,7 +2,9 @@
 
 import glob
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 from thymos.audio.blocks import channels_of
 from thymos.audio.decode import Channel
 from thymos.audio.excerpt import Excerpt, excerpt_name
-from thymos.audio.search import sounds_below, told_hidden
+from thymos.audio.remote import RemoteFile, is_address, remote_file, remote_files
+from thymos.audio.search import is_sound_name, sounds_below, told_hidden
 from thymos.errors import ArgumentError, AudioError
 from thymos.escaping import printable
 from thymos.files import home_path
@@ -43,33 +46,38 @@ class NamedRecording:
     """All of its channels as one, or one of them by its number."""
     speaker: int = 0
     """The number of the voice in it that is heard; 0: all of them."""
+    remote: RemoteFile | None = None
+    """Where it lies, if that is elsewhere: ``path`` is None then."""
     shard: str = ""
     """Of which shard of a list it is, as ``cli.shards`` marks it; nothing where the list is heard whole."""
 
     @property
     def is_piped(self) -> bool:
         """Whether it is standard input, which comes once."""
-        return self.path is None and self.problem is None
+        return self.path is None and self.remote is None and self.problem is None
 
     @property
     def place(self) -> str:
         """Where its file lies: the same for all parts of one file, and for no two files."""
-        return str(self.path or self.name)
+        return str(self.path or self.remote or self.name)
 
     @property
     def n_bytes(self) -> int:
         """How large its file is, as far as that can be told."""
+        if self.remote is not None:
+            return self.remote.n_bytes or 0
         try:
             return 0 if self.path is None else self.path.stat().st_size
         except (OSError, ValueError):
             return 0
 
     @property
-    def source(self) -> Path | Excerpt | None:
+    def source(self) -> Path | RemoteFile | Excerpt | None:
         """What a recogniser hears; None for standard input."""
-        if self.path is None or (self.start_s == 0 and self.end_s is None and self.channel == "mix"):
-            return self.path
-        return Excerpt(self.path, self.start_s, self.end_s, self.channel)
+        file = self.path or self.remote
+        if file is None or (self.start_s == 0 and self.end_s is None and self.channel == "mix"):
+            return file
+        return Excerpt(file, self.start_s, self.end_s, self.channel)
 
 
 def by_channel(recordings: Sequence[NamedRecording], channels: str) -> list[NamedRecording]:
@@ -152,6 +160,8 @@ def _expanded(word: str, hidden: list[Path]) -> Iterator[NamedRecording]:
     path = home_path(word)
     if word == STANDARD_INPUT:
         yield NamedRecording(word, None, Path("stdin"))
+    elif is_address(word) and not os.path.lexists(path):
+        yield from _elsewhere(word)
     elif os.path.isdir(path):  # noqa: PTH112 - Path's own raises where a name is too long, or may not be looked at
         yield from _folder(word, path, hidden)
     elif glob.has_magic(word) and not os.path.lexists(path):
@@ -183,13 +193,51 @@ def _table(path: Path) -> Iterator[NamedRecording]:
     from thymos.corpora.readers.csv_table import files_listed
 
     listing = files_listed(path)
+    elsewhere = _looked_at([entry.lies_in for entry in listing.entries if is_address(entry.lies_in)])
     for entry in listing.entries:
+        if is_address(entry.lies_in):
+            yield replace(elsewhere[entry.lies_in], name=entry.path, start_s=entry.start_s, end_s=entry.end_s)
+            continue
         file = listing.root / entry.lies_in
         name = excerpt_name(str(file), entry.start_s, entry.end_s)
         recording = _named(name, file, Path(entry.path))
         yield replace(recording, start_s=entry.start_s, end_s=entry.end_s)
     for each in listing.excluded:
         yield NamedRecording(printable(each.clip), None, Path(each.clip), AudioError(each.reason))
+
+
+def _elsewhere(url: str) -> Iterator[NamedRecording]:
+    """Yield what the address ``url`` names: a file, or all recordings of a folder or a pattern."""
+    try:
+        files = remote_files(url, is_sound_name)
+    except AudioError as error:
+        yield NamedRecording(printable(url), None, Path(posixpath.basename(url) or "remote"), error)
+        return
+    if all(file.n_bytes is None for file in files):  # as a page of links tells them
+        looked_at = _looked_at(file.url for file in files)
+        files = [looked_at[file.url].remote or file for file in files]
+    top = posixpath.commonpath([posixpath.dirname(file.url) for file in files]) if len(files) > 1 else ""
+    for file in files:
+        inside = posixpath.relpath(file.url, top) if top else posixpath.basename(file.url.rstrip("/"))
+        yield NamedRecording(file.url, None, Path(inside or "remote"), remote=file)
+
+
+def _looked_at(urls: Iterable[str]) -> dict[str, NamedRecording]:
+    """Return each of ``urls`` as a recording: several are asked after at once, since each answer takes its time."""
+
+    def look(url: str) -> NamedRecording:
+        inside = Path(posixpath.basename(url) or "remote")
+        try:
+            return NamedRecording(url, None, inside, remote=remote_file(url))
+        except AudioError as error:
+            return NamedRecording(url, None, inside, error)
+
+    once = list(dict.fromkeys(urls))
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, "thymos-addresses") as asking:
+        return dict(zip(once, asking.map(look, once), strict=True))
+
+
+_ASKED_AT_ONCE = 16
 
 
 def _named(name: str, path: Path, inside: Path) -> NamedRecording:

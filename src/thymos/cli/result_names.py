@@ -94,6 +94,9 @@ def names_beside(recordings: Sequence[NamedRecording], suffix: str) -> list[Path
     """
     if any(recording.is_piped for recording in recordings):
         raise ArgumentError("--beside writes beside files, and standard input is none: name one by --out")
+    away = next((recording.name for recording in recordings if recording.remote is not None), None)
+    if away is not None:
+        raise ArgumentError(f"--beside writes beside files that lie here, and {away} does not: name a place by --out")
     plain, longer = [], []
     for recording in recordings:
         path = recording.path or recording.inside

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from thymos.audio.excerpt import Excerpt, excerpt_name
 from thymos.audio.faults import decoder_faults
+from thymos.audio.remote import RemoteFile
 from thymos.cli.console import say
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of
@@ -120,7 +121,7 @@ def _entries(
     keys = [_key(recording) for recording in recordings]
     done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
     problems = [recording.problem for recording in recordings]
-    sources: list[Path | Excerpt | bytes | None] = [recording.source for recording in recordings]
+    sources: list[Path | RemoteFile | Excerpt | bytes | None] = [recording.source for recording in recordings]
     for i, recording in enumerate(recordings):
         if recording.is_piped:
             piped = _from_standard_input()
@@ -176,6 +177,8 @@ def _row(recording: NamedRecording, said: _Entry | ThymosError, voice: str | Non
 def _key(recording: NamedRecording) -> str | None:
     """Return what identifies a recording: its file as it is now, and which part of that it is."""
     key = None if recording.path is None else key_of(recording.path)
+    if recording.remote is not None and recording.remote.version:
+        key = f"{recording.remote} {recording.remote.version}"
     return None if key is None else excerpt_name(key, recording.start_s, recording.end_s, recording.channel)
 
 

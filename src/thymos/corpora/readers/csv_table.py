@@ -22,7 +22,8 @@ def recognises(path: Path, knows: Knows) -> bool:
 
 
 def files_listed(path: Path) -> Listing:
-    """List the files, and parts of files, that the table at ``path`` names, whatever it says of them.
+    """List the files, and parts of files, that the table at ``path`` names, whatever it says of them; files that lie
+    elsewhere are named by their addresses.
 
     Raises:
         CorpusError: it is no table, has no column of files, or none of them is there.
@@ -32,7 +33,7 @@ def files_listed(path: Path) -> Listing:
     columns = columns_of(table.headings)
     require(columns, ("file",), table.headings, path)
     places = {name: heading for name, heading in columns.items() if name in ("file", "start", "end", "duration")}
-    files = ListedFiles(FileFinder(path.parent))
+    files = ListedFiles(FileFinder(path.parent), takes_addresses=True)
     for row in table.rows:
         files.add(path.name, row, places)
     try:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from thymos.audio.excerpt import excerpt_name
+from thymos.audio.remote import is_address
 from thymos.cache import default_cache_dir
 from thymos.corpora.dialects import Table, TableRow, seconds_of
 from thymos.corpora.headings import columns_of, require
@@ -110,6 +111,8 @@ class ListedFiles:
     excluded: list[Exclusion] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     """What cells name and is not there."""
+    takes_addresses: bool = False
+    """Whether files may lie elsewhere; a corpus is measured here, so its may not."""
 
     def add(
         self, where: str, row: TableRow, columns: Mapping[str, str], finder: FileFinder | None = None, **known: str
@@ -136,6 +139,13 @@ class ListedFiles:
         except ValueError as error:
             self.excluded.append(Exclusion(f"{text} ({place})", str(error)))
             return
+        told: dict[str, Any] = {name: cells[name] for name in _TOLD if cells.get(name)} | values
+        split = split_of(cells.get("split", ""))
+        if self.takes_addresses and is_address(text):
+            name = excerpt_name(text, start_s, end_s)
+            entry = ClipEntry(text, cells.get("emotion", ""), split=split, start_s=start_s, end_s=end_s, **told)
+            self._merge(name, entry, row.line, name)
+            return
         found = None if "://" in text else (finder or self.finder).find(text)
         if found is None:
             self.absent.append(text)
@@ -143,8 +153,6 @@ class ListedFiles:
             self.excluded.append(Exclusion(excerpt_name(Path(text).as_posix(), start_s, end_s), reason))
             return
         file = os.path.abspath(found)  # noqa: PTH100 - a link stays what it is called
-        told: dict[str, Any] = {name: cells[name] for name in _TOLD if cells.get(name)} | values
-        split = split_of(cells.get("split", ""))
         entry = ClipEntry(file, cells.get("emotion", ""), split=split, start_s=start_s, end_s=end_s, **told)
         self._merge(excerpt_name(file, start_s, end_s), entry, row.line)
 
