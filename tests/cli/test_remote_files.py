@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from thymos.audio import remote, search
+from thymos.audio import elsewhere, search
+from thymos.audio.elsewhere import RemoteFile, is_address, remote_files
 from thymos.audio.excerpt import Excerpt
-from thymos.audio.remote import RemoteFile, is_address, remote_files
 from thymos.cli.inputs import find_recordings
 from thymos.errors import AudioError, MissingExtraError
 
@@ -173,7 +173,7 @@ def test_what_goes_wrong_is_that_files_failure(bundle, web, clips, thymos_here, 
 
 
 def test_a_file_has_a_bound(box, monkeypatch):
-    monkeypatch.setattr(remote, "MOST_BYTES", 1 << 10)
+    monkeypatch.setattr(elsewhere, "MOST_BYTES", 1 << 10)
     for file in (RemoteFile(f"{box}/b.opus"), RemoteFile(f"{box}/b.opus", 1 << 11)):
         with pytest.raises(AudioError, match="is larger than 0 MiB"), file.fetched():
             pass
@@ -185,7 +185,7 @@ def test_no_more_copies_are_kept_than_a_few(box, clips):
         system.pipe(f"/box/{number}.wav", b"sound")
         with RemoteFile(f"{box}/{number}.wav").fetched() as file:
             assert file.read() == b"sound"
-    assert len(remote._copies._of) <= 4
+    assert len(elsewhere._copies._of) <= 4
 
 
 def test_an_empty_folder_is_one_sentence(box):

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio.decode import open_sound
+from thymos.audio.elsewhere import RemoteFile
 from thymos.audio.excerpt import Excerpt, open_excerpt
 from thymos.audio.mixing import Channel, Mixer, RawBlock
-from thymos.audio.remote import RemoteFile
 from thymos.audio.source import (
     BLOCK_FRAMES,
     DEFAULT_LIMITS,

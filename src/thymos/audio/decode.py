@@ -16,13 +16,13 @@ import numpy as np
 from thymos.audio.byte_view import ByteView, viewed
 from thymos.audio.containers import AUDIO_SUFFIXES as AUDIO_SUFFIXES
 from thymos.audio.containers import HEAD_BYTES, MediaKind, media_kind
+from thymos.audio.elsewhere import RemoteFile
 from thymos.audio.examination import structure_of
 from thymos.audio.faults import decoder_faults, guarded, state_of
 from thymos.audio.libsndfile import SndFile, open_sndfile
 from thymos.audio.media import open_media
 from thymos.audio.mixing import Channel as Channel
 from thymos.audio.mixing import Mixer
-from thymos.audio.remote import RemoteFile
 from thymos.audio.source import BLOCK_FRAMES as BLOCK_FRAMES
 from thymos.audio.source import DEFAULT_LIMITS as DEFAULT_LIMITS
 from thymos.audio.source import UNKNOWN_FRAMES, OpenSound, Structure, check_info, check_samples, watched

@@ -17,7 +17,7 @@ from thymos.audio.decode import (
     open_sound,
     read_waveform_and_info,
 )
-from thymos.audio.remote import RemoteFile
+from thymos.audio.elsewhere import RemoteFile
 from thymos.audio.source import AudioInfo, OpenSound, Remark, Samples, check_size
 from thymos.errors import AudioError
 

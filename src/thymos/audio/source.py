@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from thymos.audio.containers import REMARKS as REMARKS
 from thymos.audio.containers import Remark as Remark
-from thymos.audio.remote import RemoteFile
+from thymos.audio.elsewhere import RemoteFile
 from thymos.errors import AudioError
 
 Samples = NDArray[np.float32]

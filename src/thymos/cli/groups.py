@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from thymos.audio.remote import is_address
+from thymos.audio.elsewhere import is_address
 from thymos.cli.inputs import NamedRecording
 from thymos.errors import CorpusError, ThymosError
 from thymos.files import home_path

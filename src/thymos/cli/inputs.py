@@ -11,8 +11,8 @@ from pathlib import Path
 
 from thymos.audio.blocks import channels_of
 from thymos.audio.decode import Channel
+from thymos.audio.elsewhere import RemoteFile, is_address, remote_file, remote_files
 from thymos.audio.excerpt import Excerpt, excerpt_name
-from thymos.audio.remote import RemoteFile, is_address, remote_file, remote_files
 from thymos.audio.search import is_sound_name, sounds_below, told_hidden
 from thymos.errors import ArgumentError, AudioError
 from thymos.escaping import printable

@@ -161,7 +161,7 @@ class Bundle:
 
     def __reduce__(self) -> tuple[Callable[..., "Bundle"], tuple[Path, dict[str, str]]]:
         """A model is not copied to another process, but read there from its folder."""
-        return _read_again, (self.folder, self.about.sha256)
+        return _read_again, (self.folder.absolute(), self.about.sha256)
 
     def hear(
         self,
@@ -334,8 +334,10 @@ def _read_again(folder: Path, digests: dict[str, str]) -> Bundle:
     """Return the bundle that another process has read.
 
     Raises:
-        BundleError: it is not there any more, or another one is.
+        BundleError: it is not there, or not any more, or another one is.
     """
+    if not folder.is_dir():  # another machine may have it elsewhere, if it comes along
+        folder = shipped_models().get(folder.name, folder)
     bundle = _kept_bundle(folder)
     if bundle.about.sha256 != digests:
         raise BundleError(f"{folder} holds another model now than the one that this process was given")

@@ -233,7 +233,8 @@ class Listener:
         if not cutter.taken:
             raise AudioError("holds no samples")
         is_long = cutter.duration_s > longest_whole_s
-        whole, told = (None, None) if is_long else self._whole(cutter)
+        # What is short is heard whole, by the first of those that share it.
+        whole, told = (None, None) if is_long or (share and share.number) else self._whole(cutter)
         if told is not None and keep:
             vectors.append(told)
         if is_long or windows:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from thymos.audio.elsewhere import is_address
 from thymos.audio.excerpt import excerpt_name
-from thymos.audio.remote import is_address
 from thymos.cache import default_cache_dir
 from thymos.corpora.dialects import Table, TableRow, seconds_of
 from thymos.corpora.headings import columns_of, require
