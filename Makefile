@@ -79,7 +79,7 @@ model: setup
 	for pair in $(LEFT_OUT); do $(PRETRAIN) $(BRIEFLY) --leave-out "$${pair%-*}" --leave-out "$${pair#*-}" \
 		--out "$(MODEL)/left-out/$$pair" || exit 1; done
 	$(RUN) benchmarks/left_out.py '$(CORPORA)/clips.csv' 'aesdd:$(CORPORA)/aesdd' --out '$(MODEL)/left-out.json' \
-		--encoders $(LEFT_OUT:%='$(MODEL)/left-out/%') '$(MODEL)/encoder'
+		--encoders '$(MODEL)/encoder' $(LEFT_OUT:%='$(MODEL)/left-out/%')
 	$(VENV)/bin/thymos train '$(CORPORA)/clips.csv' 'aesdd:$(CORPORA)/aesdd' --recipe thymos \
 		--set 'start_from=$(MODEL)/encoder' --seed 0 --out '$(MODEL)/trained/thymos'
 	$(VENV)/bin/thymos train 'aesdd:$(CORPORA)/aesdd' --recipe thymos-aesdd \

@@ -1,11 +1,11 @@
 """What the general recogniser is worth on corpora that it never met: docs/results/left-out.md and .json.
 
-python benchmarks/left_out.py CORPORA/clips.csv aesdd:CORPORA/aesdd --encoders FOLDER…
+python benchmarks/left_out.py CORPORA/clips.csv aesdd:CORPORA/aesdd --encoders shipped FOLDER…
 
-Each corpus is heard by the first of the encoders, the shipped one last, that has not heard it, and by a head fitted to
-all other corpora. Encoders are made by `thymos pretrain CORPORA/clips.csv --leave-out CORPUS --out FOLDER …`. The
-description of some 14,000 recordings takes minutes an encoder on one core, once. Beside the tables stands
-calibration.json, which `thymos export --calibration` writes into a bundle.
+Each corpus is heard by the first of the encoders that has not heard it, and by a head fitted to all other corpora.
+Encoders are made by `thymos pretrain CORPORA/clips.csv --leave-out CORPUS --out FOLDER …`. The description of some
+14,000 recordings takes minutes an encoder on one core, once. Beside the tables stands calibration.json, which `thymos
+export --calibration` writes into a bundle.
 """
 
 import argparse
@@ -37,15 +37,13 @@ WORDS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="+")
-    parser.add_argument("--encoders", type=Path, nargs="*", default=[], help="folders of `thymos pretrain`")
+    parser.add_argument("--encoders", nargs="+", default=[SHIPPED], help="shipped; folders of `thymos pretrain`")
     parser.add_argument("--recipe", default="thymos")
     parser.add_argument("--set", dest="changes", action="append", default=[])
     parser.add_argument("--cache-dir", type=Path, default=default_cache_dir())
     parser.add_argument("--out", type=Path, default=Path("docs/results/left-out.json"))
     given = parser.parse_args()
-    experiments = [
-        load_experiment(given.recipe, [*given.changes, f"start_from={start}"]) for start in (*given.encoders, SHIPPED)
-    ]
+    experiments = [load_experiment(given.recipe, [*given.changes, f"start_from={start}"]) for start in given.encoders]
     assert all(isinstance(experiment, EncoderExperiment) for experiment in experiments)
     corpus = joined([open_corpus(spec, cache_dir=given.cache_dir) for spec in given.corpora])
     corpus = corpus_for(experiments[0], corpus)
@@ -97,7 +95,7 @@ def page(left_out: list[LeftOut], told: dict[str, Any]) -> str:
             f"| corpus | ECE | 90 % sets hold | labels in a set | {' | '.join(f'accuracy of {s}' for s in shares)} |",
             "|---|" + "---|" * (3 + len(shares)),
         ]
-        for name, row in own["corpora"].items():
+        for name, row in (own["corpora"] | {"together": own["together"]}).items():
             at = " | ".join(f"{100 * value:.1f}" for value in row["at_coverage"].values())
             held, size = f"{100 * row['coverage']:.1f}", f"{row['set_size']:.1f}"
             lines.append(f"| {name} | {row['ece']:.3f} | {held} | {size} | {at} |")

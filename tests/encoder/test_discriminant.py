@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thymos.encoder.discriminant import centred, fit_discriminant
+from thymos.encoder.discriminant import TOO_SURE, centred, fit_discriminant
 
 ONE = np.ones(1)
 
@@ -73,6 +73,14 @@ def test_some_of_the_classes():
     descriptions, targets = cloud()
     fitted = fit_discriminant(descriptions[None], targets, ONE)
     np.testing.assert_array_equal(fitted.among([2, 0]).logits(descriptions), fitted.logits(descriptions)[:, [2, 0]])
+
+
+def test_a_class_that_is_twice_as_likely_beforehand_is_so_at_the_temperature_that_the_logits_need():
+    descriptions, targets = cloud()
+    fitted = fit_discriminant(descriptions[None], targets, ONE)
+    leant = fitted.leaning([1.0, 2.0, 1.0])
+    odds = np.exp((leant.logits(descriptions) - fitted.logits(descriptions)) / TOO_SURE)
+    np.testing.assert_allclose(odds, np.broadcast_to([1.0, 2.0, 1.0], odds.shape))
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])

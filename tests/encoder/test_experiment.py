@@ -102,6 +102,20 @@ def test_every_corpus_and_speaker_may_count_alike(tone_corpus: Corpus, toy_recip
     np.testing.assert_allclose(fitted.discriminant.weights, expected.weights, rtol=1e-6)
 
 
+def test_a_label_may_be_likelier_beforehand(tone_corpus: Corpus, toy_recipe: Recipe, work: Work) -> None:
+    rows = tuple(range(36))
+    even, leaning = (
+        EncoderExperiment(toy_recipe(priors=priors)).fit(features, part_of(tone_corpus, rows), work).discriminant
+        for priors, features in (
+            (priors, EncoderExperiment(toy_recipe()).features(tone_corpus, work))
+            for priors in ({}, {"Fear": 2.0, "neutral": 9.0})
+        )
+    )
+    np.testing.assert_array_equal(even.weights, leaning.weights)
+    likelier = {label: by for label, by in zip(tone_corpus.emotions, leaning.bias - even.bias, strict=True) if by}
+    assert likelier == {"fear": pytest.approx(10 * np.log(2))}, "and what the corpus lacks changes nothing"
+
+
 def test_emotions_merge(tone_corpus: Corpus, toy_recipe: Recipe) -> None:
     merged = corpus_for(EncoderExperiment(toy_recipe(merge={"fear": "anger"})), tone_corpus)
     assert merged.emotions == ("anger", "sadness")

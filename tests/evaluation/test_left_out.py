@@ -99,6 +99,11 @@ def test_calibration_is_measured_on_corpora_that_it_was_not_fitted_to() -> None:
     assert sure["1"] == pytest.approx(corpora["a"]["accuracy"])
     assert sure["1"] < sure["0.8"] < sure["0.6"] < sure["0.4"]
     assert told["calibration"]["conformal"]["rows"] == 9000
+    together = told["together"]
+    assert together["recordings"] == 9000, "each by the calibration of the others"
+    for key in ("accuracy", "coverage", "set_size"):
+        assert together[key] == pytest.approx(np.mean([own[key] for own in corpora.values()]))
+    assert together["ece"] < max(own["ece"] for own in corpora.values())
 
 
 def test_flags_are_worth_what_is_right_among_the_flagged_and_the_others() -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, played
 from thymos.corpora.table import Clip, Corpus
+from thymos.encoder.babble import made_up_voices
 from thymos.encoder.describe import Describer, Descriptions, describe
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
@@ -31,8 +32,10 @@ _STREAM = 5
 """Keeps the draws of distorted copies apart from others."""
 _BATCH = 4
 """Versions that are described at once, where the last digits do not matter: a fifth faster."""
-_COPIES = AugmentSettings(crop_s=30, speed=(1.0, 1.0), room=0.4, tilt=0.3, band=0.4, noise=0.6, babble=0.0)
-"""How copies are distorted; babble would need other people's voices."""
+_COPIES = AugmentSettings(crop_s=30, speed=(1.0, 1.0), room=0.4, tilt=0.3, band=0.4, noise=0.4, babble=0.4)
+"""How copies are distorted."""
+_VOICES, _VOICE_S = 24, 6.0
+"""How many voices babble is made of, and for how long each talks."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ def describe_corpus(corpus: Corpus, recipe: EncoderRecipe, start: Start, work: W
     describer = start.describer.to(work.device)
     augmenter = None
     if recipe.distorted_copies:
-        augmenter = Augmenter(_COPIES, [np.ones(RATE_HZ, np.float32)], np.random.default_rng([work.seed, _STREAM]))
+        random = np.random.default_rng([work.seed, _STREAM])
+        augmenter = Augmenter(_COPIES, made_up_voices(_VOICES, _VOICE_S, random), random)
 
     def described(clip: Clip) -> Path:
         path = folder / f"{clip.sound.sha256}.npy"

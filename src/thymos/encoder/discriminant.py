@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHRINKAGE = 0.3
+TOO_SURE = 10.0
+"""How many times too large the logits of many descriptors are, by the temperature that corpora left out ask for."""
 LEAST_SPREAD = 1e-6
 """Keeps what never varies from being divided by 0, and recordings of one a class from a singular covariance."""
 
@@ -41,6 +43,13 @@ class Discriminant:
     def among(self, classes: Sequence[int]) -> "Discriminant":
         """Return the decision among some of the classes alone, in their order."""
         return replace(self, weights=self.weights[:, list(classes)], bias=self.bias[list(classes)])
+
+    def leaning(self, priors: Sequence[float]) -> "Discriminant":
+        """Return the decision where each class is so many times as likely beforehand as others: shape ``(classes,)``.
+
+        What is ``TOO_SURE`` of what it hears has to be as sure of what it knows.
+        """
+        return replace(self, bias=self.bias + TOO_SURE * np.log(priors))
 
 
 def fit_discriminant(

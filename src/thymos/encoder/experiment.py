@@ -24,6 +24,7 @@ from thymos.encoder.voices import fit_voice_space
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work, corpus_for
 from thymos.export import Exportable, check_exportable
+from thymos.labels import label_key
 from thymos.runtime.adaptation import VoiceSpace
 
 
@@ -120,25 +121,29 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         if features.source is not None:
             start = tuned_start(features.source, part.rows, self.recipe, part.seed, work)
             described = described_by(start, features.source, self.recipe, work)
-            head = self._head(described, part.rows, part.targets)
+            head = self._head(described, part.rows, part.targets, part.labels)
             own = FittedTo(described, part.rows, part.targets, every, self._dimensions(described, part))
             return TunedHead(self.recipe, part.labels, head, own, start, work)
         if features.fitted_to is None:
-            head = self._head(features, part.rows, part.targets)
+            head = self._head(features, part.rows, part.targets, part.labels)
             own = FittedTo(features, part.rows, part.targets, every, self._dimensions(features, part))
             return FittedHead(self.recipe, part.labels, head, own)
         other, labels, targets = features.fitted_to
         rows = tuple(range(len(targets)))
         asked = tuple(labels.index(word) for word in part.labels)
-        head = self._head(other, rows, targets).among(asked)
+        head = self._head(other, rows, targets, labels).among(asked)
         return FittedHead(self.recipe, part.labels, head, FittedTo(other, rows, targets, asked))
 
-    def _head(self, features: DescribedCorpus, rows: Rows, targets: NDArray[np.int64]) -> Discriminant:
+    def _head(
+        self, features: DescribedCorpus, rows: Rows, targets: NDArray[np.int64], labels: Sequence[str]
+    ) -> Discriminant:
         recipe = self.recipe
         descriptions = features.read(rows)
         descriptions -= _centres(features, recipe, rows, len(descriptions))
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
-        return fit_discriminant(descriptions, targets, np.array(recipe.shares()), recipe.shrinkage, weights)
+        fitted = fit_discriminant(descriptions, targets, np.array(recipe.shares()), recipe.shrinkage, weights)
+        priors = {label_key(word): prior for word, prior in recipe.priors.items()}
+        return fitted.leaning([priors.get(label_key(label), 1.0) for label in labels])
 
     def _dimensions(self, features: DescribedCorpus, part: TrainingPart) -> "FittedDimensions | None":
         """Fit a regression to what ``part`` tells of dimensions, its penalties chosen on the inner splits.

@@ -54,6 +54,8 @@ class EncoderRecipe(Settings):
     recordings that are tested are, so this is transductive."""
     merge: dict[str, str] = Field(default_factory=dict)
     """Labels, of any words, that count as another, such as calm as neutral."""
+    priors: dict[str, PositiveFloat] = Field(default_factory=dict)
+    """How many times likelier than any other a label is held to be before a recording of an unknown voice is heard."""
     weigh: Literal["recordings", "speakers"] = "recordings"
     """What counts alike where a head is fitted: every recording; or every corpus, and in it every speaker."""
     half: Literal["never", "versions", "always"] = "versions"

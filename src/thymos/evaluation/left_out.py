@@ -209,7 +209,8 @@ def calibrations(left_out: Sequence[LeftOut], seed: int = 0) -> dict[str, Any]:
     Returns:
         ``plain`` and ``adapted`` (``ENROLLED`` recordings of each voice are enrolled, and not scored), each with the
         ``calibration`` by all corpora, and ``corpora``: of each, by the calibration of all others, ECE, how many
-        prediction sets hold the truth, their size, and accuracy where the least sure recordings are left out.
+        prediction sets hold the truth, their size, and accuracy where the least sure recordings are left out; and the
+        same of all of these recordings ``together``.
     """
     fewest = min(len(result.unheard.targets) for result in left_out)
     parts: dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]] = {"plain": {}, "adapted": {}}
@@ -240,22 +241,29 @@ def _calibrated(parts: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]])
         logits, truth = (np.concatenate(each) for each in zip(*(parts[name] for name in names), strict=True))
         return calibration_of_logits(logits, truth)
 
-    rows = {}
+    rows, found = {}, []
     for name, (logits, truth) in parts.items():
         calibration = fitted([other for other in parts if other != name])
         probabilities = apply_temperature(logits, calibration.temperature)
-        quality = set_quality(calibration.conformal.sets(probabilities), truth)
-        right = probabilities.argmax(1) == truth
-        surest = np.argsort(-probabilities.max(1), kind="stable")
-        rows[name] = {
-            "recordings": len(truth),
-            "temperature": calibration.temperature,
-            "accuracy": float(right.mean()),
-            "ece": expected_calibration_error(probabilities, truth).value,
-            "coverage": quality.coverage,
-            "set_size": quality.mean_size,
-            "at_coverage": {
-                f"{share:g}": float(right[surest[: max(1, round(share * len(truth)))]].mean()) for share in COVERAGES
-            },
-        }
-    return {"calibration": fitted(list(parts)).as_json(), "corpora": rows}
+        found.append((probabilities, calibration.conformal.sets(probabilities), truth))
+        rows[name] = {"temperature": calibration.temperature} | _how_calibrated(*found[-1])
+    together = _how_calibrated(*(np.concatenate(each) for each in zip(*found, strict=True)))
+    return {"calibration": fitted(list(parts)).as_json(), "corpora": rows, "together": together}
+
+
+def _how_calibrated(
+    probabilities: NDArray[np.float64], sets: NDArray[np.bool_], truth: NDArray[np.int64]
+) -> dict[str, Any]:
+    quality = set_quality(sets, truth)
+    right = probabilities.argmax(1) == truth
+    surest = np.argsort(-probabilities.max(1), kind="stable")
+    return {
+        "recordings": len(truth),
+        "accuracy": float(right.mean()),
+        "ece": expected_calibration_error(probabilities, truth).value,
+        "coverage": quality.coverage,
+        "set_size": quality.mean_size,
+        "at_coverage": {
+            f"{share:g}": float(right[surest[: max(1, round(share * len(truth)))]].mean()) for share in COVERAGES
+        },
+    }
