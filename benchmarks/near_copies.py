@@ -1,6 +1,9 @@
 """How surely are near-copies found, and nothing else: docs/results/near-copies.md and .json.
 
-python benchmarks/near_copies.py CORPORA/clips.csv aesdd:CORPORA/aesdd
+python benchmarks/near_copies.py CORPORA/clips.csv aesdd:CORPORA/aesdd --parts PARTS
+
+What one change, or one kind of pair, came to is kept in PARTS as soon as it is known: cut short, the same command goes
+on from there. Of another fingerprint, or other clips, nothing is taken.
 
 Clips are drawn at random and changed in the ways in which recordings circulate. Each changed clip is looked up among
 all clips of the corpora, as `thymos evaluate` looks clips up among those that an encoder has heard. All clips are
@@ -9,11 +12,15 @@ themselves correlate, which those of two takes never do.
 """
 
 import argparse
+import hashlib
+import inspect
+import json
 import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -25,8 +32,9 @@ from report import environment, save, table, thymos_versions
 from thymos.audio import Samples, Waveform, resample
 from thymos.audio.distort import telephone, through_mp3, through_opus
 from thymos.cache import default_cache_dir
-from thymos.corpora import Clip, Corpus, open_corpus
+from thymos.corpora import Clip, Corpus, near_copies, open_corpus
 from thymos.corpora.near_copies import HOP_S, SPARSE, Fingerprints, Words, fingerprint_of, from_text
+from thymos.files import write_json
 
 Change = Callable[[Samples, int], Waveform]
 CUT_S, SILENCE_S = 0.5, 0.3
@@ -87,19 +95,40 @@ SAME_WAVEFORM = 0.5
 """Two files whose waveforms correlate so much at some shift are one recording: no voice repeats itself in phase."""
 
 
-def found_again(corpus: Corpus, stored: Fingerprints, same: set[frozenset[str]], n_clips: int, seed: int) -> list[Any]:
+class Parts:
+    """What was measured already, one file a part."""
+
+    def __init__(self, folder: Path | None, *decided_by: object):
+        """Keep parts in ``folder``, if there is one, under all that decides them."""
+        self._folder = folder
+        decided = [inspect.getsource(near_copies), Path(__file__).read_text("utf-8"), *map(str, decided_by)]
+        self._key = hashlib.sha256("\0".join(decided).encode()).hexdigest()
+
+    def get(self, name: str, measure: Callable[[], Any]) -> Any:
+        """Return what ``measure`` returns, as it was kept if it was."""
+        if self._folder is None:
+            return measure()
+        place = self._folder / f"{hashlib.sha256(f'{self._key} {name}'.encode()).hexdigest()[:16]}.json"
+        if not place.exists():
+            write_json(place, {"name": name, "measured": measure()})
+        print(f"{name}: done", flush=True)
+        return json.loads(place.read_text("utf-8"))["measured"]
+
+
+def found_again(
+    corpus: Corpus, stored: Fingerprints, same: set[frozenset[str]], parts: Parts, n_clips: int, seed: int
+) -> list[Any]:
     """Return of each change how many of some clips are found, and how many are taken for others."""
-    random = np.random.default_rng(seed)
-    rows = random.choice(len(corpus.clips), n_clips, replace=False)
-    waveforms = {int(row): corpus.waveform(corpus.clips[row]) for row in rows}
-    table = []
-    for name, change in CHANGES.items():
+    rows = np.random.default_rng(seed).choice(len(corpus.clips), n_clips, replace=False).tolist()
+
+    def measured(name: str) -> dict[str, Any]:
         agreements, others, missed, asked = [], [], [], 0
-        for row, waveform in waveforms.items():
+        for row in rows:
+            waveform = corpus.waveform(corpus.clips[row])
             if name in CUT and waveform.duration_s < LEFT_S + CUT_S:
                 continue
             asked += 1
-            changed = change(waveform.samples, waveform.rate_hz)
+            changed = CHANGES[name](waveform.samples, waveform.rate_hz)
             copies = {copy.place: copy.agreement for copy in stored.near_copies(fingerprint_of(changed))}
             own = corpus.clips[row].path
             if row in copies:
@@ -108,17 +137,16 @@ def found_again(corpus: Corpus, stored: Fingerprints, same: set[frozenset[str]],
                 missed.append(own)
             paths = [corpus.clips[index].path for index in copies]
             others += [[own, path] for path in paths if frozenset((own, path)) not in same]
-        table.append(
-            {
-                "change": name,
-                "clips": asked,
-                "found": len(agreements),
-                "agreement": [round(float(np.percentile(agreements, share)), 3) for share in (0, 5, 50)],
-                "missed": missed,
-                "others": others,
-            }
-        )
-    return table
+        return {
+            "change": name,
+            "clips": asked,
+            "found": len(agreements),
+            "agreement": [round(float(np.percentile(agreements, share)), 3) for share in (0, 5, 50)],
+            "missed": missed,
+            "others": others,
+        }
+
+    return [parts.get(name, partial(measured, name)) for name in CHANGES]
 
 
 def waveform_correlation(one: Waveform, other: Waveform) -> float:
@@ -265,6 +293,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache-dir", type=Path, default=default_cache_dir())
+    parser.add_argument("--parts", type=Path, help="where what was measured is kept until all is")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     given = parser.parse_args()
     # Not `joined`, which looks for near-copies itself.
@@ -272,25 +301,30 @@ def main() -> None:
     corpus = Corpus("joined", opened[0].root, tuple(clip for each in opened for clip in moved(each, opened[0].root)))
     prints = [from_text(clip.sound.fingerprint) for clip in corpus.clips]
     stored = Fingerprints([words[::SPARSE] for words in prints])
-    within = found_within(corpus, prints, stored)
+    parts = Parts(given.parts, given.clips, given.pairs, given.seed, *(clip.identity for clip in corpus.clips))
+    within = parts.get("all among each other", lambda: found_within(corpus, prints, stored))
     same = {frozenset(each["files"]) for each in within["copies"]}
-    hard = {}
-    for name, pairs in hard_pairs(corpus, given.pairs, given.seed).items():
-        found = [
-            pair for pair in pairs if Fingerprints([prints[pair[0]][::SPARSE]]).near_copies(prints[pair[1]], False)
-        ]
+
+    def of_pairs(pairs: list[tuple[int, int]]) -> dict[str, int]:
+        stored_alone = (Fingerprints([prints[one][::SPARSE]]).near_copies(prints[other], False) for one, other in pairs)
+        found = [pair for pair, copies in zip(pairs, stored_alone, strict=True) if copies]
         right = sum(correlation_of(corpus, *pair) >= SAME_WAVEFORM for pair in found)
-        hard[name] = {"pairs": len(pairs), "copies": right, "others": len(found) - right}
+        return {"pairs": len(pairs), "copies": right, "others": len(found) - right}
+
+    hard = {
+        name: parts.get(name, partial(of_pairs, pairs))
+        for name, pairs in hard_pairs(corpus, given.pairs, given.seed).items()
+    }
     record: dict[str, Any] = {
         "environment": environment(),
         "versions": thymos_versions(),
         "seed": given.seed,
         "clips": len(prints),
         "hours": round(sum(clip.sound.duration_s for clip in corpus.clips) / 3600, 2),
-        "found": found_again(corpus, stored, same, given.clips, given.seed),
+        "found": found_again(corpus, stored, same, parts, given.clips, given.seed),
         "within": within,
         "hard_pairs": hard,
-        "pieces": pieces(corpus, prints, stored, same, given.seed),
+        "pieces": parts.get("pieces", lambda: pieces(corpus, prints, stored, same, given.seed)),
     }
     save(record, page(record), given.out, "near-copies")
     print(page(record))

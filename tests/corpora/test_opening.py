@@ -142,7 +142,7 @@ def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, wr
             b"fiel,emotions\na.wav,anger\n",
             r"has no column file: its first line has fiel, emotions; did you mean 'fiel'\?",
         ),
-        (b"a.wav,anger\n", "has no column emotion and no column file: its first line has a.wav, anger$"),
+        (b"wave,mood\n", "has no column emotion and no column file: its first line has wave, mood; did you mean"),
         (b"", "has no column emotion and no column file: it is empty"),
         (b"\0\1\2\3file,emotion", "cannot be read as a table: it is no text"),
         (b'file,emotion\n"a.wav,anger\nb.wav,fear\n', "line 3, cannot be read .* a quotation mark is opened and never"),

@@ -1,15 +1,22 @@
 """Runs in a real MLflow store: what its users look for is there, once, and nothing is sent to anybody."""
 
+import importlib.util
 import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import toys
 
 from thymos.errors import ArgumentError, RunError
 from thymos.reports.run_report import write_report
@@ -126,3 +133,77 @@ def test_by_default_it_writes_here_and_connects_to_nobody(write_run: Any, tmp_pa
     if strace:
         # A library binds a socket to itself, to learn whether there is IPv6; nothing is sent.
         assert not re.search(r"(connect|sendto|sendmsg|sendmmsg)\(.*AF_INET", calls.read_text(errors="replace"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The address of MLflow's own server on this machine, which keeps what runs send to it, files too.
+
+    The extra ``track`` brings MLflow without it: `pip install mlflow`, here or for the Python that THYMOS_MLFLOW names.
+    """
+    python = os.environ.get("THYMOS_MLFLOW") or (sys.executable if importlib.util.find_spec("flask_cors") else "")
+    if not python:
+        pytest.skip("no server of MLflow: pip install mlflow, or set THYMOS_MLFLOW to a Python that has it")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    folder, port = tmp_path / "server", address.partition(":")[2]
+    folder.mkdir()
+    kept = ["--backend-store-uri", f"sqlite:///{folder}/runs.db", "--artifacts-destination", str(folder / "files")]
+    command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1", *kept]
+    env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until = time.monotonic() + 240
+        while not _answers(f"http://{address}/health"):
+            assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()
+            time.sleep(0.5)
+        yield f"http://{address}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # its workers, too
+        process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, trust_env=False).text == "OK"
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.slow
+def test_a_server_of_mlflow_has_it_all(
+    server: str,
+    thymos_here: Any,
+    make_tones: Any,
+    write_toy_encoder: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asked by HTTP, as its page does: parameters, each fold's metrics, and the very bytes of the files."""
+    make_tones(tmp_path / "tones", takes=2)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tones")
+    recipe = toys.RECIPE | {"start_from": str(write_toy_encoder("tracked"))}
+    (tmp_path / "toy.yaml").write_text(json.dumps(recipe))
+    words = ("evaluate", "tones/clips.csv", "--out", "run", "--recipe", "toy.yaml", "--folds", "3")
+    for _ in range(2):  # the second time it is there already
+        done = thymos_here(*words, "--cache-dir", "cache", "--track", f"mlflow:{server}")
+        assert done.returncode == 0, done.stderr
+    with httpx.Client(base_url=f"{server}/api/2.0/mlflow", trust_env=False, timeout=60) as asked:
+        found = asked.get("/experiments/get-by-name", params={"experiment_name": "tones"}).json()["experiment"]
+        (run,) = asked.post("/runs/search", json={"experiment_ids": [found["experiment_id"]]}).json()["runs"]
+        told = {each["key"]: each["value"] for each in run["data"]["params"]}
+        assert (told["corpus"], told["protocol"], told["folds"]) == ("tones", "recording", "3")
+        results = read_results(tmp_path / "run")
+        assert run["info"]["status"] == "FINISHED"
+        scored = {each["key"]: each["value"] for each in run["data"]["metrics"]}
+        assert scored["uar"] == pytest.approx(results.summary.recording.uar.mean)
+        of_fold = {"run_id": run["info"]["run_id"], "metric_key": "fold_uar"}
+        history = asked.get("/metrics/get-history", params=of_fold).json()["metrics"]
+        assert {each.get("step", 0): each["value"] for each in history} == {
+            place: pytest.approx(fold.recording.uar) for place, fold in enumerate(results.folds)
+        }
+    place = run["info"]["artifact_uri"].removeprefix("mlflow-artifacts:")
+    sent = httpx.get(f"{server}/api/2.0/mlflow-artifacts/artifacts{place}/predictions.csv", trust_env=False)
+    assert sent.content == (tmp_path / "run/predictions.csv").read_bytes()

@@ -10,6 +10,7 @@ import typer
 
 from thymos.cli.console import (
     CacheOption,
+    ColumnsOption,
     CorpusArgument,
     FiguresOption,
     LabelMapOption,
@@ -40,6 +41,7 @@ def audit(
     label_map: LabelMapOption = "",
     figures: FiguresOption = "png",
     root: RootOption = None,
+    columns: ColumnsOption = None,
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -48,6 +50,7 @@ def audit(
     Exits with 1 if any file cannot be used; each is named with its reason.
     """
     from thymos.cli.console import console, label_map_of, name_unmatched, open_corpus_with_progress
+    from thymos.corpora.headings import parse_columns
     from thymos.files import figure_formats
     from thymos.reports.audit_report import audit as run_audit
     from thymos.reports.audit_report import check_audit_folder
@@ -56,7 +59,8 @@ def audit(
     if out is not None:
         check_audit_folder(out)
     mapped = label_map_of(labels, label_map)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root)
+    chosen = parse_columns(columns or ())
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root, columns=chosen)
     found = run_audit(opened, out, formats=formats)
     name_unmatched(found.corpus)
     print_audit(found, console, most=None if out is None else ROWS_BESIDE_REPORT)
@@ -93,7 +97,8 @@ def _headlines(audit: Audit) -> Iterator[Text]:
     root, lengths = audit.corpus.root, audit.durations
     yield Text.assemble((printable(root.name), "bold"), ("  " + printable(str(root)), "dim"))
     yield Text(
-        f"{len(audit.corpus.clips)} clips, {len(audit.emotions)} emotions, {lengths.total_s / 60:.1f} min: "
+        f"{_counted(len(audit.corpus.clips), 'clip')}, {_counted(len(audit.emotions), 'emotion')}, "
+        f"{lengths.total_s / 60:.1f} min: "
         f"mean {lengths.mean_s:.2f} s, median {lengths.median_s:.2f} s, "
         f"{lengths.min_s:.2f} to {lengths.max_s:.2f} s"
     )
@@ -102,6 +107,10 @@ def _headlines(audit: Audit) -> Iterator[Text]:
     channels = ", ".join(channels_name(count) for count in audit.channels)
     yield Text(f"{rates}; {channels}; {', '.join(audit.formats)}")
     yield from (Text(printable(note), "dim") for note in audit.corpus.notes)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what if number == 1 else f'{what}s'}"
 
 
 def _counts_lines(audit: Audit) -> Iterator[Text]:

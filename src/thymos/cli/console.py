@@ -1,6 +1,6 @@
 """What the commands share: options, where they print, how they show progress, how they open a corpus."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -49,6 +49,14 @@ ChosenOption = Annotated[
 RootOption = Annotated[
     Path | None,
     typer.Option("--root", metavar="FOLDER", help="What paths in a table are relative to (default: its own folder)."),
+]
+ColumnsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="COLUMN=HEADING,…",
+        help="Which columns of a table are read, such as emotion=label2,speaker=spk (target= is emotion=).",
+    ),
 ]
 CacheOption = Annotated[
     Path | None,
@@ -208,6 +216,7 @@ def open_corpora_with_progress(
     labels: "LabelMap | None" = None,
     keep: bool = False,
     root: Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> "Corpus":
     """Open the corpora at ``specs``, several as one; the rest as for ``open_corpus_with_progress``.
 
@@ -217,7 +226,7 @@ def open_corpora_with_progress(
     from thymos.corpora.table import joined
 
     keep = keep and len(specs) == 1
-    return joined([open_corpus_with_progress(spec, cache_dir, quiet, labels, keep, root) for spec in specs])
+    return joined([open_corpus_with_progress(spec, cache_dir, quiet, labels, keep, root, columns) for spec in specs])
 
 
 def open_corpus_with_progress(
@@ -227,8 +236,9 @@ def open_corpus_with_progress(
     labels: "LabelMap | None" = None,
     keep: bool = False,
     root: Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> "Corpus":
-    """Open the corpus at ``spec``, showing how far it is; ``labels``, ``keep`` and ``root`` as for ``open_corpus``.
+    """Open the corpus at ``spec``, showing how far it is; the rest as for ``open_corpus``.
 
     Raises:
         CorpusError: it cannot be opened.
@@ -241,6 +251,7 @@ def open_corpus_with_progress(
             spec,
             labels=labels,
             root=root,
+            columns=columns,
             cache_dir=cache_dir,
             started=lambda total: bars.update(task, total=total),
             advance=lambda: bars.advance(task),

@@ -10,6 +10,7 @@ import typer
 from thymos.cli.console import (
     CacheOption,
     ChangesOption,
+    ColumnsOption,
     CorporaArgument,
     DeviceOption,
     FiguresOption,
@@ -79,6 +80,7 @@ def evaluate(
     figures: FiguresOption = "png",
     track: TrackOption = None,
     root: RootOption = None,
+    columns: ColumnsOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
@@ -91,6 +93,7 @@ def evaluate(
     Several corpora count as one; --protocol corpus leaves each out in turn, and --test tests on others.
     Cut short, the same command goes on where it stopped and ends with the same numbers.
     """
+    from thymos.corpora.headings import parse_columns
     from thymos.corpora.protocols import protocol_named
     from thymos.engine.process import chosen_device
     from thymos.evaluation.evaluate import evaluate as run_evaluation
@@ -107,8 +110,8 @@ def evaluate(
     experiment = load_experiment(recipe, with_precision(changes, precision))
     protocol_named(protocol, folds, repeats)  # a word that is none, or lists that cannot be read
     RunFolder(out).check()
-    found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, not test, root)
+    found, mapped, chosen = chosen_device(device), label_map_of(labels, label_map), parse_columns(columns or ())
+    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, not test, root, chosen)
     others = [open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in test or ()]
     for each in (opened, *others):
         name_unusable(each, strict, quiet)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from thymos.cli.console import (
     CacheOption,
+    ColumnsOption,
     DeviceOption,
     FiguresOption,
     LabelMapOption,
@@ -63,6 +64,7 @@ def study(
     figures: FiguresOption = "png",
     track: TrackOption = None,
     root: RootOption = None,
+    columns: ColumnsOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     cache_dir: CacheOption = None,
@@ -73,6 +75,7 @@ def study(
     Cut short, the same command goes on where it stopped and ends with the same numbers. A fit that fails is named and
     the others go on; the exit code is then 1.
     """
+    from thymos.corpora.headings import parse_columns
     from thymos.engine.process import chosen_device
     from thymos.evaluation.run import RunFolder
     from thymos.evaluation.study import study as run_study
@@ -87,7 +90,8 @@ def study(
         plan = plan.only(rows)
     RunFolder(out).check()
     found, mapped = chosen_device(device), label_map_of(labels, label_map, plan.labels)
-    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root)
+    chosen = parse_columns(columns or ())
+    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root, columns=chosen)
     name_unusable(opened, strict=False, quiet=quiet)
     view = StudyView(len(plan.rows))
     with view.shown(quiet):

@@ -8,6 +8,7 @@ import typer
 from thymos.cli.console import (
     CacheOption,
     ChangesOption,
+    ColumnsOption,
     CorporaArgument,
     DeviceOption,
     LabelMapOption,
@@ -47,6 +48,7 @@ def train(
     labels: LabelsOption = None,
     label_map: LabelMapOption = "",
     root: RootOption = None,
+    columns: ColumnsOption = None,
     track: TrackOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
@@ -58,6 +60,7 @@ def train(
 
     `thymos predict --model` hears with it; `thymos export` adds its name, licence and scores.
     """
+    from thymos.corpora.headings import parse_columns
     from thymos.engine.process import chosen_device
     from thymos.evaluation.train import train as run_training
     from thymos.recipes import load_experiment
@@ -70,7 +73,8 @@ def train(
     experiment.check_exportable()
     check_folder(out)
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root)
+    chosen = parse_columns(columns or ())
+    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root, columns=chosen)
     name_unusable(opened, strict, quiet)
     with progress(quiet) as bars:
         model = run_training(

@@ -1,6 +1,7 @@
 """Tables as people have them, whatever wrote them: rows of text under headings.
 
-Comma, semicolon, tab or bar; UTF-8, UTF-16 or a code page of Windows; quotes as in RFC 4180; JSON lines; spreadsheets.
+Comma, semicolon, tab, bar or spaces; UTF-8, UTF-16 or a code page of Windows; quotes as in RFC 4180; JSON, one object
+a line or one document; spreadsheets.
 """
 
 import csv
@@ -18,12 +19,22 @@ from thymos.errors import CorpusError
 from thymos.files import MOST_TEXT_BYTES, bounded_bytes, parsed_json
 
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".tab", ".txt", ".psv"})
-JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+JSON_LINES_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+JSON_SUFFIXES = JSON_LINES_SUFFIXES | {".json"}
 SHEET_SUFFIXES = frozenset({".xlsx", ".xlsm"})
 SUFFIXES = TEXT_SUFFIXES | JSON_SUFFIXES | SHEET_SUFFIXES
 _SEPARATORS = ",;\t|"
+_MOST_LOOKED_AT = 1 << 16
 _CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? ?)?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
 _SECONDS = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?: ?s)?")
+_DECIMAL_COMMA = re.compile(r"([+-]?(?:[\d:]*\d)?),(\d+)")
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+"""A whole number, as pandas writes those of a column in which one is missing."""
+_NOT_KNOWN = frozenset(
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
+     "NaN", "None", "n/a", "nan", "null"}
+)  # fmt: skip
+"""What pandas.read_csv takes for a missing value; in this case alone, so that *none* may be a label."""
 _UNKNOWN = ("", "nat", "nan", "none", "null", "inf")
 
 
@@ -99,9 +110,46 @@ def text_table(path: Path, content: bytes, exists: Callable[[str], bool] | None 
         reason = "it is no text" if isinstance(error, UnicodeDecodeError) else str(error)
         raise CorpusError(f"{path} cannot be read as a table: {reason}") from None
     notes = () if encoding in (UTF_8, "UTF-16", "UTF-32") else (f"{path.name} is read as {encoding}, not as UTF-8",)
-    if path.suffix.lower() in JSON_SUFFIXES or text.lstrip()[:1] == "{":
-        return _of_objects(path, list(_json_lines(path, text)), notes)
+    if path.suffix.lower() in JSON_SUFFIXES or text.lstrip()[:1] in ("{", "["):
+        return _of_objects(path, _json_objects(path, text), notes)
     return _separated(path, text, notes)
+
+
+def _json_objects(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return the objects that JSON lines, or a document of JSON, hold, and the line or number of each."""
+    if path.suffix.lower() not in JSON_LINES_SUFFIXES:
+        try:
+            document = parsed_json(text)
+        except ValueError:
+            pass  # several documents: lines
+        else:
+            return list(enumerate(_rows_of_document(path, document), start=1))
+    return list(_json_lines(path, text))
+
+
+def _rows_of_document(path: Path, document: object) -> list[dict[str, Any]]:
+    """Return the rows of a list of objects, of columns as pandas writes them, or of what is said of each file."""
+    if isinstance(document, list) and all(isinstance(row, dict) for row in document):
+        return document
+    if isinstance(document, dict) and document:
+        values = list(document.values())
+        if "file" in columns_of(list(document)):
+            if all(isinstance(value, list) for value in values):
+                return [dict(zip(document, row, strict=False)) for row in zip(*values, strict=False)]
+            if all(isinstance(value, dict) for value in values):
+                places = dict.fromkeys(place for value in values for place in value)
+                return [{name: value.get(place) for name, value in document.items()} for place in places]
+            return [document]
+        if len(values) == 1 and isinstance(values[0], list):
+            return _rows_of_document(path, values[0])
+        if all(isinstance(value, dict) for value in values):
+            return [
+                value if "file" in columns_of(list(value)) else {"file": key, **value}
+                for key, value in document.items()
+            ]
+        if all(isinstance(value, str) for value in values):
+            return [{"file": key, "emotion": value} for key, value in document.items()]
+    raise CorpusError(f'{path} is JSON, and no list of objects such as {{"file": "a.wav", "emotion": "anger"}}')
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -124,6 +172,14 @@ def _of_objects(path: Path, objects: Sequence[tuple[int, dict[str, Any]]], notes
     return Table(path, headings, tuple(rows), notes)
 
 
+def known_cell(text: str) -> str:
+    """Return what a cell says: nothing where pandas reads that nothing is known, and whole numbers without a point."""
+    if text in _NOT_KNOWN:
+        return ""
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
 def as_text(value: object) -> str:
     """Return a value of JSON or of a spreadsheet as a cell of text: whole numbers without a point, nothing for null."""
     if value is None or (isinstance(value, float) and value != value):
@@ -140,7 +196,13 @@ def _separated(path: Path, text: str, notes: tuple[str, ...]) -> Table:
         lines = lines.partition("\n")[2]
         skipped += 1
     separator = separator_of(lines.split("\n", 1)[0].rstrip("\r")) if lines else ","
-    reader = csv.reader(io.StringIO(lines, newline=""), delimiter=separator)
+    if (of_rows := _separator_of_rows(lines, separator)) != separator:
+        first, _, below = lines.partition("\n")
+        words = next(csv.reader([first.rstrip("\r")], delimiter=separator))
+        lines = of_rows.join('"{}"'.format(word.replace('"', '""')) for word in words) + "\n" + below
+        notes = (*notes, f"{path.name}: its first line is separated by {separator!r}, and its rows by {of_rows!r}")
+        separator = of_rows
+    reader = csv.reader(io.StringIO(lines, newline=""), delimiter=separator, skipinitialspace=separator == " ")
     try:
         headings = tuple(cell.strip() for cell in next(reader, []))
         rows = tuple(_rows(reader, headings, skipped, separator))
@@ -171,17 +233,39 @@ def separator_of(first_line: str) -> str:
         cells = next(csv.reader([first_line], delimiter=separator), [])
         return len(columns_of(cells)), len(cells)
 
-    return max(_SEPARATORS, key=told)
+    best = max(_SEPARATORS, key=told)
+    return " " if told(best)[1] == 1 and len(columns_of(first_line.split())) > 1 else best
+
+
+def _separator_of_rows(lines: str, separator: str) -> str:
+    """Return what separates the rows below headings that ``separator`` separates: as a rule, the same."""
+    first = [line for line in lines[:_MOST_LOOKED_AT].split("\n")[:2] if line.strip()]
+    if len(first) < 2 or separator == " ":
+        return separator
+
+    def cells(line: str, by: str) -> int:
+        return len(next(csv.reader([line], delimiter=by), []))
+
+    wanted = cells(first[0], separator)
+    fitting = (by for by in (separator, *_SEPARATORS) if cells(first[1], by) == wanted > 1)
+    return next(fitting, separator)
 
 
 def _check_quotes(text: str, separator: str) -> None:
     """Raise ``csv.Error`` if a quotation mark is opened and never closed: all lines after it would be one cell."""
     try:
-        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+        spaced = separator == " "
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=spaced, strict=True):
             pass
     except csv.Error as error:
         if "unexpected end of data" in str(error):
             raise csv.Error("a quotation mark is opened and never closed") from None
+
+
+def with_point(number: str) -> str:
+    """Return ``number`` with a point where it has a decimal comma, as half of Europe writes it: ``3,5``."""
+    match = _DECIMAL_COMMA.fullmatch(number)
+    return f"{match[1]}.{match[2]}" if match else number
 
 
 def seconds_of(text: str) -> float | None:
@@ -190,7 +274,7 @@ def seconds_of(text: str) -> float | None:
     Raises:
         ValueError: it is no time.
     """
-    word = text.strip()
+    word = with_point(text.strip())
     if word.lower() in _UNKNOWN:
         return None
     if _SECONDS.fullmatch(word):

@@ -44,6 +44,7 @@ from thymos.corpora.table import Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
 from thymos.files import home_path, is_hidden
 
+_PACKED = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 LEAST_SHARE = 0.5
 """A folder is a corpus by its name where more than this part of its recordings are named as that corpus's."""
 
@@ -115,9 +116,13 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, where: Surro
     if listing is not None:
         return listing
     if path.is_file():
-        raise CorpusError(f"{path} is a file; a corpus is a folder or a table")
+        packed = path.suffix.lower() in _PACKED
+        said = "a packed archive: unpack it first" if packed else "a file; a corpus is a folder or a table"
+        raise CorpusError(f"{path} is {said}")
     if where.base is not None:
         raise CorpusError(f"{path} is no table: --root says what the paths in a table are relative to")
+    if where.columns:
+        raise CorpusError(f"{path} is no table: --columns says which columns of a table are read")
     if not os.access(path, os.R_OK | os.X_OK):
         raise CorpusError(f"{path} may not be read: permission denied")
     if kind in KINDS and KINDS[kind] in LISTED:
@@ -128,6 +133,8 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, where: Surro
 def _listed(kind: str | None, path: Path, knows: Knows, where: Surroundings) -> Listing | None:
     for module in LISTED:
         if kind in (None, module.KIND) and module.recognises(path, knows):
+            if where.columns and module is kaldi:
+                raise CorpusError(f"{path} is of kind {kaldi.KIND}: its tables have no headings for --columns to name")
             listing: Listing = module.read(path, knows, where)
             if path.is_file() or where.base is not None:
                 return listing

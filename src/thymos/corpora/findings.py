@@ -119,7 +119,7 @@ def _labels(audit: Audit) -> Finding:
 
 
 def _left_out(audit: Audit) -> Finding:
-    reasons = Counter(exclusion.reason for exclusion in audit.corpus.excluded if exclusion.readable)
+    reasons = Counter(each.alike or each.reason for each in audit.corpus.excluded if each.readable)
     return Finding(
         "left-out",
         "Left out by a rule",

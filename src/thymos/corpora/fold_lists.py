@@ -2,7 +2,8 @@
 
 EmoBox (Ma et al. 2024, Interspeech) publishes each fold as ``*_train_fold_N.jsonl`` and ``*_test_fold_N.jsonl``
 (and at times ``*_valid_fold_N.jsonl``), one JSON object a line whose ``wav`` is a path. A table, in any dialect, has
-the columns ``file``, ``fold`` and ``split``, and may have ``start`` and ``end``.
+the columns ``file``, ``fold`` and ``split``, and may have ``start`` and ``end``. Without ``split``, each file's fold is
+the one that tests it, and trains on all others, as in the tables of ESC-50.
 """
 
 import re
@@ -12,11 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from thymos.audio.excerpt import excerpt_name
-from thymos.corpora.dialects import read_table, seconds_of
+from thymos.corpora.dialects import TableRow, read_table, seconds_of
 from thymos.corpora.headings import columns_of, require
 from thymos.corpora.readers.listed_files import split_of
 from thymos.corpora.table import Corpus, clip_names
 from thymos.errors import CorpusError, ProtocolError
+from thymos.labels import natural_key
 
 FOLD_FILE = re.compile(r".*_(?P<split>train|valid|validation|test)_fold_(?P<fold>\d+)\.jsonl")
 
@@ -67,18 +69,35 @@ def _emobox_rows(folder: Path) -> Iterator[ListedFile]:
 def _table_rows(path: Path) -> Iterator[ListedFile]:
     table = read_table(path)
     columns = columns_of(table.headings)
-    require(columns, ("file", "fold", "split"), table.headings, path)
+    require(columns, ("file", "fold"), table.headings, path)
+    folds = sorted({row.cells.get(columns["fold"], "") for row in table.rows} - {""}, key=natural_key)
+    if "split" not in columns and len(folds) < 2:
+        raise ProtocolError(f"{path} has no column split, so that it must name two folds or more, not {len(folds)}")
     for row in table.rows:
         cells = {name: row.cells.get(heading, "") for name, heading in columns.items()}
+        if "split" not in columns:
+            yield from _of_own_fold(path, row, cells, folds)
+            continue
         side = split_of(cells["split"])
         if side not in ("train", "validation", "test") or row.problem:
             reason = row.problem or f"split is {cells['split']!r}, not train, validation or test"
             raise ProtocolError(f"{path}, line {row.line}: {reason}")
-        try:
-            times = seconds_of(cells.get("start", "")) or 0.0, seconds_of(cells.get("end", ""))
-        except ValueError as error:
-            raise ProtocolError(f"{path}, line {row.line}: {error}") from None
-        yield ListedFile(cells["fold"], side, excerpt_name(cells["file"], *times))
+        yield ListedFile(cells["fold"], side, _excerpt(path, row, cells))
+
+
+def _of_own_fold(path: Path, row: TableRow, cells: dict[str, str], folds: Sequence[str]) -> Iterator[ListedFile]:
+    if row.problem or not cells["fold"]:
+        raise ProtocolError(f"{path}, line {row.line}: {row.problem or 'names no fold'}")
+    file = _excerpt(path, row, cells)
+    for fold in folds:
+        yield ListedFile(fold, "test" if fold == cells["fold"] else "train", file)
+
+
+def _excerpt(path: Path, row: TableRow, cells: dict[str, str]) -> str:
+    try:
+        return excerpt_name(cells["file"], seconds_of(cells.get("start", "")) or 0.0, seconds_of(cells.get("end", "")))
+    except ValueError as error:
+        raise ProtocolError(f"{path}, line {row.line}: {error}") from None
 
 
 def clips_listed(corpus: Corpus, listed: Iterable[str]) -> dict[str, tuple[str, ...]]:

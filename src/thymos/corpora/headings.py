@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from thymos.audio.search import is_sound_name
 from thymos.config import nearest
 from thymos.errors import CorpusError
 
@@ -32,7 +34,11 @@ SYNONYMS = {
 """Each column's name, then what else it is called: a table that has several of them means the first. Case, spaces and
 ``_-.`` between words do not count."""
 
+MOST_SHOWN = 12
+"""Headings, where a column is not found."""
 _FIELD_WORDS = {field: tuple(words.replace(" ", "").split(",")) for field, words in SYNONYMS.items()}
+Chosen = Mapping[str, str]
+"""Columns that the user names: what they are, such as ``emotion``, and the heading that each goes by."""
 
 
 def heading_key(heading: str) -> str:
@@ -40,26 +46,77 @@ def heading_key(heading: str) -> str:
     return re.sub(r"[\s_.\-]+", "", heading.casefold())
 
 
-def columns_of(headings: Sequence[str]) -> dict[str, str]:
-    """Return which of ``headings`` each known column goes by; those that there are not are left out."""
+def columns_of(headings: Sequence[str], chosen: Chosen = MappingProxyType({})) -> dict[str, str]:
+    """Return which of ``headings`` each known column goes by; those that there are not are left out.
+
+    What is ``chosen`` goes by that heading and by no other; a heading that was chosen for one column is no other's.
+    """
     by_key: dict[str, str] = {}
     for heading in headings:
         by_key.setdefault(heading_key(heading), heading)
+    own = {field: _heading(chosen[field], headings, by_key) for field in chosen}
     found = {}
     for field, words in _FIELD_WORDS.items():
-        named = [by_key[word] for word in words if word in by_key]
-        if named:
-            found[field] = named[0]
+        named = [by_key[word] for word in words if word in by_key and by_key[word] not in own.values()]
+        if heading := own[field] if field in own else (named[0] if named else ""):
+            found[field] = heading
     return found
 
 
-def require(columns: Mapping[str, str], needed: Iterable[str], headings: Sequence[str], table: Path) -> None:
-    """Check that ``columns`` has what is ``needed``.
+def _heading(wanted: str, headings: Sequence[str], by_key: Mapping[str, str]) -> str:
+    return wanted if wanted in headings else by_key.get(heading_key(wanted), "")
+
+
+def others_for(field: str, columns: Mapping[str, str], headings: Sequence[str]) -> list[str]:
+    """Return the headings, beside the one that ``columns`` has, that ``field`` could go by, too."""
+    words = set(_FIELD_WORDS[field])
+    return [heading for heading in headings if heading_key(heading) in words and heading not in columns.values()]
+
+
+def parse_columns(texts: Iterable[str]) -> dict[str, str]:
+    """Return the columns that ``texts``, each such as ``emotion=label2,speaker=spk``, choose; see ``chosen_columns``.
+
+    Raises:
+        CorpusError: a part of one chooses nothing, or two are about one column.
+    """
+    pairs = []
+    for part in filter(None, (part.strip() for text in texts for part in text.split(","))):
+        word, equals, heading = (each.strip() for each in part.partition("="))
+        if not (word and equals and heading):
+            raise CorpusError(f"--columns {part}: a column and its heading are needed, such as emotion=label2")
+        pairs.append((word, heading))
+    return chosen_columns(pairs)
+
+
+def chosen_columns(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return ``pairs`` of a column, by any of ``SYNONYMS`` (``target`` is ``emotion``), and its heading as one choice.
+
+    Raises:
+        CorpusError: there is no such column, or two of them are one.
+    """
+    chosen: dict[str, str] = {}
+    for word, heading in pairs:
+        field = next((field for field, words in _FIELD_WORDS.items() if heading_key(word) in words), None)
+        if field is None:
+            raise CorpusError(f"columns {word}={heading}: there is no {word!r}{nearest(word, list(SYNONYMS))}")
+        if chosen.setdefault(field, heading) != heading:
+            raise CorpusError(f"columns: two headings for {field}, {chosen[field]} and {heading}")
+    return chosen
+
+
+def require(
+    columns: Mapping[str, str],
+    needed: Iterable[str],
+    headings: Sequence[str],
+    table: Path,
+    chosen: Chosen = MappingProxyType({}),
+) -> None:
+    """Check that ``columns`` has what is ``needed``, and what is ``chosen``.
 
     Raises:
         CorpusError: it has not; the message shows the headings of the table, and the nearest.
     """
-    lacking = sorted(set(needed) - columns.keys())
+    lacking = sorted(chosen.get(name, name) for name in {*needed, *chosen} - columns.keys())
     if not lacking:
         return
     said = f"{table} has no column {' and no column '.join(lacking)}"
@@ -68,4 +125,10 @@ def require(columns: Mapping[str, str], needed: Iterable[str], headings: Sequenc
         raise CorpusError(f"{said}: it is empty" if not headings else f"{said}: its first line names no column")
     free = [heading for heading in shown if heading not in columns.values()]
     near = [hint for name in lacking if "did you mean" in (hint := nearest(name, free))]
-    raise CorpusError(f"{said}: its first line has {', '.join(shown[:12])}{near[0] if near else ''}")
+    many = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    if any(is_sound_name(heading) for heading in shown):
+        raise CorpusError(
+            f"{said}: its first line ({', '.join(shown[:MOST_SHOWN])}) is a row already; write headings above it, such "
+            "as file,emotion"
+        )
+    raise CorpusError(f"{said}: its first line has {', '.join(shown[:MOST_SHOWN])}{many}{near[0] if near else ''}")

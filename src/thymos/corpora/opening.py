@@ -2,18 +2,23 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from thymos.cache import default_cache_dir
 from thymos.corpora.finding import find_listing, kind_and_path
 from thymos.corpora.folds import with_shared_sound
+from thymos.corpora.headings import chosen_columns
 from thymos.corpora.label_map import LabelMap, Rules
 from thymos.corpora.measure import measure_entries
 from thymos.corpora.readers.listed_files import Surroundings
 from thymos.corpora.table import ClipEntry, Corpus, Exclusion, KeptWaveforms
 from thymos.errors import CorpusError
 from thymos.files import home_path
+from thymos.labels import label_key
 
 
 def open_corpus(
@@ -21,6 +26,7 @@ def open_corpus(
     *,
     labels: LabelMap | Rules | str | Path | None = None,
     root: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     cache_dir: str | Path | None = None,
     started: Callable[[int], None] = lambda total: None,
     advance: Callable[[], None] = lambda: None,
@@ -37,20 +43,24 @@ def open_corpus(
             empty string leaves clips out. Known words of ten languages are recognised without it, and all others stay
             as they are; ``Corpus.labels`` counts them.
         root: the folder that the paths in a table are relative to; None: its own.
+        columns: which columns of a table are read, where it has several that could be, such as
+            ``{"emotion": "label2", "speaker": "spk"}``; ``corpora.headings.SYNONYMS`` has what may be named.
         cache_dir: where measurements are kept between calls; None is the user's own (``default_cache_dir``).
         started: called with the number of files before the first is measured.
         advance: called after each.
         keep: whether what had to be decoded stays in memory, up to a bound, for features that are made next.
 
     Raises:
-        CorpusError: nothing there, no known kind, no usable clip, or no map of labels.
+        CorpusError: nothing there, no known kind, no usable clip, no map of labels, or no such column.
     """
     label_map = labels if isinstance(labels, LabelMap) else LabelMap(labels)
     kind, path = kind_and_path(str(spec))
     kept = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    where = Surroundings(None if root is None else home_path(root), kept)
+    chosen = chosen_columns((columns or {}).items())
+    where = Surroundings(None if root is None else home_path(root), kept, chosen)
     listing = find_listing(kind, path, label_map, where)
-    named, unnameable = _with_text_names(listing.entries)
+    spoken, spellings = _with_one_spelling(listing.entries)
+    named, unnameable = _with_text_names(spoken)
     labelled = label_map.apply(named)
     entries = labelled.entries
     started(len(entries))
@@ -71,9 +81,30 @@ def open_corpus(
         labelled.uses(clips),
         label_map.unmatched(labelled.found.values()),
         found=len(listing.entries) + len(listing.excluded),
-        notes=tuple(listing.notes),
+        notes=(*listing.notes, *spellings),
         kept=waveforms,
     )
+
+
+def _with_one_spelling(entries: list[ClipEntry]) -> tuple[list[ClipEntry], list[str]]:
+    """Return ``entries`` with each speaker in one spelling, and what to say of speakers who had several.
+
+    Two that differ in case, or in what stands between words, are one: else a voice would lie on both sides of a fold.
+    """
+    keys = {entry.speaker: _speaker_key(entry.speaker) for entry in entries}
+    counts = Counter(entry.speaker for entry in entries)
+    spelled: dict[str, list[str]] = {}
+    for speaker in sorted(counts, key=lambda each: (-counts[each], each)):
+        spelled.setdefault(keys[speaker], []).append(speaker)
+    notes = [f"speakers {' and '.join(words)} are one: {words[0]}" for words in spelled.values() if len(words) > 1]
+    if not notes:
+        return entries, []
+    return [replace(entry, speaker=spelled[keys[entry.speaker]][0]) for entry in entries], notes
+
+
+def _speaker_key(speaker: str) -> str:
+    words = re.sub(r"[\s_\-]+", " ", label_key(speaker))
+    return re.sub(r"(?<=[^\W\d]) (?=\d)", "", words)  # "Speaker 1" is "SPEAKER1", but "1-2" is not "12"
 
 
 def _with_text_names(entries: list[ClipEntry]) -> tuple[list[ClipEntry], list[Exclusion]]:

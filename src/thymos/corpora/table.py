@@ -119,6 +119,8 @@ class Exclusion:
     reason: str
     readable: bool = False
     """True if the sound is fine and a rule left it out."""
+    alike: str = field(default="", compare=False)
+    """What all that is left out for the like is counted under; empty: the reason."""
 
 
 @dataclass(frozen=True)

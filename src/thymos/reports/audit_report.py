@@ -117,7 +117,7 @@ def audit_facts(audit: Audit) -> dict[str, Any]:
     return {
         "format": 1,
         "corpus": describe_corpus(corpus) | describe_files(corpus) | {"labels": [asdict(use) for use in corpus.labels]},
-        "excluded": [asdict(exclusion) for exclusion in corpus.excluded],
+        "excluded": [{"clip": each.clip, "reason": each.reason, "readable": each.readable} for each in corpus.excluded],
         "findings": {finding.name: len(finding.rows) for finding in findings(audit)},
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thymos.corpora.dialects import Table, read_table
-from thymos.corpora.headings import columns_of
+from thymos.corpora.headings import Chosen, columns_of
 from thymos.corpora.readers.folders import Knows
 from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, split_of
 from thymos.corpora.table import Listing
@@ -42,11 +42,11 @@ def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
         MissingExtraError: a table is a Parquet file, and pyarrow is not installed.
     """
     folder = path if path.is_dir() else path.parent
-    database = _Database(folder, _header(folder / HEADER))
+    database = _Database(folder, _header(folder / HEADER), where.columns)
     files = ListedFiles(FileFinder(where.base or folder, where.base is not None))
     for name in database.emotion_tables():
         table = database.tables[name]
-        columns = columns_of(table.headings)
+        columns = columns_of(table.headings, where.columns)
         for row in table.rows:
             own = {field: row.cells.get(heading, "") for field, heading in columns.items()}
             told = database.told_of(_key(own)) | {field: cell for field, cell in own.items() if cell}
@@ -83,6 +83,7 @@ class _Database:
 
     folder: Path
     header: dict[str, Any]
+    chosen: Chosen
     tables: dict[str, Table] = field(default_factory=dict)
     pickled: list[str] = field(default_factory=list)
     told: dict[Key, dict[str, str]] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class _Database:
             if (table := self._table(str(name))) is not None:
                 self.tables[str(name)] = table
         for table in self.tables.values():
-            columns = columns_of(table.headings)
+            columns = self._columns(table)
             for row in table.rows:
                 cells = {word: row.cells.get(heading, "") for word, heading in columns.items()}
                 about = {word: cell for word, cell in cells.items() if cell and word not in ("emotion", "split")}
@@ -102,7 +103,10 @@ class _Database:
 
     def emotion_tables(self) -> list[str]:
         """Return the names of the tables that say emotions: what raters agreed on, where there are such."""
-        named = [name for name, table in self.tables.items() if columns_of(table.headings).keys() >= _NEEDED]
+        found = {field for table in self.tables.values() for field in self._columns(table)}
+        if absent := [heading for field, heading in self.chosen.items() if field not in found]:
+            raise CorpusError(f"{self.folder} has no table with a column {absent[0]}{self._headings()}")
+        named = [name for name, table in self.tables.items() if self._columns(table).keys() >= _NEEDED]
         gold = [name for name in named if GOLD in name]
         if named:
             return [*gold, *(name for name in named if name == "emotion")] if gold else named
@@ -111,8 +115,14 @@ class _Database:
                 f"{self.folder} has its tables as pickles, such as {self.pickled[0]}, and nothing is unpickled; "
                 "with audformat, db.save(folder, storage_format='csv') writes them as CSV"
             )
-        tables = ", ".join(self.tables) or "none"
-        raise CorpusError(f"{self.folder} has no table with a column emotion; its tables are {tables}")
+        raise CorpusError(f"{self.folder} has no table with a column emotion{self._headings()}")
+
+    def _headings(self) -> str:
+        tables = [f"{name} ({', '.join(table.headings)})" for name, table in self.tables.items()]
+        return f"; its tables are {', '.join(tables) or 'none'}"
+
+    def _columns(self, table: Table) -> dict[str, str]:
+        return columns_of(table.headings, self.chosen)
 
     def told_of(self, key: Key) -> dict[str, str]:
         """Return what all tables say of a clip, and of the whole file that it is a part of."""

@@ -40,8 +40,8 @@ def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
     files = ListedFiles(FileFinder(where.base or folder, where.base is not None))
     for each, match in named:
         table = read_table(each)
-        columns = columns_of(table.headings)
-        require(columns, ("file", "emotion"), table.headings, each)
+        columns = columns_of(table.headings, where.columns)
+        require(columns, ("file", "emotion"), table.headings, each, where.columns)
         for row in table.rows:
             label = row.cells.get(columns["emotion"], "")
             split = split_of(match["split"]) if one_fold else ""

@@ -42,7 +42,7 @@ def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
     for table in tables:
         split = _split(table, folder)
         if table.name in METADATA:
-            _add_metadata(files, table, split)
+            _add_metadata(files, table, split, where)
         else:
             _add_shard(files, table, folder, split, where)
     try:
@@ -83,10 +83,10 @@ def _split(table: Path, folder: Path) -> str:
     return next((split for word in words if (split := split_of(word))), "")
 
 
-def _add_metadata(files: ListedFiles, path: Path, split: str) -> None:
+def _add_metadata(files: ListedFiles, path: Path, split: str, where: Surroundings) -> None:
     table = read_table(path)
-    columns = columns_of(table.headings)
-    require(columns, ("file",), table.headings, path)
+    columns = columns_of(table.headings, where.columns)
+    require(columns, ("file",), table.headings, path, where.columns)
     finder = files.finder if files.finder.named else FileFinder(path.parent)
     for row in table.rows:
         # A folder of sound needs no column of labels: its folders are.
@@ -96,11 +96,11 @@ def _add_metadata(files: ListedFiles, path: Path, split: str) -> None:
 
 def _add_shard(files: ListedFiles, path: Path, folder: Path, split: str, where: Surroundings) -> None:
     headings, rows = columnar_rows(path)
-    columns = columns_of(headings)
+    columns = columns_of(headings, where.columns)
     inside = path.relative_to(folder).with_suffix("").as_posix()
     seen: Counter[str] = Counter()
     for row, sounds in rows:
-        require(columns, ("emotion",) if sounds else ("file", "emotion"), headings, path)
+        require(columns, ("emotion",) if sounds else ("file", "emotion"), headings, path, where.columns)
         if not sounds:
             files.add(path.name, row, columns, split=split)
             continue

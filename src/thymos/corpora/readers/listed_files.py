@@ -7,16 +7,20 @@ file has it in its name. Below a folder that is named, the first parts of a path
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
+from thymos.audio import AUDIO_SUFFIXES
 from thymos.audio.elsewhere import is_address
 from thymos.audio.excerpt import excerpt_name
+from thymos.audio.search import is_sound_name
 from thymos.cache import default_cache_dir
-from thymos.corpora.dialects import Table, TableRow, seconds_of
-from thymos.corpora.headings import columns_of, require
+from thymos.corpora.dialects import Table, TableRow, known_cell, seconds_of, with_point
+from thymos.corpora.headings import Chosen, columns_of, others_for, require
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
 from thymos.escaping import from_csv_cell
@@ -30,8 +34,14 @@ SPLITS = {
 }
 """What people call the parts of a corpus that comes divided."""
 
+_MOST_FOLDERS = 500
+"""In which it is looked for what a table names and is not there."""
 _NOT_CELLS = ("path", "file", "emotion", "split", "start_s", "end_s", *DIMENSIONS)
 _TOLD = tuple(each.name for each in fields(ClipEntry) if each.name not in _NOT_CELLS)
+
+
+_NAMES = ("emotion", "split", *_TOLD, *DIMENSIONS)
+"""Columns whose cells may say that nothing is known."""
 
 
 def split_of(word: str) -> str:
@@ -61,15 +71,26 @@ class FileFinder:
     def find(self, text: str) -> Path | None:
         """Return the file that a cell names, or None where there is none."""
         plain = text.replace("\\", "/")
-        for spelled in dict.fromkeys((text, plain, from_csv_cell(text))):
-            if os.path.lexists(path := self.base / home_path(spelled)):
+        address = unquote(plain.removeprefix("file://").removeprefix("localhost"))
+        spellings = dict.fromkeys((text, plain, from_csv_cell(text), address))
+        for spelled in spellings:
+            if spelled and os.path.lexists(path := self.base / home_path(spelled)):
                 return path
         if self.named:
-            parts = PurePosixPath(plain).parts
-            for first in range(1, len(parts)):
-                if os.path.lexists(path := self.base.joinpath(*parts[first:])):
-                    return path
-        return None
+            for spelled in spellings:
+                parts = PurePosixPath(spelled).parts
+                for first in range(1, len(parts)):
+                    if os.path.lexists(path := self.base.joinpath(*parts[first:])):
+                        return path
+        return None if is_sound_name(plain) else self._with_suffix(plain)
+
+    def _with_suffix(self, plain: str) -> Path | None:
+        """Return the one recording of that name, of which a table leaves the ending out."""
+        if not plain or plain.endswith("/"):
+            return None
+        whole = self.base / home_path(plain)
+        found = [path for suffix in AUDIO_SUFFIXES if os.path.lexists(path := whole.with_name(whole.name + suffix))]
+        return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -79,10 +100,12 @@ class Surroundings:
     Attributes:
         base: the folder that the user says paths are relative to; None: that of the table.
         cache_dir: where sound that lies in a table is kept.
+        columns: the headings that the user chose.
     """
 
     base: Path | None = None
     cache_dir: Path = field(default_factory=default_cache_dir)
+    columns: Chosen = field(default_factory=dict)
 
 
 @dataclass
@@ -127,6 +150,7 @@ class ListedFiles:
             known: what is known without the row, such as the split, or better.
         """
         cells = {name: row.cells.get(heading, "") for name, heading in columns.items()}
+        cells |= {name: known_cell(cell) for name, cell in cells.items() if name in _NAMES}
         cells |= {name: value for name, value in known.items() if value}
         text = cells.get("file", "")
         place = f"{where}, line {row.line}"
@@ -141,15 +165,16 @@ class ListedFiles:
             return
         told: dict[str, Any] = {name: cells[name] for name in _TOLD if cells.get(name)} | values
         split = split_of(cells.get("split", ""))
-        if self.takes_addresses and is_address(text):
+        far = "://" in text and not text.startswith("file://")
+        if self.takes_addresses and far and is_address(text):
             name = excerpt_name(text, start_s, end_s)
             entry = ClipEntry(text, cells.get("emotion", ""), split=split, start_s=start_s, end_s=end_s, **told)
             self._merge(name, entry, row.line, name)
             return
-        found = None if "://" in text else (finder or self.finder).find(text)
+        found = None if far else (finder or self.finder).find(text)
         if found is None:
             self.absent.append(text)
-            reason = "is an address, and only files are read" if "://" in text else "does not exist"
+            reason = "is an address, and only files are read" if far else "does not exist"
             self.excluded.append(Exclusion(excerpt_name(Path(text).as_posix(), start_s, end_s), reason))
             return
         file = os.path.abspath(found)  # noqa: PTH100 - a link stays what it is called
@@ -215,9 +240,20 @@ class ListedFiles:
         first, base = self.absent[0], self.finder.base
         here = sum(Path(text.replace("\\", "/")).exists() for text in self.absent)
         hint = "they lie below the folder that you are in: --root ." if here else "--root FOLDER says where they lie"
+        if not here and (below := self._folder_with(first)) is not None:
+            hint = f"--root {below} finds it"
         if len(self.absent) == 1:
             return f"{first}, which it names, is not in {base}; {hint}"
         return f"none of the {len(self.absent)} files that it names is in {base}, such as {first}; {hint}"
+
+    def _folder_with(self, text: str) -> Path | None:
+        """Return a folder at or below the base, but not deep, that has the file when the user names it."""
+        base = self.finder.base
+        inner = (each for pattern in ("*", "*/*") for each in sorted(base.glob(pattern)) if each.is_dir())
+        for folder in islice(chain([base], inner), _MOST_FOLDERS):
+            if FileFinder(folder, named=True).find(text) is not None:
+                return folder
+        return None
 
 
 def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
@@ -226,8 +262,8 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
     Raises:
         CorpusError: it has no column of files or of emotions, or none of its files is there.
     """
-    columns = columns_of(table.headings)
-    require(columns, ("file", "emotion"), table.headings, table.path)
+    columns = columns_of(table.headings, where.columns)
+    require(columns, ("file", "emotion"), table.headings, table.path, where.columns)
     if not table.rows:
         raise CorpusError(f"{table.path} has a line of headings, and no row below it")
     files = ListedFiles(FileFinder(where.base or table.path.parent, where.base is not None))
@@ -237,12 +273,27 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
         listing = files.listing(kind)
     except CorpusError as error:
         raise CorpusError("; ".join([f"{table.path}: {error}", *table.notes])) from None
-    listing.notes.extend(table.notes)
+    listing.notes.extend((*table.notes, *_two_of_a_kind(table, columns, where.columns)))
     if again := files.repeated:
         rows = f"{len(again)} rows say" if len(again) > 1 else "one row says"
         lines = clip_names([str(line) for line in again])
         listing.notes.append(f"{table.path.name}: {rows} again what an earlier one said (line {lines})")
     return listing
+
+
+def _two_of_a_kind(table: Table, columns: Mapping[str, str], chosen: Chosen) -> Iterator[str]:
+    """Yield what to say where two columns could be the emotion, or the speaker, and of one that is for a protocol."""
+    if "fold" in columns:
+        yield f"{table.path.name}: its column {columns['fold']} is read by --protocol file:{table.path} alone"
+    for what in ("emotion", "speaker"):
+        read = columns.get(what, "")
+        others = [] if what in chosen else others_for(what, columns, table.headings)
+        for other in others:
+            if any(row.cells.get(read, "") != row.cells.get(other, "") for row in table.rows):
+                yield (
+                    f"{table.path.name}: its column {read} is read as the {what}, not {other}; "
+                    f"--columns {what}={other} reads that"
+                )
 
 
 def _times(cells: Mapping[str, str]) -> tuple[float, float | None]:
@@ -273,7 +324,7 @@ def dimension_value(text: str) -> float | None:
     if not text:
         return None
     try:
-        value = float(text)
+        value = float(with_point(text))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -102,7 +102,8 @@ class NamedCorpus(ABC):
                 if same == name:
                     listing.entries.append(entry)
                 else:
-                    listing.excluded.append(Exclusion(name, f"is {same} once more, by its name", readable=True))
+                    reason = f"is {same} once more, by its name"
+                    listing.excluded.append(Exclusion(name, reason, True, "is another one once more, by its name"))
         return listing
 
 

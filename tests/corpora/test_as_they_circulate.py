@@ -1,0 +1,233 @@
+"""Corpora as people have them: what another program left in a table, and what is said where nothing can be read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thymos.corpora import Corpus, open_corpus
+from thymos.corpora.fold_lists import read_fold_lists
+from thymos.corpora.headings import parse_columns
+from thymos.errors import CorpusError, ProtocolError
+
+WriteSound = Callable[..., Path]
+Opened = Callable[..., Corpus]
+
+
+@pytest.fixture(scope="module")
+def wavs(tmp_path_factory: pytest.TempPathFactory, write_sound: WriteSound) -> Path:
+    folder = tmp_path_factory.mktemp("circulating")
+    for name in ("a.wav", "b.wav", "c.wav", "my clip 1.wav", "θυμός.wav", "deep/d.wav"):
+        write_sound(folder / name)
+    return folder
+
+
+@pytest.fixture
+def opened(wavs: Path) -> Opened:
+    def write_and_open(content: str, name: str = "table.csv", **options: Any) -> Corpus:
+        (wavs / name).write_text(content, encoding="utf-8")
+        return open_corpus(wavs / name, **options)
+
+    return write_and_open
+
+
+def told(corpus: Corpus) -> list[tuple[str, str]]:
+    return [(clip.path, clip.emotion) for clip in corpus.clips]
+
+
+def speakers(corpus: Corpus) -> list[str]:
+    return [clip.speaker for clip in corpus.clips]
+
+
+BOTH = [("a.wav", "anger"), ("b.wav", "sadness")]
+
+
+# --- separators ---
+
+
+def test_headings_may_be_separated_otherwise_than_rows(opened: Opened) -> None:
+    corpus = opened("file,emotion,text\na.wav;anger;so, so\nb.wav;sad;no\n")
+    assert told(corpus) == BOTH
+    assert corpus.clips[0].sentence == "so, so"
+    assert corpus.notes == ("table.csv: its first line is separated by ',', and its rows by ';'",)
+
+
+@pytest.mark.parametrize(
+    "content", ["file emotion\na.wav anger\nb.wav   sad\n", 'file  label\n"a.wav" anger\nb.wav sad \n']
+)
+def test_spaces_may_stand_between_cells(opened: Opened, content: str) -> None:
+    corpus = opened(content, "table.txt")
+    assert (told(corpus), corpus.excluded) == (BOTH, ())
+
+
+def test_numbers_may_have_a_decimal_comma(opened: Opened) -> None:
+    corpus = opened("file;emotion;arousal;start;end\na.wav;anger;3,5;0,1;0,3\nb.wav;sad;-0,25;0:00,2;\n")
+    assert [clip.arousal for clip in corpus.clips] == [3.5, -0.25]
+    assert [(clip.start_s, clip.end_s) for clip in corpus.clips] == [(0.1, 0.3), (0.2, None)]
+    wrong = opened("file;emotion;arousal\na.wav;anger;3\nb.wav;sad;1,2,3\n")
+    assert [each.reason for each in wrong.excluded] == [
+        "'1,2,3' is no value of a dimension: a number is needed, or nothing"
+    ]
+
+
+# --- JSON ---
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"file": "a.wav", "emotion": "anger"}, {"file": "b.wav", "emotion": "sad"}],
+        {"data": [{"path": "a.wav", "label": "anger"}, {"path": "b.wav", "label": "sad"}]},
+        {"a.wav": "anger", "b.wav": "sad"},
+        {"a.wav": {"emotion": "anger"}, "b.wav": {"emotion": "sad"}},
+        {"x": {"wav": "a.wav", "emotion": "anger"}, "y": {"wav": "b.wav", "emotion": "sad"}},
+        {"file": ["a.wav", "b.wav"], "emotion": ["anger", "sad"]},
+        {"file": {"0": "a.wav", "1": "b.wav"}, "emotion": {"1": "sad", "0": "anger"}},
+    ],
+)
+def test_a_document_of_json_is_a_table(opened: Opened, content: object) -> None:
+    for indent in (None, 2):
+        assert told(opened(json.dumps(content, indent=indent), "table.json")) == BOTH
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", '{"a.wav": 1}', '["a.wav"]', "{}", "[]", "{", "null"])
+def test_json_that_is_no_table_is_one_sentence(opened: Opened, content: str) -> None:
+    with pytest.raises(CorpusError) as caught:
+        opened(content, "table.json")
+    assert "table.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --- where files lie ---
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["my%20clip%201.wav", "file://{folder}/my%20clip%201.wav", "file://localhost{folder}/my clip 1.wav", "my clip 1"],
+)
+def test_names_may_be_as_other_programs_write_them(opened: Opened, wavs: Path, cell: str) -> None:
+    corpus = opened(f"file,emotion\n{cell.format(folder=wavs)},anger\nb.wav,sad\n")
+    assert told(corpus) == [("b.wav", "sadness"), ("my clip 1.wav", "anger")]
+
+
+def test_a_name_is_itself_first(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("100%25.wav", "100%.wav", "b.wav", "b.flac"):
+        write_sound(tmp_path / name)
+    (tmp_path / "table.csv").write_text("file,emotion\n100%25.wav,anger\n100%.wav,sad\nb,fear\n")
+    corpus = open_corpus(tmp_path / "table.csv")
+    assert told(corpus) == [("100%.wav", "sadness"), ("100%25.wav", "anger")]
+    assert [(each.clip, each.reason) for each in corpus.excluded] == [("b", "does not exist")], "it may be either"
+
+
+def test_the_folder_that_has_the_files_is_named(opened: Opened, wavs: Path) -> None:
+    with pytest.raises(CorpusError, match=rf"such as d\.wav; --root {wavs / 'deep'} finds it"):
+        opened("file,emotion\nd.wav,anger\ne.wav,sad\n")
+    with pytest.raises(CorpusError, match=rf"is not in {wavs}; --root {wavs} finds it"):
+        opened("file,emotion\nD:\\old\\deep\\d.wav,anger\n")
+    with pytest.raises(CorpusError, match="--root FOLDER says where they lie"):
+        opened("file,emotion\nnowhere.wav,anger\n")
+
+
+def test_a_table_without_headings_is_told_so(opened: Opened) -> None:
+    with pytest.raises(CorpusError, match=r"its first line \(a\.wav, anger\) is a row already; write headings above"):
+        opened("a.wav,anger\nb.wav,sad\n")
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    for name in ("corpus.zip", "corpus.tar.gz"):
+        (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(CorpusError, match=f"{name} is a packed archive: unpack it first"):
+            open_corpus(tmp_path / name)
+
+
+# --- what cells say ---
+
+
+def test_what_pandas_reads_as_missing_is_missing(opened: Opened) -> None:
+    corpus = opened("file,emotion,speaker\na.wav,anger,nan\nb.wav,NaN,1\nc.wav,none,2\n")
+    assert [(clip.path, clip.emotion, clip.speaker) for clip in corpus.clips] == [
+        ("a.wav", "anger", ""),
+        ("c.wav", "none", "2"),
+    ]
+    assert [(each.clip, each.reason) for each in corpus.excluded] == [("b.wav", "has no label")]
+
+
+def test_whole_numbers_are_the_same_with_a_point(opened: Opened) -> None:
+    corpus = opened("file,label,speaker\na.wav,0,1.0\nb.wav,1.0,1\nc.wav,1,2.5\n", labels={"1": "anger"})
+    assert told(corpus) == [("a.wav", "0"), ("b.wav", "anger"), ("c.wav", "anger")]
+    assert speakers(corpus) == ["1", "1", "2.5"]
+
+
+def test_a_speaker_in_two_spellings_is_one(opened: Opened) -> None:
+    corpus = opened("file,emotion,speaker\na.wav,anger,Speaker 1\nb.wav,sad,speaker_1\nc.wav,sad,SPEAKER1\n")
+    assert speakers(corpus) == ["SPEAKER1"] * 3
+    assert corpus.notes == ("speakers SPEAKER1 and Speaker 1 and speaker_1 are one: SPEAKER1",)
+    others = opened("file,emotion,speaker\na.wav,anger,1-2\nb.wav,sad,12\nc.wav,sad,1_2\n")
+    assert speakers(others) == ["1-2", "12", "1-2"]
+    assert opened("file,emotion,speaker\na.wav,anger,Ann\nb.wav,sad,Anna\n").notes == ()
+
+
+def test_a_fold_of_each_file_is_the_one_that_tests_it(opened: Opened, wavs: Path) -> None:
+    corpus = opened("file,emotion,fold\na.wav,anger,1\nb.wav,sad,2\nc.wav,sad,10\n")
+    assert corpus.notes == (f"table.csv: its column fold is read by --protocol file:{wavs / 'table.csv'} alone",)
+    lists = read_fold_lists(wavs / "table.csv")
+    assert {(each.fold, each.file) for each in lists if each.side == "test"} == {
+        ("1", "a.wav"),
+        ("2", "b.wav"),
+        ("10", "c.wav"),
+    }
+    assert [each.file for each in lists if each.fold == "2" and each.side == "train"] == ["a.wav", "c.wav"]
+    for content, words in (
+        ("file,fold\na.wav,1\nb.wav,1\n", "must name two folds or more, not 1"),
+        ("file,fold\na.wav,1\nb.wav,2\nc.wav,\n", "line 4: names no fold"),
+    ):
+        (wavs / "folds.csv").write_text(content)
+        with pytest.raises(ProtocolError, match=words):
+            read_fold_lists(wavs / "folds.csv")
+
+
+# --- which column is meant ---
+
+
+def test_columns_are_chosen_by_name(opened: Opened) -> None:
+    content = "file,emotion,label2,spk,Participant ID,take\na.wav,anger,calm,1,x,1\nb.wav,sad,bored,2,y,1\n"
+    plain = opened(content)
+    assert (told(plain), speakers(plain)) == (BOTH, ["1", "2"])
+    chosen = opened(content, columns={"target": "label2", "speaker": "participant_id", "take": "spk"})
+    assert told(chosen) == [("a.wav", "calm"), ("b.wav", "bored")]
+    assert speakers(chosen) == ["x", "y"]
+    assert [clip.take for clip in chosen.clips] == ["1", "2"], "a heading that is chosen for one column is no other's"
+
+
+def test_where_two_columns_could_be_meant_both_are_named(opened: Opened) -> None:
+    content = "file,label,emotion\na.wav,0,anger\nb.wav,1,sad\n"
+    assert opened(content).notes == (
+        "table.csv: its column emotion is read as the emotion, not label; --columns emotion=label reads that",
+    )
+    assert opened(content, columns={"emotion": "label"}).notes == ()
+    assert opened("file,label,emotion\na.wav,anger,anger\nb.wav,sad,sad\n").notes == ()
+
+
+def test_a_column_that_is_not_there_is_named_with_the_nearest(opened: Opened, mini: Path) -> None:
+    content = "file,emotion,label2\na.wav,anger,calm\nb.wav,sad,bored\n"
+    with pytest.raises(CorpusError, match="has no column lable2: its first line has file, emotion, label2; did you"):
+        opened(content, columns={"emotion": "lable2"})
+    with pytest.raises(CorpusError, match="there is no 'emotoin'; did you mean 'emotion'"):
+        opened(content, columns={"emotoin": "label2"})
+    with pytest.raises(CorpusError, match="two headings for emotion, label2 and emotion"):
+        opened(content, columns={"emotion": "label2", "target": "emotion"})
+    with pytest.raises(CorpusError, match="is no table: --columns says which columns of a table are read"):
+        open_corpus(mini, columns={"emotion": "label2"})
+
+
+def test_columns_are_written_with_commas_on_the_command_line() -> None:
+    assert parse_columns(["emotion=label2, speaker = spk", "file=wav path"]) == {
+        "emotion": "label2",
+        "speaker": "spk",
+        "file": "wav path",
+    }
+    for text in ("emotion", "emotion=", "=label2"):
+        with pytest.raises(CorpusError, match="a column and its heading are needed, such as emotion=label2"):
+            parse_columns([text])
