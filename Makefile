@@ -17,7 +17,7 @@ WHISPER ?= ../shared/models/whisper-base-encoder-4.safetensors
 MODEL := runs/model
 LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
 
-.PHONY: setup demo test quick lint docs fuzz bench model clean
+.PHONY: setup demo test quick lint docs web fuzz bench model clean
 
 setup: $(READY)
 
@@ -57,6 +57,10 @@ docs: setup
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[docs]'
 	$(RUN) scripts/command_reference.py
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+
+# The page that needs no server, in build/web, for any host of plain files; Node's npm brings onnxruntime-web.
+web: setup
+	$(RUN) examples/web/build.py --out build/web
 
 # Hostile files for the shipped recogniser; what it cannot bear is kept in runs/fuzz. Some ten minutes.
 FILES ?= 6000

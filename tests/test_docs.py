@@ -1,6 +1,7 @@
 """The pages hold together: every link leads somewhere, every page is found, and what is generated is up to date."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -131,6 +132,19 @@ def test_figures_are_those_of_the_results(name):
     told = re.findall(r"\d+\.\d(?= %)", (REPOSITORY / "docs" / name).read_text(encoding="utf-8"))
     results = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     assert told and [figure for figure in told if not re.search(rf"(?<![\d.]){figure}(?!\d)", results)] == []
+
+
+def test_figures_of_the_static_page_are_those_of_its_results():
+    told = (REPOSITORY / "examples" / "web" / "README.md").read_text(encoding="utf-8")
+    measured = json.loads((REPOSITORY / "benchmarks" / "results" / "static_page.json").read_text(encoding="utf-8"))
+    float32, shipped = measured["float32"], measured["shipped"]
+    for words in (
+        f"is {measured['page_mb']} MB", f"ready after {measured['ready_s']} s", f"Of {measured['recordings']} of them",
+        f"timelines {measured['times_as_fast_as_sound']} times as fast", f"than {float32['largest_difference']} from",
+        f"than {shipped['largest_difference']} from",
+    ):  # fmt: skip
+        assert words in " ".join(told.split())
+    assert (float32["same_emotion"], shipped["same_emotion"]) == (1, 1)
 
 
 @pytest.mark.slow

@@ -14,15 +14,16 @@ from thymos.audio import Waveform, read_waveform
 from thymos.audio.conditioning import resample
 from thymos.encoder.describe import describe
 from thymos.encoder.discriminant import Discriminant
-from thymos.encoder.export import export_encoder, exportable
+from thymos.encoder.export import export_encoder, export_in_float32, exportable
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.start import Start, start_of
 from thymos.encoder.weights import ABOUT, WEIGHTS, read_encoder
 from thymos.runtime.adaptation import VoiceSpace
-from thymos.runtime.bundle import shipped_encoder
+from thymos.runtime.bundle import find_bundle, shipped_encoder
 from thymos.runtime.hearing import ENCODER_GRAPH, ENCODER_OUTPUTS, EncoderWithHead, read_encoder_with_head
-from thymos.runtime.model_files import ModelFiles
+from thymos.runtime.model_files import ModelFiles, sha256
+from thymos.runtime.recognizer import load
 
 LABELS = ("anger", "disgust", "fear", "happiness", "sadness")
 
@@ -169,3 +170,18 @@ def test_the_shipped_encoder_says_of_real_clips_nearly_what_torch_says(aesdd_cli
     by_graph = [np.concatenate(described(shipped_encoder(), clip[None])[:2], axis=1)[0] for clip in aesdd_clips]
     off = (np.array(by_graph) - by_torch) / by_torch.std(0)
     assert 0 < np.sqrt(np.square(off).mean()) < 0.2
+
+
+def test_in_float32_a_trace_of_noise_changes_nothing_and_rounding_little(mini: Path, tmp_path: Path) -> None:
+    """Rounded to 8 bits, one sound that differs from another by a millionth may be heard a hundredth otherwise."""
+    export_in_float32(find_bundle("thymos"), tmp_path / "exact")
+    exact, shipped = load(tmp_path / "exact"), load("thymos")
+    samples = read_waveform(sorted(mini.glob("*/*.opus"))[105]).samples
+    traces = samples * (1 + 1e-6 * np.random.default_rng(0).standard_normal(len(samples)))
+    first, second, other = (
+        list((recognizer.predict((sound.astype(np.float32), 16_000)).probabilities or {}).values())
+        for recognizer, sound in ((exact, samples), (exact, traces), (shipped, samples))
+    )
+    np.testing.assert_allclose(first, second, atol=1e-4)
+    assert 1e-4 < np.abs(np.subtract(first, other)).max() < 0.03
+    assert sha256((tmp_path / "exact" / WEIGHTS).read_bytes()) == sha256((shipped_encoder() / WEIGHTS).read_bytes())

@@ -11,9 +11,28 @@ from thymos.errors import BundleError, RunError
 
 def export(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A folder that `thymos train` or `thymos pretrain` made.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the bundle; may be the model's own.")],
+        Path | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder that `thymos train` or `thymos pretrain` made, or a shipped model's name "
+            "(default with --hub: the shipped one).",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the bundle; may be the model's own.")] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --out: folder for a model as Hugging Face's hub takes it, with card, licence and labels."
+        ),
+    ] = None,
+    float32: Annotated[
+        bool,
+        typer.Option(
+            "--float32",
+            help="Reckon in float32 what is rounded to 8 bits: slower, and alike on every processor and in a browser.",
+        ),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the model (default: as it is).")] = None,
     model_version: Annotated[
         str | None, typer.Option("--model-version", help="Its version (default: as it is).")
@@ -36,9 +55,35 @@ def export(
     ] = None,
 ) -> None:
     """Write the bundle of a trained model anew: its files as they are, and model.json with what is said here."""
-    from thymos.runtime.bundle import WEIGHTS
+    from thymos.runtime.bundle import WEIGHTS, find_bundle, shipped_models
     from thymos.runtime.hearing import ENCODER_ABOUT
     from thymos.runtime.rewriting import ENCODER_FILES, rewrite_bundle
+
+    if (out is None) == (hub is None):
+        raise BundleError("say where to write, once: --out FOLDER for a bundle, or --hub FOLDER for a hub of models")
+    if model is None and hub is None:
+        raise BundleError("name the model to export: a folder, or a shipped model")
+    if model is None or (str(model) in shipped_models() and not model.exists()):
+        model = find_bundle(model)
+    given: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
+    changes = {key: value for key, value in given.items() if value is not None}
+    if hub is not None:
+        if graph_only or without_encoder or calibration or scores or float32:
+            raise BundleError("--hub takes a finished model: of the other options, only its names and licence")
+        from thymos.reports.hub_folder import write_hub_folder
+
+        write_hub_folder(model, hub, changes)
+        console.print(f"Model: [bold]{shown(hub)}[/bold]", soft_wrap=True)
+        return
+    assert out is not None
+    if float32:
+        if name or model_version or licence or scores or graph_only or without_encoder or calibration:
+            raise BundleError("--float32 changes how a model reckons and nothing else: give --out alone")
+        from thymos.encoder.export import export_in_float32
+
+        export_in_float32(model, out)
+        console.print(f"Model: [bold]{shown(out)}[/bold]", soft_wrap=True)
+        return
 
     if not (model / "model.json").is_file() and (model / ENCODER_ABOUT).is_file():
         if name or model_version or licence or scores or graph_only or without_encoder or calibration:
@@ -54,8 +99,6 @@ def export(
         raise BundleError("--graph-only and --without-encoder would take files of the model away: choose another --out")
     leave_out = [WEIGHTS] if graph_only else []
     leave_out += ENCODER_FILES if without_encoder else ()
-    given: dict[str, Any] = {"name": name, "version": model_version, "licence": licence}
-    changes = {key: value for key, value in given.items() if value is not None}
     if calibration is not None:
         changes |= _read_calibration(calibration)
     rewrite_bundle(model, out, changes, leave_out, lambda about: [_scores_of(run, about) for run in scores or ()])

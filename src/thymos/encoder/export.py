@@ -1,5 +1,6 @@
 """A fitted head and its encoder as files: the encoder's graph and weights, and the head's arrays beside them."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.encoder.discriminant import Discriminant
+from thymos.encoder.graph import write_encoder_graph
 from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW
 from thymos.encoder.ridge import Ridge
 from thymos.encoder.start import Start
 from thymos.encoder.weights import WHISPER, write_encoder_files
+from thymos.encoder.whisper_layers import LayerSettings
+from thymos.errors import BundleError
 from thymos.export import Exportable, check_exportable
-from thymos.files import whole_file
+from thymos.files import whole_file, write_json
 from thymos.runtime.adaptation import VoiceSpace
+from thymos.runtime.bundle import ABOUT, read_bundle, shipped_encoder
 from thymos.runtime.hearing import (
     DIMENSION_BIAS,
     DIMENSION_WEIGHTS,
@@ -24,7 +29,8 @@ from thymos.runtime.hearing import (
     ENCODER_WEIGHTS,
     HEAD,
 )
-from thymos.runtime.model_files import ModelFiles
+from thymos.runtime.model_files import ModelFiles, read_json
+from thymos.runtime.rewriting import check_folder, copy_files, digest
 
 WINDOW_S, HOP_S = 3.5, 1.75
 """How long recordings are heard: in windows about as long as those that heads are fitted to (3.2 s on average), half
@@ -151,3 +157,41 @@ def export_encoder(start: Start, folder: Path, int8: bool) -> None:
     check_exportable()
     made_from = {"made_from": {"sha256": start.digest}}
     write_encoder_files(folder, state, seen, {**about, **made_from}, describer.which, int8, heard)
+
+
+def export_in_float32(source: Path, folder: Path) -> None:
+    """Write the bundle in ``source`` to ``folder`` with its own encoder, which reckons in float32 throughout.
+
+    Weights are the same file. What the shipped graph rounds to 8 bits as it hears is not rounded: so answers are alike
+    on every processor and in a browser, where rounding makes them differ in the third digit, or the second.
+
+    Args:
+        source: its encoder is its own or the shipped one.
+        folder: new, empty, or an earlier bundle's, but not ``source``.
+
+    Raises:
+        BundleError: ``source`` holds no bundle that can be used, or one that does not hear by an encoder.
+        RunError: ``folder`` holds something else.
+        MissingExtraError: the library that writes graphs is not installed.
+    """
+    read_bundle(source)
+    check_folder(folder)
+    check_exportable()
+    about: dict[str, Any] = read_json(source / ABOUT)
+    if HEAD not in about["sha256"]:
+        raise BundleError(f"{source} does not hear by an encoder, so nothing in it is rounded")
+    encoder = source if (source / ENCODER_WEIGHTS).exists() else shipped_encoder()
+    files = {ENCODER_WEIGHTS, ENCODER_HEARD} & about["sha256"].keys()
+    copy_files(source, folder, about["sha256"].keys() - files - {ENCODER_ABOUT, ENCODER_GRAPH})
+    for name in files:
+        if (encoder / name).exists():
+            with whole_file(folder / name) as temporary:
+                shutil.copyfile(encoder / name, temporary)
+    told: dict[str, Any] = read_json(encoder / ENCODER_ABOUT)
+    settings = LayerSettings.model_validate(told["layers"])
+    write_encoder_graph(folder / ENCODER_GRAPH, folder / ENCODER_WEIGHTS, settings, told["describes"], rounded=False)
+    graph = {ENCODER_GRAPH: digest(folder / ENCODER_GRAPH)}
+    write_json(folder / ENCODER_ABOUT, {**told, "rounded": False, "sha256": told["sha256"] | graph})
+    digests = about["sha256"] | graph | {ENCODER_ABOUT: digest(folder / ENCODER_ABOUT)}
+    write_json(folder / ABOUT, about | {"sha256": digests})
+    read_bundle(folder, own=True)

@@ -41,7 +41,9 @@ _TYPES = {"F32": "FLOAT", "F16": "FLOAT16", "I8": "INT8", "I64": "INT64"}
 """What ONNX calls the kinds of numbers in a safetensors file."""
 
 
-def write_encoder_graph(path: Path, weights: Path, settings: LayerSettings, which: Sequence[int]) -> None:
+def write_encoder_graph(
+    path: Path, weights: Path, settings: LayerSettings, which: Sequence[int], rounded: bool = True
+) -> None:
     """Write the encoder's graph to ``path``: ``waveform`` to ``ENCODER_OUTPUTS``, for any batch and any length.
 
     Args:
@@ -50,12 +52,13 @@ def write_encoder_graph(path: Path, weights: Path, settings: LayerSettings, whic
             each tensor lies.
         settings: size of the layers.
         which: layers that describe a recording; the first is 1.
+        rounded: whether products with matrices of integers are reckoned in integers, which is fast; else in float32.
     """
     import onnx
     from onnx import helper
 
     tensors = _tensors_in(weights)
-    writer = GraphWriter(tensors)
+    writer = GraphWriter(tensors, rounded)
     project = tensors.get("head.project.weight")
     made = add_encoder(writer, INPUT, settings, which, embeds=project is not None)
     for value, name in zip(made, ENCODER_OUTPUTS, strict=True):
@@ -98,10 +101,11 @@ class GraphWriter:
 
     Attributes:
         weights: name to the tensor, which tells where in a file it lies.
+        rounded: see ``write_encoder_graph``.
     """
 
-    def __init__(self, weights: Mapping[str, "onnx.TensorProto"]):
-        self.weights = weights
+    def __init__(self, weights: Mapping[str, "onnx.TensorProto"], rounded: bool = True):
+        self.weights, self.rounded = weights, rounded
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
 
@@ -146,11 +150,15 @@ class GraphWriter:
     def product(self, values: str, name: str, bias: str | None = None) -> str:
         """Return ``values @`` the matrix of that name, and its bias added.
 
-        With a matrix of integers, what comes in is rounded as it comes, over all of its range.
+        With a matrix of integers, what comes in is rounded as it comes, over all of its range, unless nothing is to be.
         """
         added = None if bias is None else self.weight(bias)
-        if name + SCALE not in self.weights:
-            result = self.op("MatMul", values, self.weight(name))
+        of_integers = name + SCALE in self.weights
+        if not of_integers or not self.rounded:
+            matrix = self.weight(name)
+            if of_integers:  # onnxruntime reckons it once, as it opens the graph
+                matrix = self.op("Mul", matrix, self.weight(name + SCALE))
+            result = self.op("MatMul", values, matrix)
             return result if added is None else self.op("Add", result, added)
         self.initializers[name] = self.weights[name]
         inputs = [values, name, self.weight(name + SCALE), *([] if added is None else ["", added])]

@@ -71,7 +71,7 @@ def rewrite_bundle(
     # The digests of an encoder that is left out stay: they say which one it is.
     digests = {name: value for name, value in about["sha256"].items() if name in ENCODER_FILES or name not in left_out}
     if folder.resolve() != source.resolve():
-        _copy(source, folder, {*digests} - left_out)
+        copy_files(source, folder, {*digests} - left_out)
     write_json(folder / ABOUT, about | {"sha256": digests})
     read_bundle(folder)
 
@@ -106,7 +106,7 @@ def write_adapted(bundle: Bundle, folder: Path, known: Voice, name: str) -> None
     arrays |= {"weights": weights, "bias": bias, "origin": moved.origin.astype(np.float32)}
     head = io.BytesIO()
     np.savez(head, allow_pickle=False, **arrays)
-    _copy(bundle.folder, folder, {*about["sha256"]} - {HEAD, WEIGHTS})
+    copy_files(bundle.folder, folder, {*about["sha256"]} - {HEAD, WEIGHTS})
     with whole_file(folder / HEAD) as temporary:
         temporary.write_bytes(head.getvalue())
     digests = {file: value for file, value in about["sha256"].items() if file != WEIGHTS}
@@ -120,7 +120,7 @@ def write_adapted(bundle: Bundle, folder: Path, known: Voice, name: str) -> None
     read_bundle(folder)
 
 
-def _copy(source: Path, folder: Path, names: Iterable[str]) -> None:
+def copy_files(source: Path, folder: Path, names: Iterable[str]) -> None:
     """Copy those files of the bundle in ``source`` that are there, and take away all others of an earlier one."""
     (folder / ABOUT).unlink(missing_ok=True)
     # A description may name any file, and no other is a part of a model.
