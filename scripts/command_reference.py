@@ -22,7 +22,7 @@ HEAD = """\
 What `thymos COMMAND --help` says, on one page; `python scripts/command_reference.py` writes it from there.
 
 Exit codes: 0 done; 1 some inputs could not be used, and are named; 2 the call or its configuration is wrong; 130
-interrupted.
+interrupted; 141 who read the output has gone away, as `head -1` does, of which nothing is said.
 """
 
 

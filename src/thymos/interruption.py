@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from thymos.streams import OutputFile
+
 EXIT_CODE = 130
 GRACE_S = 3.0
 """How long a command may take to end by itself."""
@@ -51,7 +53,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if _ending.locked():
         return
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        # Within the latter, nobody would know what has been written, and it would be once more.
+        if frame.f_code.co_filename.startswith("<frozen importlib") or frame.f_code is OutputFile.write.__code__:
             _end()
         frame = frame.f_back
     raise KeyboardInterrupt

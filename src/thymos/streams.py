@@ -1,6 +1,7 @@
 """Standard input, output and error: closed, full, broken or non-blocking ones, and libraries that write into them."""
 
 import errno
+import io
 import logging
 import os
 import select
@@ -8,14 +9,19 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from thymos.errors import ThymosError, ThymosWarning
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 STDIN, STDOUT, STDERR = 0, 1, 2
+READER_GONE = 141
+"""Exit code where who read the output has gone away: 128 + SIGPIPE, as a shell says it of other tools."""
 _NAMES_OF_STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 _READ_BYTES = 1 << 16
-_OF_STREAMS = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EAGAIN, errno.EDQUOT}
+_OF_STREAMS = {errno.ENOSPC, errno.EIO, errno.EDQUOT}
 
 
 class StreamError(ThymosError):
@@ -56,26 +62,50 @@ def take_closed_numbers() -> None:
             os.open(os.devnull, os.O_RDONLY if number == STDIN else os.O_WRONLY)
 
 
+class OutputFile(io.FileIO):
+    """An output that is waited for where another program left it non-blocking, and whose reader may go away.
+
+    Then the command ends at once and without a word, as ``head -1`` expects of what it reads from.
+    """
+
+    def write(self, content: "ReadableBuffer") -> int:
+        """Write some of ``content``, and return how many bytes.
+
+        Raises:
+            SystemExit: nobody reads it any more.
+        """
+        try:
+            while (written := super().write(content)) is None:
+                select.select([], [self], [])
+        except BrokenPipeError:
+            drop_output(self.fileno())
+            raise SystemExit(READER_GONE) from None
+        return written
+
+
 def _own(stream: TextIO, number: int) -> TextIO:
     """Return ``stream`` on a file descriptor of its own where it is no terminal; nothing else gets into it."""
     try:
-        if stream.fileno() != number or os.isatty(number):
+        if stream.fileno() != number:
             return stream
     except (OSError, ValueError):  # a test's, in memory
         return stream
     stream.flush()
+    if os.isatty(number):
+        raw = OutputFile(number, "w", closefd=False)
+        return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=True)
     own = os.dup(number)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)
     encoding = stream.encoding if os.environ.get("PYTHONIOENCODING") else "utf-8"  # under whatever locale
-    line_by_line = 1 if number == STDERR else -1
-    return os.fdopen(own, "w", line_by_line, encoding, "backslashreplace")
+    file = io.BufferedWriter(OutputFile(own, "w"))
+    return io.TextIOWrapper(file, encoding, "backslashreplace", line_buffering=number == STDERR)
 
 
 @contextmanager
 def output_told() -> Iterator[None]:
-    """Turn a full disk, or a reader who has gone away, into one sentence.
+    """Turn a full disk into one sentence.
 
     Raises:
         StreamError: not all could be written.
@@ -88,26 +118,16 @@ def output_told() -> Iterator[None]:
     except OSError as error:
         if error.filename is not None or error.errno not in _OF_STREAMS:
             raise
-        _drop_output()
-        if isinstance(error, BrokenPipeError):
-            raise StreamError("who reads the output has gone away, so not all of it was written") from None
+        with suppress(OSError, ValueError):
+            drop_output(sys.stdout.fileno())
         raise StreamError(f"not all of the output was written: {error.strerror}") from None
 
 
-def write_line(text: str) -> None:
-    """Print ``text`` to standard output at once.
-
-    Raises:
-        StreamError: as ``output_told``.
-    """
-    with output_told():  # here: what runs commands would end without a word
-        print(text)
-
-
-def _drop_output() -> None:
-    """Let what is held back go: the interpreter would try once more as it ends, and complain."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def drop_output(number: int) -> None:
+    """Let what is held back for a file descriptor go: the interpreter would try once more as it ends, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def standard_input() -> Iterator[bytes]:

@@ -83,7 +83,10 @@ def _as_note(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 some inputs unusable, 2 a wrong call, 130 interrupted, 141 nobody reads the output any more.
+    """
     # This process is ours, so it may be set up for training; a program that imports Thymos stays as it is.
     if sys.argv[1:2] and sys.argv[1] in FITTING:
         from thymos.engine.process import set_up_process

@@ -1,6 +1,5 @@
 """``thymos listen``: which emotion is heard now, from the microphone or from raw PCM on standard input."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -96,17 +95,13 @@ def listen(
             level = meter.hear
         else:
             show.append(partial(_print, {} if known is None else {"voice": known.name}))
-        try:
-            for block in blocks:
-                mono = as_mono(block)
-                level(mono)
-                for one in stream.feed(mono):
-                    _show(smoother.take(one), show)
-            for one in stream.close():
+        for block in blocks:
+            mono = as_mono(block)
+            level(mono)
+            for one in stream.feed(mono):
                 _show(smoother.take(one), show)
-        except BrokenPipeError:
-            # Who read the answers has had enough. The interpreter would flush once more, and complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for one in stream.close():
+            _show(smoother.take(one), show)
 
 
 def _check_source(source: str | None, rate: int | None, piped: bool, device: str | None) -> None:
