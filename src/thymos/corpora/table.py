@@ -243,6 +243,13 @@ class Corpus:
         counts = f"{len(self.clips)} clips, {len(self.emotions)} emotions, {len(self.speakers)} speakers"
         return f"<Corpus {self.kind}:{self.root}, {counts}, {hours:.2f} h>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many clips of each emotion there are, and how many recordings were left out."""
+        from thymos.runtime.notebook import facts_html
+
+        counts, left_out = Counter(clip.emotion for clip in self.clips), {"left out": len(self.excluded)}
+        return facts_html(repr(self).strip("<>"), {word: counts[word] for word in self.emotions} | left_out)
+
     @property
     def emotions(self) -> tuple[str, ...]:
         """The emotions that occur, the house's words first, then others by the alphabet."""

@@ -3,9 +3,10 @@
 It asks the shipped graph alone, over and over, so it holds for whatever a bundle has inside, and needs no torch.
 """
 
+import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 from thymos.audio import Samples
 from thymos.audio.blocks import Sound, open_blocks
 from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
-from thymos.errors import AudioError
+from thymos.errors import AudioError, MissingExtraError
 from thymos.runtime.bundle import Bundle
 from thymos.runtime.decision import Decider
 from thymos.runtime.occlusion import Edges, Mask, Occluder
 from thymos.runtime.prediction import Prediction
 from thymos.runtime.windows import WindowCutter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXPLAINED_S = 6.0
 """Of a longer recording, one window is explained: each region costs an answer, and long sound a long one, so that the
@@ -97,6 +101,21 @@ class Explanation:
             f"{self.times_s[column + 1]:.2f} s at {self.bands_hz[band]:.0f} – {self.bands_hz[band + 1]:.0f} Hz; "
             f"{self.probability_without:.2f} without the {int(self.marked.sum())} regions that carried it"
         )
+
+    def plot(self, name: str = "") -> "Figure":
+        """Return a figure of the regions over the spectrogram, under the recording's ``name``; a notebook shows it.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        try:  # figures are drawn in a room that imports this one
+            figures = importlib.import_module("thymos.reports.explanation_figure")
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("thymos"):
+                raise
+            raise MissingExtraError("figures need matplotlib: pip install 'thymos[plots]'") from None
+        figure: Figure = figures.explanation_figure(self, name or self.model)
+        return figure
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it: the grid row by row, the lowest band first; without the sound itself."""

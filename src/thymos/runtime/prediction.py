@@ -10,6 +10,7 @@ from thymos.escaping import printable
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
 
 NONE_HEARD = "none heard"
 """What stands in place of an emotion where nobody speaks."""
@@ -106,6 +107,22 @@ class Timeline:
             lines.append(f"{at.start_s:8.2f} – {at.end_s:8.2f} s  {at.emotion or NONE_HEARD}{sure}")
         return "\n".join(lines) or NONE_HEARD
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a coloured strip."""
+        from thymos.runtime.notebook import timeline_html
+
+        return timeline_html(self)
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw it, by default in a figure of its own (``plot().figure``), and return the axes.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from thymos.runtime.notebook import draw_timeline
+
+        return draw_timeline(self, axes)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return {
@@ -169,6 +186,12 @@ class Prediction:
         if self.dimensions is not None:
             said += f"; {values_text(self.dimensions)}"
         return f"{said}; {self.speech_s:.1f} s of speech in {self.duration_s:.1f} s{flags}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, a bar for each emotion, and the timeline."""
+        from thymos.runtime.notebook import prediction_html
+
+        return prediction_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as ``thymos predict --format jsonl`` has it, but for the file."""

@@ -44,6 +44,18 @@ class FinishedRun:
         """The recipe's name."""
         return recipe_name(self.results["recipe"])
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: recipe, corpus, protocol, and the summary over recordings."""
+        from thymos.runtime.notebook import facts_html
+
+        corpus, protocol = (self.results[part]["name"] for part in ("corpus", "protocol"))
+        scores = self.results["summary"]["recording"]
+        facts = {}
+        for metric in ("accuracy", "uar", "macro_f1"):
+            mean, sd = scores[metric]["mean"], scores[metric]["sd"]
+            facts[metric] = f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
+        return facts_html(f"{self.name} on {corpus}, protocol {protocol}, {len(self.results['folds'])} folds", facts)
+
 
 @dataclass(frozen=True)
 class Comparison:
