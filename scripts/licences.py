@@ -1,7 +1,7 @@
-"""What an installation brings, and by whose licences: python scripts/licences.py [EXTRA …] [--format markdown|cyclonedx].
+"""What an installation brings, and by whose licences: python scripts/licences.py [EXTRA …] [--format cyclonedx].
 
-The libraries are those that pip has installed here, found by their own metadata from what Thymos requires; parts that come
-inside Thymos itself are named below. CycloneDX (version 1.6, JSON) is a software bill of materials that scanners read.
+The libraries are those that pip has installed here, found by their own metadata from what Thymos requires; parts that
+come inside Thymos itself are named below. CycloneDX (version 1.6, JSON) is a software bill of materials, for scanners.
 """
 
 import argparse
@@ -25,7 +25,7 @@ OWN_PARTS = (
 )
 """What lies inside the wheel and is not ours, with its licence beside it."""
 WORDS = {
-    "apache software license": "Apache-2.0", "mit license": "MIT", "bsd license": "BSD", "bsd": "BSD", "apache 2.0": "Apache-2.0",
+    "apache software license": "Apache-2.0", "mit license": "MIT", "bsd license": "BSD", "apache 2.0": "Apache-2.0",
     "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0", "python software foundation license": "PSF-2.0", "mit": "MIT",
     "isc license (iscl)": "ISC", "gnu lesser general public license v2 or later (lgplv2+)": "LGPL-2.1-or-later",
 }  # fmt: skip
@@ -62,7 +62,8 @@ def licence_of(own: Distribution) -> str:
     metadata = own.metadata
     if expression := metadata.get("License-Expression"):
         return str(expression)
-    told = [line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier") or () if line.startswith("License ::")]
+    lines = metadata.get_all("Classifier") or ()
+    told = [line.rpartition(" :: ")[2] for line in lines if line.startswith("License ::")]
     if not told and (text := metadata.get("License")):
         told = [text.strip().splitlines()[0]]
     return " AND ".join(sorted({WORDS.get(word.lower(), word) for word in told})) or "unknown"

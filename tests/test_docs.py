@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import thymos
+from thymos.labels import to_emotion
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
@@ -147,12 +148,21 @@ def test_figures_of_the_static_page_are_those_of_its_results():
     assert (float32["same_emotion"], shipped["same_emotion"]) == (1, 1)
 
 
+def test_labels_of_emotion2vec_are_known_as_its_page_says():
+    page = (REPOSITORY / "docs" / "from-emotion2vec.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\S+) \|$", page.partition("## Labels")[2], flags=re.MULTILINE)[1:]
+    assert len(rows) == 9
+    assert {theirs: to_emotion(theirs) or "–" for theirs, _ in rows} == dict(rows)
+
+
 @pytest.mark.slow
-def test_the_examples_of_python_run(tmp_path):
+@pytest.mark.parametrize("page", ["python.md", "from-emotion2vec.md"])
+def test_the_examples_of_python_run(tmp_path, page):
     (tmp_path / "data").symlink_to(REPOSITORY / "data")
-    examples = re.findall(r"^```python\n(.*?)^```", PYTHON.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    examples = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     environment = os.environ | {"THYMOS_CACHE": str(tmp_path / "cache")}
     code = "\n".join(examples)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "could not be heard: not-there.wav" in done.stdout
+    assert {"python.md": "could not be heard: not-there.wav", "from-emotion2vec.md": "(256,)"}[page] in done.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thymos.corpora.finding import known_corpora
+from thymos.escaping import markdown
 from thymos.files import whole_file, write_json
 from thymos.runtime.bundle import ABOUT, About, read_about, shipped_encoder
 from thymos.runtime.hearing import ENCODER_WEIGHTS, HEAD
@@ -84,9 +85,9 @@ def card(about: About) -> str:
     }
     # JSON is YAML, too: so nothing in a name can be taken for its marks.
     head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
-    rows = "\n".join(f"| {_cell(name)} | {clips} | {_cell(licence)} |" for name, clips, licence, _ in corpora)
+    rows = "\n".join(f"| {markdown(name)} | {clips} | {markdown(licence)} |" for name, clips, licence, _ in corpora)
     scores = "\n".join(
-        f"| {_cell(each['corpus'])} | {_cell(each['protocol'])} | {each['recordings']} | {_percent(each['accuracy'])} |"
+        f"| {markdown(each['corpus'])} | {markdown(each['protocol'])} | {each['recordings']} | {_percent(each['accuracy'])} |"
         f" {_percent(each['uar'])} |"
         for each in about.scores
     )
@@ -100,9 +101,9 @@ def card(about: About) -> str:
 {head}
 ---
 
-# {_cell(about.name)} {_cell(about.version)}
+# {markdown(about.name)} {markdown(about.version)}
 
-Speech emotion recognition: hears how something is said, and tells {", ".join(map(_cell, about.labels))} apart.
+Speech emotion recognition: hears how something is said, and tells {", ".join(map(markdown, about.labels))} apart.
 Waveform in ({about.rate_hz} Hz, mono; the front end is part of the ONNX graph), calibrated probabilities, a timeline
 and a prediction set out. {about.parameters:,} parameters; no GPU, no network.
 
@@ -125,7 +126,7 @@ education is prohibited (Article 5), and people are told that such a system is a
 |---|---|---|
 {rows}
 
-**Licence of the model:** {_cell(about.licence)}.
+**Licence of the model:** {markdown(about.licence)}.
 
 ## How good it is
 
@@ -174,8 +175,3 @@ def _percent(score: Any) -> str:
 def _word(text: str) -> str:
     """Return ``text`` as hubs name things: small letters and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _cell(text: Any) -> str:
-    """Return ``text`` so that Markdown and its tables take none of it for a mark of theirs."""
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", " ".join(str(text).split()))
