@@ -87,8 +87,8 @@ def card(about: About) -> str:
     head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
     rows = "\n".join(f"| {markdown(name)} | {clips} | {markdown(licence)} |" for name, clips, licence, _ in corpora)
     scores = "\n".join(
-        f"| {markdown(each['corpus'])} | {markdown(each['protocol'])} | {each['recordings']} | {_percent(each['accuracy'])} |"
-        f" {_percent(each['uar'])} |"
+        f"| {markdown(each['corpus'])} | {markdown(each['protocol'])} | {each['recordings']} | "
+        f"{_percent(each['accuracy'])} | {_percent(each['uar'])} |"
         for each in about.scores
     )
     sets = ""
