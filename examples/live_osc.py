@@ -15,8 +15,10 @@ import soundfile
 from pythonosc.udp_client import SimpleUDPClient
 
 import thymos
+from thymos.live.osc import messages  # the addresses, which `thymos listen --help` lists
+from thymos.live.smoothing import Holder, Smoother
 
-HOP_S = 0.5
+HOP_S, HOLD_S = 0.5, 2.0
 
 
 def spoken_now(path: str) -> tuple[int, Iterator[np.ndarray]]:
@@ -47,13 +49,14 @@ def main(host: str, port: str, path: str | None = None) -> None:
     """Listen until the recording, or the patience of who listens, ends."""
     osc = SimpleUDPClient(host, int(port))
     rate_hz, blocks = spoken_now(path) if path else microphone()
-    stream = thymos.load().stream(rate_hz, window_s=3, hop_s=HOP_S)
+    recognizer = thymos.load()
+    stream, smoother, holder = recognizer.stream(rate_hz, hop_s=HOP_S), Smoother(recognizer.labels), Holder(HOLD_S)
     for block in blocks:
         for window in stream.feed(block):
-            osc.send_message("/thymos/emotion", window.emotion or "none")
-            for emotion, probability in (window.probabilities or {}).items():
-                osc.send_message(f"/thymos/{emotion}", probability)
-            print(f"{window.end_s:6.1f} s  {window.emotion or 'none heard'}", flush=True)
+            heard = holder.take(smoother.take(window))
+            for address, values in messages(heard, recognizer.labels):
+                osc.send_message(address, values)
+            print(f"{window.end_s:6.1f} s  {heard.smoothed_emotion or 'none heard'}", flush=True)
 
 
 if __name__ == "__main__":

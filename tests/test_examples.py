@@ -69,8 +69,16 @@ def test_live_osc(bundle, mini, tmp_path):
         emotions = []
         while len(emotions) < len(said.splitlines()):
             message = OscMessage(receiver.recv(4096))
-            if message.address == "/thymos/emotion":
+            if message.address == "/thymos/smoothed/emotion":
                 emotions += message.params
-    assert [line.split(maxsplit=2)[0] for line in said.splitlines()] == ["3.0", "3.5", "4.0", "4.5"]
+    assert [line.split(maxsplit=2)[0] for line in said.splitlines()] == [
+        "1.5",
+        "2.0",
+        "2.5",
+        "3.0",
+        "3.5",
+        "4.0",
+        "4.5",
+    ]
     assert emotions == [line.split(" s  ")[1].replace(" heard", "") for line in said.splitlines()]
     assert set(emotions) & {"anger", "disgust", "fear", "happiness", "sadness"}

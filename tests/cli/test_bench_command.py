@@ -23,7 +23,7 @@ REPORT = {
     "sound": {"file": None, "duration_s": 10.0, "speech_s": 9.5},
     "start": {"import_s": 0.021, "answer_s": 0.376},
     "real_time": {"one_core": 331.4, "all_cores": 612.0},
-    "stream": {"hop_s": 0.5, "median_ms": 9.12, "p99_ms": 10.24},
+    "stream": {"hop_s": 0.5, "median_ms": 9.12, "p99_ms": 10.24, "first_answer_s": 1.52},
     "peak_memory_mb": {"one_core": 115.2, "all_cores": 140.0},
     "repeats": {"answer": 7, "files": 90, "turns": 22, "hops": 300},
 }
@@ -48,6 +48,7 @@ def test_it_measures_a_users_recording(found):
     assert 0 < found["start"]["import_s"] < found["start"]["answer_s"], "an answer imports Thymos, too"
     assert all(speed > 1 for speed in found["real_time"].values())
     assert 0 < found["stream"]["median_ms"] <= found["stream"]["p99_ms"]
+    assert 1.5 <= found["stream"]["first_answer_s"] < 2.6, "the clip begins with silence"
     assert all(20 < peak < 2000 for peak in found["peak_memory_mb"].values())
     assert found["model"]["parameters"] > 1000 and found["model"]["graph_mb"] > 0.1
     assert found["machine"]["versions"]["numpy"] == np.__version__
@@ -65,7 +66,8 @@ def test_the_screen_says_the_numbers():
         "sound    synthetic, 10.0 s, 9.5 s of it speech",
         "start    0.38 s to one answer from a new process, 0.02 s to import thymos (median of 7)",
         "files    331 × real time on one core, 612 × real time on 2",
-        "stream   9.1 ms for a hop of 0.5 s, 99 of 100 below 10.2 ms (300 hops)",
+        "stream   9.1 ms for a hop of 0.5 s, 99 of 100 below 10.2 ms (300 hops); an emotion first told after "
+        "1.52 s of this sound",
         "memory   115 MB at most on one core, 140 MB at most on 2",
     ]
     alone = REPORT | {"machine": REPORT["machine"] | {"cores": 1}, "sound": REPORT["sound"] | {"speech_s": 0.0}}

@@ -1,5 +1,6 @@
 """``thymos listen``: raw PCM in, JSON lines, a meter and OSC messages out; it ends quietly whichever way it ends."""
 
+import io
 import json
 import os
 import pty
@@ -8,10 +9,12 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from pythonosc.osc_message import OscMessage
 
 from thymos.audio import read_waveform
@@ -54,6 +57,7 @@ def test_stream_equals_file(bundle, speech):
     got = rows(done.stdout)
     of_file = [window.to_dict() for window in recognizer.timeline((speech, RATE_HZ)).windows]
     assert len(got) == 5 and any(row["emotion"] for row in got)
+    assert all(row["none_heard"] == (row["emotion"] is None) for row in got)
     assert [{key: row[key] for key in one} for row, one in zip(got, of_file, strict=True)] == of_file
 
 
@@ -62,7 +66,7 @@ def test_a_line_every_half_second_the_same_from_floats_and_stereo_and_an_odd_byt
     options = ("-", "--rate", RATE_HZ, "--window", 3, "--smoothing", 1.5)
     done = listen(bundle, speech.tobytes() + b"\x07", *options)
     got = rows(done.stdout)
-    assert [row["end_s"] for row in got] == [*np.arange(3, 10.1, 0.5), 10.18]
+    assert [row["end_s"] for row in got] == [*np.arange(1.5, 10.1, 0.5), 10.18]
     assert got[0]["smoothed"]["probabilities"] == got[0]["probabilities"]
     assert got[-1]["smoothed"]["probabilities"] != got[-1]["probabilities"]
     assert {row["smoothed"]["time_constant_s"] for row in got} == {1.5}
@@ -71,12 +75,46 @@ def test_a_line_every_half_second_the_same_from_floats_and_stereo_and_an_odd_byt
     assert rows(listen(bundle, floats.tobytes(), *options, "--format", "f32le").stdout) == got
     stereo = np.repeat(speech, 2).tobytes()
     assert rows(listen(bundle, stereo, *options, "--channels", 2).stdout) == got
+    other = np.stack([np.zeros_like(speech), speech], 1).tobytes()
+    assert rows(listen(bundle, other, *options, "--channels", 2, "--channel", 2).stdout) == got
+    none = listen(bundle, other, *options, "--channels", 2, "--channel", 3)
+    assert none.returncode == 2 and b"has 2 channels, so there is none of number 3" in none.stderr
+
+
+@pytest.mark.slow
+def test_a_wav_is_heard_at_its_own_rate_however_it_was_made(bundle, speech):
+    expected = listen(bundle, speech.tobytes(), "--rate", RATE_HZ).stdout
+    content = io.BytesIO()
+    soundfile.write(content, speech, RATE_HZ, "PCM_16", format="WAV")
+    wav = content.getvalue()
+    done = listen(bundle, wav, "-")
+    assert (done.stdout, done.stderr, done.returncode) == (expected, b"", 0)
+    size = wav.index(b"data") + 4
+    endless = listen(bundle, wav[:size] + b"\xff" * 4 + wav[size + 4 :], "-", "--rate", 8_000)
+    assert (endless.stdout, endless.returncode) == (expected, 0)
+    assert endless.stderr == b"standard input is a WAV of 1 channels at 24000 Hz, and heard as such\n"
+
+
+@pytest.mark.slow
+def test_the_vad_is_as_it_is_told(bundle, speech):
+    assert not any(row["emotion"] for row in rows(
+        listen(bundle, speech.tobytes(), "--rate", RATE_HZ, "--vad-threshold", 0.9999).stdout
+    ))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_emotion_is_held(bundle, speech):
+    told = rows(listen(bundle, speech.tobytes(), "--rate", RATE_HZ, "--smoothing", 0.2, "--hold", 5).stdout)
+    free = [row["smoothed"]["emotion"] for row in told]
+    held = [row["held"]["emotion"] for row in told]
+    assert len(set(free)) > 1 and set(held[:8]) == {free[0]}, "for five seconds"
+    assert all(row["held"]["since_s"] <= row["end_s"] for row in told)
 
 
 @pytest.mark.slow
 def test_what_is_shorter_than_a_window_is_one_and_nothing_is_none(bundle, speech):
     done = listen(bundle, speech[: 2 * RATE_HZ].tobytes(), "--rate", RATE_HZ)
-    assert [(row["start_s"], row["end_s"]) for row in rows(done.stdout)] == [(0, 2)]
+    assert [(row["start_s"], row["end_s"]) for row in rows(done.stdout)] == [(0, 1.5), (0, 2)]
     nothing = listen(bundle, b"", "--rate", RATE_HZ)
     assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, b"", b"")
 
@@ -87,15 +125,56 @@ def test_osc_says_the_same(bundle, speech):
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(5)
         target = f"127.0.0.1:{receiver.getsockname()[1]}"
-        got = rows(listen(bundle, speech.tobytes(), "--rate", RATE_HZ, "--hop", 2.5, "--osc", target).stdout)
-        sent = [OscMessage(receiver.recv(4096)) for _ in range(13 * len(got))]
+        dead = ("--osc", "127.0.0.1:9", "--osc", target)
+        done = listen(bundle, speech.tobytes(), "--rate", RATE_HZ, "--hop", 2.5, *dead, "--osc", target)
+        assert (done.returncode, done.stderr) == (0, b""), "who does not receive is not waited for"
+        got = rows(done.stdout)
+        states = len(speech) // (RATE_HZ // 10)
+        sent = [OscMessage(receiver.recv(4096)) for _ in range(19 * len(got) + 3 * states)]
+    spoken = [message.params for message in sent if message.address == "/thymos/speech"]
+    assert len(spoken) == states and {*map(tuple, spoken)} == {(0,), (1,)}
+    answers = [message for message in sent if message.address.count("/") > 2 or message.address == "/thymos/window"]
     for number, row in enumerate(got):
-        said = {message.address: message.params for message in sent[13 * number : 13 * number + 13]}
+        said = {message.address: message.params for message in answers[19 * number : 19 * number + 19]}
         assert said["/thymos/window"][:2] == pytest.approx([row["start_s"], row["end_s"]], abs=1e-3)
         for name, answer in (("running", row), ("smoothed", row["smoothed"])):
             assert said[f"/thymos/{name}/emotion"] == [answer["emotion"] or "none"]
             for word, probability in (answer["probabilities"] or {}).items():
                 assert said[f"/thymos/{name}/{word}"] == pytest.approx([probability], abs=1e-4)
+        assert said["/thymos/held/emotion"] == [row["held"]["emotion"] or "none"]
+
+
+def test_a_websocket_tells_answers_and_states(bundle, speech):
+    from websockets.sync.client import connect
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with start(bundle, "--rate", RATE_HZ, "--hop", 2.5, "--websocket", port) as running:
+        running.stdin.write(speech[: 2 * RATE_HZ].tobytes())
+        running.stdin.flush()
+        deadline = time.monotonic() + 120
+        while True:  # it listens once the model is read
+            try:
+                client = connect(f"ws://127.0.0.1:{port}", proxy=None)
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        with client:
+            hello = json.loads(client.recv(60))
+            running.stdin.write(speech[2 * RATE_HZ :].tobytes())
+            running.stdin.close()
+            told = [json.loads(text) for text in client]
+        printed = rows(running.stdout.read())
+        assert (running.wait(60), running.stderr.read()) == (0, b"")
+    assert hello["type"] == "hello" and len(hello["labels"]) == 5
+    answers = [
+        {key: value for key, value in each.items() if key != "type"} for each in told if each["type"] == "answer"
+    ]
+    assert answers and answers == printed[-len(answers) :]
+    states = [each for each in told if each["type"] == "state"]
+    assert {*states[0]} == {"type", "at_s", "level_db", "speaking"} and any(each["speaking"] for each in states)
 
 
 def start(bundle: Path, *words: object, **kept: object) -> subprocess.Popen[bytes]:
@@ -105,10 +184,10 @@ def start(bundle: Path, *words: object, **kept: object) -> subprocess.Popen[byte
 
 def test_answers_come_at_once_and_ctrl_c_ends_with_130(bundle, speech):
     with start(bundle, "--rate", RATE_HZ) as running:
-        running.stdin.write(speech[: round(3.5 * RATE_HZ) + 2_000].tobytes())
+        running.stdin.write(speech[: round(1.5 * RATE_HZ) + 2_000].tobytes())
         running.stdin.flush()
         first = json.loads(running.stdout.readline())
-        assert first["end_s"] == 3.5, "it comes while the input is still open"
+        assert first["end_s"] == 1.5, "it comes while the input is still open"
         running.send_signal(signal.SIGINT)
         rest, errors = running.communicate(timeout=60)
     assert (running.returncode, rest, errors) == (130, b"", b"thymos: interrupted\n")
@@ -143,7 +222,7 @@ def test_terminal_shows_a_meter(bundle, speech):
     os.close(ours)
     text = shown.decode()
     assert (running.returncode, errors) == (0, b"")
-    assert "Listening; the first answer comes after 3.5 s of sound" in text and "{" not in text
+    assert "Listening; the first answer comes after 1.5 s of sound" in text and "{" not in text
     last = json.loads(listen(bundle, speech.tobytes(), "--rate", RATE_HZ).stdout.splitlines()[-1])
     smoothed = last["smoothed"]
     end = text[text.rindex("smoothed") - 400 :]
@@ -159,6 +238,8 @@ def test_terminal_shows_a_meter(bundle, speech):
     [
         (["-"], "does not say its sampling rate: name it by --rate"),
         pytest.param(["--format", "s16le"], "does not say its sampling rate", marks=pytest.mark.slow),
+        pytest.param(["-", "--rate", 8_000, "--channel", "left"], "channel", marks=pytest.mark.slow),
+        pytest.param(["--rate", 16_000, "--websocket", "9 9"], "listens at HOST:PORT", marks=pytest.mark.slow),
         pytest.param(["clip.wav"], "for files there is thymos predict", marks=pytest.mark.slow),
         pytest.param(["--rate", 16_000, "--device", "1"], "not from both", marks=pytest.mark.slow),
         pytest.param(["--rate", 5], "must be 1000 to 384000 Hz", marks=pytest.mark.slow),
@@ -177,21 +258,28 @@ def test_what_cannot_be_is_one_sentence(bundle, words, sentence):
 STAND_IN = """
 import threading, types, numpy as np
 class PortAudioError(Exception): pass
-def query_devices(device, kind):
+LISTED = [
+    {"name": "Speakers", "max_input_channels": 0, "default_samplerate": 48000.0},
+    {"name": "Desk", "max_input_channels": 2, "default_samplerate": 48000.0},
+]
+default = types.SimpleNamespace(device=(1, 0))
+def query_devices(device=None, kind=None):
+    if device is None and kind is None: return LISTED
     if device == 9: raise PortAudioError("Error querying device 9")
     if device == "none": raise ValueError("No input device matching 'none'")
-    return {"default_samplerate": 24000.0}
+    return {"default_samplerate": 24000.0, "max_input_channels": 2}
 class InputStream:
     def __init__(self, device, channels, samplerate, dtype, callback, finished_callback):
-        assert (channels, samplerate, dtype) == (1, 24000, "float32")
-        self.callback, self.finished = callback, finished_callback
+        assert (samplerate, dtype) == (24000, "float32")
+        self.callback, self.finished, self.channels = callback, finished_callback, channels
     def start(self):
         threading.Thread(target=self.say, daemon=True).start()
     def say(self):
         samples = (np.fromfile(SPEECH, "<i2") / np.float32(32768)).astype(np.float32)
-        block = np.empty((480, 1), np.float32)  # one buffer, as PortAudio's is: what keeps it keeps noise
+        block = np.empty((480, self.channels), np.float32)  # one buffer, as PortAudio's is: what keeps it keeps noise
         for start in range(0, len(samples) - 480, 480):
-            block[:, 0] = samples[start : start + 480]
+            block[:] = 0
+            block[:, -1] = samples[start : start + 480]
             self.callback(block, 480, None, types.SimpleNamespace(input_overflow=start == 960))
             block[:] = np.nan
         self.finished()
@@ -208,7 +296,15 @@ def test_microphone(bundle, speech, tmp_path):
     done = listen(bundle, b"", env=environment)
     expected = rows(listen(bundle, speech.tobytes(), "--rate", RATE_HZ).stdout)
     got = rows(done.stdout)
-    assert len(got) == 14 and got == expected[:14]
+    assert len(got) == 18 and got == expected[:18]
+    assert rows(listen(bundle, b"", "--channel", 2, env=environment).stdout) == got, "the second of two"
+    third = listen(bundle, b"", "--channel", 3, env=environment)
+    assert third.returncode == 2 and b"has 2 channels, so none of number 3" in third.stderr
+    listed = listen(bundle, b"", "--list-devices", env=environment)
+    assert listed.returncode == 0
+    assert listed.stdout.decode().splitlines()[:2] == [
+        "microphones (--device):", "  1  Desk, 2 channels, 48000 Hz, default",
+    ]  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.decode().splitlines() == [
         "sound was lost: this machine does not keep up",
@@ -233,4 +329,4 @@ def test_without_a_microphone_it_says_so(bundle, tmp_path):
     done = listen(bundle, b"")
     assert done.returncode == 2 and done.stderr.count(b"\n") == 1
     assert b"PortAudio" in done.stderr or b"there is no microphone" in done.stderr
-    assert b"with --rate" in done.stderr
+    assert b"raw PCM with --rate" in done.stderr

@@ -17,7 +17,7 @@ FORMS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
 W64_FORM = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 _MOST_CHUNKS = 4_096
-_NEVER_FILLED_IN = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000}) | frozenset(range(0xFFFFFF00, 0x100000000))
+NEVER_FILLED_IN = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000}) | frozenset(range(0xFFFFFF00, 0x100000000))
 """Lengths that programs leave in a header which they cannot come back to: the sound goes on to the end of the file."""
 
 CODECS = {
@@ -61,7 +61,7 @@ def wav_structure(view: ByteView) -> Structure:
         available = max(0, min(ends, view.size) - begins)
         changes: list[tuple[int, bytes]] = []
         form = view.read(start, 4)
-        if told in _NEVER_FILLED_IN and (told or not _is_chunk(view, wave.end)):
+        if told in NEVER_FILLED_IN and (told or not _is_chunk(view, wave.end)):
             available = view.size - begins
             if not told and available <= 0xFFFFFFFF:
                 changes.append((wave.size_at, struct.pack(f"{FORMS[form]}I", available)))
@@ -101,7 +101,7 @@ def _wave(view: ByteView, start: int) -> _Wave | None:
         if chunk[:4] == b"ds64":
             (large,) = struct.unpack(f"{order}Q", view.read(body + 8, 8).ljust(8, b"\0"))
         elif chunk[:4] == b"fmt " and wave.tag is None:
-            wave.tag = _tag(view.read(body, min(size, 40)), order)
+            wave.tag = wav_tag(view.read(body, min(size, 40)), order)
         elif chunk[:4] == b"data" and wave.data is None:
             if large is not None and size == 0xFFFFFFFF:
                 size = large if large < 1 << 62 else 0xFFFFFFFF
@@ -118,7 +118,8 @@ def _wave(view: ByteView, start: int) -> _Wave | None:
     return wave
 
 
-def _tag(form: bytes, order: str) -> int | None:
+def wav_tag(form: bytes, order: str) -> int | None:
+    """Return the tag of the codec that a chunk ``fmt`` names; ``order`` as ``FORMS`` has it. None: it is too short."""
     if len(form) < 16:
         return None
     (tag,) = struct.unpack(f"{order}H", form[:2])

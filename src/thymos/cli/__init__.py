@@ -18,7 +18,7 @@ from thymos.cli.embed import embed
 from thymos.cli.enrol import enrol
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
-from thymos.cli.listen import listen
+from thymos.cli.listen import listen, listen_epilog
 from thymos.cli.merge import merge
 from thymos.cli.models import models
 from thymos.cli.predict import predict
@@ -72,7 +72,7 @@ for command in (
     *(audit, corpora, show, evaluate, compare, describe, train, pretrain, study, search),
     *(predict, merge, embed, listen, serve, enrol, voices, adapt, export, models, recipes, bench, doctor),
 ):
-    app.command()(command)
+    app.command(epilog=listen_epilog() if command is listen else None)(command)
 
 
 def _as_note(

@@ -52,6 +52,8 @@ def screen(report: dict[str, Any]) -> list[str]:
         f"stream   {stream['median_ms']:.1f} ms for a hop of {stream['hop_s']:g} s, 99 of 100 below "
         f"{stream['p99_ms']:.1f} ms ({repeats['hops']} hops)",
     ]
+    if stream["first_answer_s"] is not None:
+        lines[-1] += f"; an emotion first told after {stream['first_answer_s']:.2f} s of this sound"
     if memory["one_core"] is not None:  # a system that does not say it
         lines.append(f"memory   {_several(memory, '{:.0f} MB at most', cores)}")
     if not sound["speech_s"]:

@@ -4,20 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 from rich.bar import Bar
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from thymos.audio import Samples
 from thymos.live.smoothing import LiveAnswer
+from thymos.live.utterances import SoundState
 from thymos.runtime.prediction import NONE_HEARD
 
 WIDTH = 40
-FLOOR_DB = -60.0
-"""The level bar is empty here, and full at full scale."""
 
 
 @dataclass
@@ -26,38 +23,40 @@ class Meter:
 
     Attributes:
         labels: the model's emotions.
-        window_s: how much sound the first answer takes.
+        first_s: how much sound the first answer takes.
     """
 
     labels: tuple[str, ...]
-    window_s: float
+    first_s: float
     heard: LiveAnswer | None = None
-    level_db: float = FLOOR_DB
+    state: SoundState | None = None
     _redraw: Callable[[], None] = field(default=lambda: None, repr=False)
 
-    def hear(self, samples: Samples) -> None:
-        """Show how loud ``samples`` are: float32 at ±1, shape ``(n,)``."""
-        if len(samples):
-            peak = float(np.abs(samples).max())
-            self.level_db = max(FLOOR_DB, 20 * float(np.log10(max(peak, 1e-9))))
-
-    def show(self, heard: LiveAnswer) -> None:
-        """Show an answer."""
+    def show(self, heard: LiveAnswer | SoundState) -> None:
+        """Show an answer, at once; or the state of the sound, soon."""
+        if isinstance(heard, SoundState):
+            self.state = heard
+            return
         self.heard = heard
         self._redraw()
 
     def __rich__(self) -> Group:
         level = Table.grid(padding=(0, 1))
-        level.add_row(
-            Text("level".ljust(self._words)),
-            Bar(1, 0, 1 - self.level_db / FLOOR_DB, width=WIDTH),
-            f"{self.level_db:4.0f} dB",
-        )
+        if self.state is not None:
+            speaking = "  speech" if self.state.speaking else ""
+            level.add_row(
+                Text("level".ljust(self._words)),
+                Bar(1, 0, self.state.level, width=WIDTH),
+                f"{self.state.level_db:4.0f} dB{speaking}",
+            )
         if self.heard is None:
-            return Group(Text(f"Listening; the first answer comes after {self.window_s:g} s of sound"), level)
+            return Group(Text(f"Listening; the first answer comes after {self.first_s:g} s of sound"), level)
         window, smoothed = self.heard.window, self.heard.smoothed
         emotion = self.heard.smoothed_emotion
         said = NONE_HEARD if smoothed is None or emotion is None else f"{emotion} {smoothed[emotion]:.2f}"
+        held = self.heard.held
+        if held is not None and held.emotion != emotion:
+            said += f"  (held: {held.emotion or NONE_HEARD})"
         remark = "  unlike what the model was trained on" if window.out_of_distribution else ""
         grid = Table.grid(padding=(0, 1))
         grid.add_row("", "smoothed", "", "now", style="dim")
@@ -73,9 +72,9 @@ class Meter:
 
 
 @contextmanager
-def live_meter(labels: tuple[str, ...], window_s: float) -> Iterator[Meter]:
+def live_meter(labels: tuple[str, ...], first_s: float) -> Iterator[Meter]:
     """Yield a meter on standard output, which stays there as it was last."""
-    meter = Meter(labels, window_s)
+    meter = Meter(labels, first_s)
     with Live(meter, console=Console(), refresh_per_second=8) as live:
         meter._redraw = live.refresh
         yield meter

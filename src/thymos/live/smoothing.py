@@ -1,49 +1,26 @@
 """What comes out of a live stream: each window as it is, and beside it the emotion smoothed over the last seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thymos.errors import AudioError
-from thymos.live import TIME_CONSTANT_S, PcmFormat
+from thymos.live import HOLD_S, MARGIN, TIME_CONSTANT_S
 from thymos.runtime.prediction import Window, most_probable, rounded
+from thymos.runtime.stream import FIRST_S
 
 PRESENT = 0.5
-"""With a smaller share of the last seconds in which somebody spoke, the smoothed answer is that none is heard."""
-LOUDEST = 1_000.0
-"""Floats beyond it, 60 dB above full scale, are not sound at ±1 but bytes of something else."""
-
-_TYPES: dict[PcmFormat, str] = {"s16le": "<i2", "f32le": "<f4"}
+"""With a smaller share of the last seconds in which somebody spoke, the smoothed answer is that none is heard, unless
+the last window holds ``FIRST_S`` of speech."""
 
 
-class RawPcm:
-    """Raw PCM that arrives in pieces which need not end where a sample does."""
+@dataclass(frozen=True)
+class HeldEmotion:
+    """What a stage shows: an emotion, or that none is heard, since when."""
 
-    def __init__(self, format: PcmFormat, channels: int = 1):
-        """Take the format of the samples, and how many of them, one a channel, follow each other in a frame."""
-        self._type, self._channels, self._format = np.dtype(_TYPES[format]), channels, format
-        self._left = b""
-
-    @property
-    def left(self) -> int:
-        """Bytes that have come in of a frame that is not whole yet."""
-        return len(self._left)
-
-    def push(self, content: bytes) -> NDArray[Any]:
-        """Return the frames that are whole with ``content``: int16 or float32, shape ``(frames, channels)``.
-
-        Raises:
-            AudioError: floats that cannot be sound.
-        """
-        content = self._left + content
-        whole = len(content) - len(content) % (self._type.itemsize * self._channels)
-        self._left = content[whole:]
-        samples = np.frombuffer(content[:whole], self._type).reshape(-1, self._channels)
-        if self._type.kind == "f" and not (np.abs(samples) <= LOUDEST).all():
-            raise AudioError(f"these bytes are not sound of the format {self._format}: its samples are floats at ±1")
-        return samples
+    emotion: str | None
+    since_s: float
 
 
 @dataclass(frozen=True)
@@ -55,6 +32,8 @@ class LiveAnswer:
     """Smoothed probability of each emotion; None where for most of the last seconds nobody has spoken."""
     time_constant_s: float
     """Of the smoothing."""
+    held: HeldEmotion | None = None
+    """What ``Holder`` makes of it."""
 
     @property
     def smoothed_emotion(self) -> str | None:
@@ -63,14 +42,18 @@ class LiveAnswer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as ``thymos listen`` prints it."""
+        held = self.held
         return {
             **self.window.to_dict(),
+            "none_heard": self.window.probabilities is None,
             "unfamiliar": self.window.out_of_distribution,
             "smoothed": {
                 "emotion": self.smoothed_emotion,
                 "probabilities": rounded(self.smoothed),
+                "none_heard": self.smoothed is None,
                 "time_constant_s": self.time_constant_s,
             },
+            **({} if held is None else {"held": {"emotion": held.emotion, "since_s": round(held.since_s, 3)}}),
         }
 
 
@@ -108,6 +91,47 @@ class Smoother:
             self._speech_s += new * window.speech_s
             self._sums += new * window.speech_s * np.array([window.probabilities[word] for word in self.labels])
         smoothed = None
-        if self._spoken >= PRESENT * self._all and self._speech_s > 0:
+        present = self._spoken >= PRESENT * self._all or window.speech_s >= FIRST_S
+        if present and self._speech_s > 0:
             smoothed = dict(zip(self.labels, (self._sums / self._speech_s).tolist(), strict=True))
         return LiveAnswer(window, smoothed, self.time_constant_s)
+
+
+class Holder:
+    """Hysteresis for what lights and sounds are steered by: no flicker between two emotions that are about as likely.
+
+    An emotion is held for ``hold_s`` at least, and until another is ahead of it by ``margin`` in smoothed probability.
+    That none is heard is held as an emotion is, but for the silence before the first one, and needs no margin.
+    """
+
+    def __init__(self, hold_s: float = HOLD_S, margin: float = MARGIN):
+        """Take how long, in seconds, and by how much.
+
+        Raises:
+            AudioError: one of them is no such number.
+        """
+        if not 0 <= hold_s < np.inf:
+            raise AudioError(f"an emotion is held for some seconds or none, not for {hold_s:g}")
+        if not 0 <= margin < 1:
+            raise AudioError(f"a margin is a difference of probabilities, 0 or more and below 1, not {margin:g}")
+        self.hold_s, self.margin = hold_s, margin
+        self._held: HeldEmotion | None = None
+        self._heard_any = False
+
+    def take(self, heard: LiveAnswer) -> LiveAnswer:
+        """Return ``heard``, the next answer of the stream, with what is held once it is known."""
+        now_s, wanted = heard.window.end_s, heard.smoothed_emotion
+        if self._held is None or (wanted != self._held.emotion and self._gives_way(self._held, heard, now_s)):
+            self._held = HeldEmotion(wanted, now_s)
+            self._heard_any |= wanted is not None
+        return replace(heard, held=self._held)
+
+    def _gives_way(self, held: HeldEmotion, heard: LiveAnswer, now_s: float) -> bool:
+        if not self._heard_any:
+            return True
+        if now_s - held.since_s < self.hold_s - 1e-9:
+            return False
+        if heard.smoothed is None or heard.smoothed_emotion is None or held.emotion is None:
+            return True
+        ahead = heard.smoothed[heard.smoothed_emotion] - heard.smoothed[held.emotion]
+        return ahead >= self.margin

@@ -1,8 +1,14 @@
-"""Where utterances begin and end in a live stream, told as soon as the VAD knows: the same as of a file."""
+"""What a live stream tells beside its answers: where utterances begin and end, as soon as the VAD knows (the same as of
+a file), and how loud it is."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+from thymos.audio import Samples
+from thymos.live import FLOOR_DB, STATE_S
 from thymos.runtime.timeline import BRIDGED_S
 from thymos.runtime.vad import FRAME_S, VadStream
 
@@ -70,3 +76,58 @@ class UtteranceWatch:
         assert self._start is not None
         events.append(UtteranceEvent("utterance.end", self._start * FRAME_S, self._end * FRAME_S))
         self._start = None
+
+
+@dataclass(frozen=True)
+class SoundState:
+    """What is known of sound at once, before any emotion is: how loud it is, and whether somebody speaks."""
+
+    at_s: float
+    level_db: float
+    """Root mean square of the last ``STATE_S``, dB of full scale, no less than ``FLOOR_DB``."""
+    speaking: bool
+    """Within an utterance, as ``UtteranceWatch`` tells it."""
+
+    @property
+    def level(self) -> float:
+        """0 at ``FLOOR_DB``, 1 at full scale: as a fader takes it."""
+        return min(1.0, 1 - self.level_db / FLOOR_DB)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as ``thymos listen`` prints it."""
+        return {"level_db": round(self.level_db, 1), "speaking": self.speaking}
+
+
+class StateWatch:
+    """Cuts sound into pieces of ``STATE_S``, and says after each what its state is."""
+
+    def __init__(self, rate_hz: int, vad: VadStream):
+        """Take the rate of what comes in, and the VAD of the stream that is fed with the same."""
+        self._rate_hz, self._size = rate_hz, max(1, round(STATE_S * rate_hz))
+        self._utterances = UtteranceWatch(vad)
+        self._samples, self._in_piece, self._squares = 0, 0, 0.0
+        self.state = SoundState(0.0, FLOOR_DB, False)
+
+    def pieces(self, samples: Samples) -> Iterator[Samples]:
+        """Yield ``samples``, mono, shape ``(n,)``, in pieces none of which goes beyond the end of a ``STATE_S``."""
+        at = 0
+        while at < len(samples):
+            size = self._size - self._in_piece
+            yield samples[at : at + size]
+            at += size
+
+    def take(self, piece: Samples) -> SoundState | None:
+        """Take a piece once the stream has been fed with it; return the state, if a ``STATE_S`` is over with it."""
+        self._samples += len(piece)
+        self._in_piece += len(piece)
+        self._squares += float(np.square(piece, dtype=np.float64).sum())
+        if self._in_piece < self._size:
+            return None
+        speaking = self.state.speaking
+        for event in self._utterances.new_events(False):
+            speaking = event.kind == "utterance.start"
+        root = np.sqrt(self._squares / self._in_piece)
+        level_db = max(FLOOR_DB, 20 * float(np.log10(max(root, 1e-9))))
+        self.state = SoundState(self._samples / self._rate_hz, level_db, speaking)
+        self._in_piece, self._squares = 0, 0.0
+        return self.state

@@ -19,7 +19,7 @@ from thymos.runtime.explain import Explanation, explain_part, frame_evidence, pa
 from thymos.runtime.listening import Recording, Share
 from thymos.runtime.many import checked_channel, each_channel, heard_in_order, named
 from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
-from thymos.runtime.stream import Stream
+from thymos.runtime.stream import FIRST_S, Stream
 from thymos.runtime.voice import Voice
 from thymos.runtime.windows import WindowSamples
 
@@ -275,10 +275,14 @@ class Recognizer(ChosenModel):
         hop_s: float | None = None,
         labels: Sequence[str] | None = None,
         adapt: bool = False,
+        first_s: float | None = FIRST_S,
     ) -> Stream:
         """Return a stream for sound that arrives bit by bit at ``rate_hz``; the default window is the bundle's.
 
-        With ``adapt``, each window is heard with the offset of the voice, room or line that all windows so far give.
+        Where a hop is no longer than ``first_s``, and the model takes windows of any length, the first answer comes
+        after so many seconds, and one every hop from there, each of all there is until that is a whole window; None:
+        whole windows only. All others are those of a file. With ``adapt``, each window is heard with the offset of the
+        voice, room or line that all windows so far give.
 
         Raises:
             ThymosError: ``labels`` cannot be told apart, see ``among``; or it adapts, and a voice is known already.
@@ -292,7 +296,9 @@ class Recognizer(ChosenModel):
             raise AudioError(f"{self.name} takes windows of {about.window_s:g} s only, not of {window_s:g} s")
         recognizer = self.among(labels)
         hear = recognizer._adapting_window() if adapt else recognizer._window
-        return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s or about.hop_s, self._listener.vad_threshold)
+        hop_s = hop_s or about.hop_s
+        early_s = None if first_s is None or about.window == "fixed" or hop_s > first_s else first_s
+        return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s, self._listener.vad_threshold, early_s)
 
     def _predict(self, source: Sound, timeline: bool, channel: Channel = "mix") -> Prediction:
         return self.decide(self._listener.listen(source, timeline, channel), timeline)

@@ -13,6 +13,9 @@ from thymos.runtime.prediction import Window
 from thymos.runtime.vad import VadStream
 from thymos.runtime.windows import WindowCutter, WindowSamples
 
+FIRST_S = 1.5
+"""Of sound, after which a stream first answers, if it is to answer as often as that."""
+
 
 class Stream:
     """One live recording. It belongs to one thread at a time; several streams of one recogniser may run at once.
@@ -31,9 +34,10 @@ class Stream:
         window_s: float,
         hop_s: float,
         vad_threshold: float | None = None,
+        first_s: float | None = None,
     ):
-        """Take what hears a window, the rates of the sound and of the model, the grid of windows, and where speech
-        begins.
+        """Take what hears a window, the rates of the sound and of the model, the grid of windows, where speech begins,
+        and how soon the first answer comes; None: with the first whole window. See ``WindowCutter``.
 
         Raises:
             AudioError: a rate that sound does not have, or windows that leave gaps.
@@ -44,8 +48,12 @@ class Stream:
             raise error.of("a stream") from None
         if not 0 < hop_s <= window_s:
             raise AudioError(f"windows of {window_s:g} s cannot begin every {hop_s:g} s without leaving gaps")
+        if first_s is not None and not 0 < first_s < np.inf:
+            raise AudioError(f"a first answer comes after a positive number of seconds, not after {first_s:g}")
+        self.first_s = window_s if first_s is None else min(first_s, window_s)
+        """Seconds of sound after which the first answer comes."""
         self._hear = hear
-        self._cutter = WindowCutter(rate_hz, model_rate_hz, window_s, hop_s, vad_threshold)
+        self._cutter = WindowCutter(rate_hz, model_rate_hz, window_s, hop_s, vad_threshold, first_s)
         self._closed = False
 
     @property

@@ -36,10 +36,19 @@ class WindowCutter:
 
     All but the last are ``window_s`` long and begin every ``hop_s``. The last one begins where the next would and ends
     with the recording, if there is anything that no window has covered; a recording shorter than a window is one.
+
+    With ``first_s``, shorter ones come before, so that nobody waits for a whole window: all begin where the recording
+    does, the first is so long, and from it to the first of full length each is a hop longer.
     """
 
     def __init__(
-        self, rate_hz: int, model_rate_hz: int, window_s: float, hop_s: float, vad_threshold: float | None = None
+        self,
+        rate_hz: int,
+        model_rate_hz: int,
+        window_s: float,
+        hop_s: float,
+        vad_threshold: float | None = None,
+        first_s: float | None = None,
     ):
         """Take the recording's own rate and the model's, the grid of windows in seconds, and where speech begins."""
         self.rate_hz, self.model_rate_hz = rate_hz, model_rate_hz
@@ -49,6 +58,8 @@ class WindowCutter:
         self._kept: list[Samples] = []
         self._kept_from = 0
         self._next = 0
+        self._early = [] if first_s is None else early_ends(round(first_s * model_rate_hz), self.window, self.hop)
+        self._covered = 0
         self.taken = 0
         """Samples so far, at the recording's own rate."""
         self.resampled = 0
@@ -72,16 +83,19 @@ class WindowCutter:
     def full_windows(self) -> list[WindowSamples]:
         """Return the windows of full length that have come in since the last call."""
         windows = []
+        while self._early and self._early[0] <= self.resampled and self._is_judged(self._early[0]):
+            self._covered = self._early.pop(0)
+            windows.append(self._cut(0, self._covered))
         while self._next + self.window <= self.resampled and self._is_judged(self._next + self.window):
-            windows.append(self._cut(self._next, self._next + self.window))
+            self._covered = self._next + self.window
+            windows.append(self._cut(self._next, self._covered))
             self._next += self.hop
         self._forget(self._next)
         return windows
 
     def last_window(self) -> list[WindowSamples]:
         """Return the shorter window at the end, if it has anything new; call it after ``full_windows``."""
-        covered = self._next - self.hop + self.window if self._next else 0
-        return [self._cut(self._next, self.resampled)] if self.resampled > covered else []
+        return [self._cut(self._next, self.resampled)] if self.resampled > self._covered else []
 
     def whole(self) -> Samples:
         """Return all samples at the model's rate, shape ``(samples,)``; to be called before any window is cut."""
@@ -110,3 +124,15 @@ class WindowCutter:
         if drop > self.window and self._kept:
             self._kept = [self.whole()[drop:].copy()]
             self._kept_from += drop
+
+
+def early_ends(first: int, window: int, hop: int) -> list[int]:
+    """Return where windows end that come before the first of full length; all in samples.
+
+    The first is ``first`` long, or there is none; the others lie hops before the full one's end, at least half a hop
+    after the first.
+    """
+    if not 0 < first < window:
+        return []
+    steps = max(0, (window - first - hop // 2) // hop)
+    return [first, *(window - step * hop for step in range(steps, 0, -1))]

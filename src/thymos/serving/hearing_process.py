@@ -11,7 +11,8 @@ from typing import Any
 from thymos.audio.media import MediaExtraError
 from thymos.errors import AudioError, ThymosError, TooLongError
 from thymos.live import TIME_CONSTANT_S
-from thymos.live.smoothing import RawPcm, Smoother
+from thymos.live.piped import RawPcm
+from thymos.live.smoothing import Smoother
 from thymos.live.utterances import UtteranceWatch
 from thymos.runtime.recognizer import Recognizer
 from thymos.runtime.stream import Stream
