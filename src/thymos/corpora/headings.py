@@ -8,6 +8,7 @@ from types import MappingProxyType
 from thymos.audio.search import is_sound_name
 from thymos.config import nearest
 from thymos.errors import CorpusError
+from thymos.labels import DIMENSIONS
 
 SYNONYMS = {
     "file": "file, filename, filepath, path, audio, audiofile, audiofilename, audiopath, wav, wavfile, wavname, "
@@ -124,6 +125,9 @@ def require(
     if not shown:
         raise CorpusError(f"{said}: it is empty" if not headings else f"{said}: its first line names no column")
     free = [heading for heading in shown if heading not in columns.values()]
+    if lacking == ["emotion"] and any(name in columns for name in DIMENSIONS):
+        told = ", ".join(columns[name] for name in DIMENSIONS if name in columns)
+        raise CorpusError(f"{said}: {told} are learnt beside emotions, and are not read without them")
     near = [hint for name in lacking if "did you mean" in (hint := nearest(name, free))]
     many = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
     if any(is_sound_name(heading) for heading in shown):

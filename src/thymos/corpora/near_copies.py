@@ -13,7 +13,7 @@ So ten thousand recordings are compared with ten thousand others in about a minu
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -221,15 +221,15 @@ class Fingerprints:
         """
         if look_up:
             places, shifts = self._alike_around(words, *self._found(words))
-            found = zip(self._owner[places - _GAP].tolist(), shifts.tolist(), strict=True)
-            candidates = {(owner, shift + more) for owner, shift in found for more in (-1, 0, 1)}
+            found = np.stack([self._owner[places - _GAP], shifts], axis=1)
+            candidates = np.concatenate([found + np.array([0, more]) for more in (-1, 0, 1)])
         else:
             lengths = enumerate(self._lengths.tolist())
-            candidates = {(owner, shift) for owner, n in lengths for shift in range(-SPARSE * n, len(words))}
+            every = [(owner, shift) for owner, n in lengths for shift in range(-SPARSE * n, len(words))]
+            candidates = np.array(every, np.int64).reshape(-1, 2)
         told = np.count_nonzero(words) / SPARSE
         best: dict[int, tuple[float, NearCopy]] = {}
-        for owner, shift in sorted(candidates):
-            agreement, compared = self._compared(words, owner, shift)
+        for owner, shift, agreement, compared in self._compared(words, np.unique(candidates, axis=0)):
             weight = agreement * float(np.sqrt(_BITS * compared))
             if _is_copy(agreement, weight, compared, compared / max(told, self._told[owner], 1)):
                 copy = NearCopy(owner, shift * HOP_S, agreement, compared * SPARSE * HOP_S)
@@ -278,13 +278,28 @@ class Fingerprints:
                 kept.append((part[good], base[good] + more))
         return np.concatenate([place for place, _ in kept]), np.concatenate([shift for _, shift in kept])
 
-    def _compared(self, words: Words, owner: int, shift: int) -> tuple[float, int]:
-        """Return how far all that overlaps agrees, and how many words were compared."""
-        start, length = int(self._starts[owner]), int(self._lengths[owner])
-        before = max(0, -(shift // SPARSE))
-        ours = words[shift + SPARSE * before :: SPARSE][: length - before]
-        agreement, compared = _agreement(ours, self._words[start + before :][: len(ours)])
-        return float(agreement), int(compared)
+    def _compared(self, words: Words, candidates: NDArray[np.int64]) -> Iterator[tuple[int, int, float, int]]:
+        """Yield recordings and shifts, how far all that overlaps agrees, and how many words were compared.
+
+        What has too little weight to be a copy is left out.
+        """
+        for at in range(0, len(candidates), _AT_ONCE):
+            owner, shift = candidates[at : at + _AT_ONCE].T
+            before = np.maximum(0, -(shift // SPARSE))
+            first = shift + SPARSE * before
+            # Of each, so many words of ours lie beside so many of theirs; those of all stand behind one another.
+            beside = np.minimum(-(-(len(words) - first) // SPARSE), self._lengths[owner] - before).clip(0)
+            which = np.repeat(np.arange(len(owner)), beside)
+            within = np.arange(len(which)) - (np.cumsum(beside) - beside)[which]
+            ours = words[first[which] + SPARSE * within]
+            theirs = self._words[(self._starts[owner] + before)[which] + within]
+            told = (ours != 0) & (theirs != 0)
+            compared = np.bincount(which, told, len(owner)).astype(np.int64)
+            differing = np.bincount(which, np.where(told, _ones(ours ^ theirs), 0), len(owner))
+            agreement = _agreed(differing, compared)
+            good = agreement * np.sqrt(_BITS * compared) >= LEAST_WEIGHT
+            kept = (each[good].tolist() for each in (owner, shift, agreement, compared))
+            yield from zip(*kept, strict=True)
 
 
 class _Keys:
@@ -331,7 +346,11 @@ def _agreement(ours: Words, theirs: Words) -> tuple[NDArray[np.float64], NDArray
     told = (ours != 0) & (theirs != 0)
     differing = np.where(told, _ones(ours ^ theirs), 0).sum(-1, dtype=np.int64)
     compared = told.sum(-1)
-    return 1 - differing / (_BITS / 2 * np.maximum(1, compared)) - (compared == 0), compared
+    return _agreed(differing, compared), compared
+
+
+def _agreed(differing: NDArray[Any], compared: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(1 - differing / (_BITS / 2 * np.maximum(1, compared)) - (compared == 0), np.float64)
 
 
 def _ones(words: Words) -> NDArray[np.uint8]:
