@@ -219,6 +219,12 @@ def test_names_are_no_formulas(tmp_path):
     assert save_figure(confused, tmp_path / "confusion")[0].is_file()
 
 
+def test_a_confusion_figure_says_what_its_cells_are_shares_of():
+    for of, words in (("truth", "in % of the truth (rows)"), ("prediction", "in % of the prediction (columns)")):
+        figure = confusion_figure({"per recording": np.eye(2)}, ["anger", "fear"], RAMPS[of].light, of)
+        assert figure.axes[0].get_title() == f"per recording,\n{words}"
+
+
 def test_many_long_labels_do_not_cover_each_other():
     labels = [f"{number}: rather frustrated and a little bored" for number in range(24)]
     figure = confusion_figure({"per recording": np.eye(24)}, labels, RAMPS["truth"].light)

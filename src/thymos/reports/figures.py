@@ -117,14 +117,18 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png",)) -
     return paths
 
 
-def confusion_figure(panels: Mapping[str, npt.NDArray[np.float64]], labels: Sequence[str], colours: Colormap) -> Figure:
+def confusion_figure(
+    panels: Mapping[str, npt.NDArray[np.float64]], labels: Sequence[str], colours: Colormap, of: str = "truth"
+) -> Figure:
     """Draw normalised confusion matrices side by side, one panel per title.
 
     Args:
         panels: title -> shares of one, shape (emotions, emotions), rows truth; NaN where there is no share.
         labels: the emotions, in the matrices' order.
         colours: the colour map, from pale at 0 to dark at 1.
+        of: what the shares are of, ``truth`` or ``prediction``, which the figure says: it may stand alone in a paper.
     """
+    whole = {"truth": "in % of the truth (rows)", "prediction": "in % of the prediction (columns)"}[of]
     side = 1.5 + 0.42 * len(labels)
     figure = new_figure((side * len(panels), side + 0.15))
     columns = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -137,7 +141,7 @@ def confusion_figure(panels: Mapping[str, npt.NDArray[np.float64]], labels: Sequ
         # A label is any word: a dollar sign in it is no formula.
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
         axes.set_yticks(range(len(labels)), labels, parse_math=False)
-        axes.set(title=title, xlabel="predicted", ylabel="truth")
+        axes.set(title=f"{title},\n{whole}", xlabel="predicted", ylabel="truth")
         plain_axes(axes, grid="")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)

@@ -73,9 +73,9 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     The interval is that of the mean over folds beside which it stands.
     """
     what = results["corpus"]["name"] + (" (synthetic)" if results["corpus"]["synthetic"] else "")
-    title = (
-        f"{what}, {results['recipe']['name']}, protocol {results['protocol']['name']}, {len(results['folds'])} folds"
-    )
+    folds = len(results["folds"])
+    counted = f"{folds} {'fold' if folds == 1 else 'folds'}"
+    title = f"{what}, {results['recipe']['name']}, protocol {results['protocol']['name']}, {counted}"
     levels = results.get("levels", LEVELS)
     table = Table("", *(f"per {level}" for level in levels), title=escape(title))
     for metric, name in (("accuracy", "accuracy"), ("uar", "UAR"), ("macro_f1", "macro-F1")):
@@ -153,7 +153,7 @@ def _draw(results: Results, folder: Path, formats: Sequence[str]) -> dict[str, P
     for of in SIDES:
         panels = {f"per {level}": shares(results.confusion.at(level), of) for level in levels}
         colours = figures.RAMPS[of].light
-        drawn[f"confusion_by_{of}"] = figures.confusion_figure(panels, results.labels, colours)
+        drawn[f"confusion_by_{of}"] = figures.confusion_figure(panels, results.labels, colours, of)
     if results.confidence:
         told = results.confidence
         drawn["reliability"] = figures.reliability_figure(told["reliability"], told["ece"]["value"])

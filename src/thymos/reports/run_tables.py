@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from thymos.labels import in_order
 from thymos.reports.tables import PaperTable, write_tables
 from thymos.scoring.agreement import AGREEMENTS
 from thymos.scoring.metrics import METRICS, Level
@@ -182,7 +183,8 @@ def _sets(results: Results) -> PaperTable:
     told = results.calibration or {}
     found = [("all", "all", told["sets"])] if "sets" in told else []
     found += [("speaker", word, quality) for word, quality in told.get("sets_by_speaker", {}).items()]
-    found += [("emotion", word, quality) for word, quality in told.get("sets_by_emotion", {}).items()]
+    by_emotion = told.get("sets_by_emotion", {})
+    found += [("emotion", word, by_emotion[word]) for word in in_order(by_emotion)]
     found += [(row["by"], row["group"], row) for row in told.get("sets_by_group", [])]
     fields = ("rows", "coverage", "mean_size", "singletons")
     rows = tuple(
