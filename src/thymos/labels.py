@@ -121,6 +121,7 @@ _WORDS = {
         "verrassing, verrast, verbaasd, verbazing",
     ),
 }
+_NUMBER = re.compile(r"^\d+[\s._:\-]+")
 # Letters that no decomposition takes apart.
 _PLAIN = str.maketrans({"ł": "l", "ı": "i"})
 
@@ -150,8 +151,11 @@ _KNOWN = {
 
 
 def to_emotion(word: str) -> str | None:
-    """Return the house's word for a corpus's own ``word`` of any of the ten languages, or None where there is none."""
-    return _KNOWN.get(_plain(word))
+    """Return the house's word for a corpus's own ``word`` of any of the ten languages, or None where there is none.
+
+    A number before it does not count, as in ``01_angry``.
+    """
+    return _KNOWN.get(_plain(word)) or _KNOWN.get(_plain(_NUMBER.sub("", word.strip())))
 
 
 def house_spelling(word: str) -> str:

@@ -72,6 +72,20 @@ def test_numbers_may_have_a_decimal_comma(opened: Opened) -> None:
     ]
 
 
+def test_remarks_before_the_headings_are_passed_over(opened: Opened) -> None:
+    rows = "a.wav,anger\nb.wav,sad\n"
+    for first in ("# made by me, in May\n# once more\nfile,emotion\n", "#file,emotion\n", "# file,emotion\n"):
+        assert told(opened(first + rows)) == BOTH
+    wrong = opened("# made by me\nfile,emotion\na.wav,anger\nb.wav\n")
+    assert [each.clip for each in wrong.excluded] == ["b.wav"], "has no label"
+
+
+def test_a_column_that_is_there_twice_is_refused(opened: Opened) -> None:
+    with pytest.raises(CorpusError, match="has two columns emotion: rename the one that is not meant"):
+        opened("file,emotion,emotion\na.wav,anger,sad\n")
+    assert told(opened("file,emotion,x,x\na.wav,anger,1,2\nb.wav,sad,1,2\n")) == BOTH
+
+
 # --- JSON ---
 
 
@@ -133,6 +147,20 @@ def test_the_folder_that_has_the_files_is_named(opened: Opened, wavs: Path) -> N
 def test_a_table_without_headings_is_told_so(opened: Opened) -> None:
     with pytest.raises(CorpusError, match=r"its first line \(a\.wav, anger\) is a row already; write headings above"):
         opened("a.wav,anger\nb.wav,sad\n")
+
+
+def test_the_table_beside_the_recordings_is_named(tmp_path: Path, write_sound: WriteSound) -> None:
+    write_sound(tmp_path / "wavs/a.wav")
+    (tmp_path / "labels.csv").write_text("file,emotion\nwavs/a.wav,anger\n")
+    with pytest.raises(CorpusError, match=rf"it has the table labels\.csv: say {tmp_path / 'labels.csv'}$"):
+        open_corpus(tmp_path)
+
+
+def test_a_number_before_a_known_word_does_not_count(tmp_path: Path, write_sound: WriteSound) -> None:
+    for folder in ("01_angry", "02-happy", "3.sad", "4 bored"):
+        write_sound(tmp_path / folder / f"{folder[-3:]}.wav")
+    corpus = open_corpus(tmp_path)
+    assert {clip.emotion for clip in corpus.clips} >= {"anger", "happiness", "sadness"}
 
 
 def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:

@@ -191,10 +191,11 @@ def as_text(value: object) -> str:
 
 def _separated(path: Path, text: str, notes: tuple[str, ...]) -> Table:
     lines, skipped = text if "\n" in text else text.replace("\r", "\n"), 0  # old Macs end lines so
-    # Excel takes a first line such as sep=; for a remark; empty lines before the headings are none.
-    while lines and ((first := lines.split("\n", 1)[0].strip("\r\ufeff \t")) == "" or first.lower().startswith("sep=")):
+    while lines and _is_remark(lines.split("\n", 1)[0].strip("\r\ufeff \t")):
         lines = lines.partition("\n")[2]
         skipped += 1
+    if lines.startswith("#"):  # before the headings
+        lines = lines.lstrip("# \t")
     separator = separator_of(lines.split("\n", 1)[0].rstrip("\r")) if lines else ","
     if (of_rows := _separator_of_rows(lines, separator)) != separator:
         first, _, below = lines.partition("\n")
@@ -210,6 +211,14 @@ def _separated(path: Path, text: str, notes: tuple[str, ...]) -> Table:
     except csv.Error as error:
         raise CorpusError(f"{path}, line {reader.line_num + skipped}, cannot be read as a table: {error}") from None
     return Table(path, headings, rows, notes)
+
+
+def _is_remark(line: str) -> bool:
+    """Return whether a first line is none of headings: empty, Excel's ``sep=;``, or behind a ``#``."""
+    if line.startswith("#"):
+        headings = line.lstrip("# \t")
+        return len(columns_of(next(csv.reader([headings], delimiter=separator_of(headings)), []))) < 2
+    return line == "" or line.lower().startswith("sep=")
 
 
 def _rows(reader: Any, headings: Sequence[str], skipped: int, separator: str) -> Iterator[TableRow]:

@@ -242,6 +242,10 @@ def _several(path: Path, inner: Sequence[Path]) -> str:
 
 
 def _unknown(path: Path, found: FoundSounds, knows: Knows) -> str:
+    tables = [child.name for child in sorted(path.iterdir()) if csv_table.recognises(child, knows)]
+    if found.sounds and tables:
+        what = f"the table {tables[0]}" if len(tables) == 1 else f"tables ({clip_names(tables)})"
+        return f"{path} is not a corpus by its folders or names; it has {what}: say {path / tables[0]}"
     if names := [folder.name for folder in folders.label_folders(path, knows)]:
         return (
             f"{path} is not a corpus: none of its folders ({clip_names(names)}) is named for an emotion that is known; "
@@ -250,7 +254,6 @@ def _unknown(path: Path, found: FoundSounds, knows: Knows) -> str:
     said = f"{path} is not a corpus: it has no folders named for emotions, such as anger or sadness"
     if found.sounds:
         return f"{said}, only {len(found.sounds)} recordings; a table with columns file and emotion tells their labels"
-    tables = [child.name for child in sorted(path.iterdir()) if csv_table.recognises(child, knows)]
     return f"{said}; it has the table {tables[0]}, which may be one" if tables else said
 
 

@@ -117,6 +117,9 @@ def require(
     Raises:
         CorpusError: it has not; the message shows the headings of the table, and the nearest.
     """
+    twice = [heading for heading in columns.values() if headings.count(heading) > 1]
+    if twice:
+        raise CorpusError(f"{table} has two columns {twice[0]}: rename the one that is not meant")
     lacking = sorted(chosen.get(name, name) for name in {*needed, *chosen} - columns.keys())
     if not lacking:
         return
