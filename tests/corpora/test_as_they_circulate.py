@@ -264,3 +264,18 @@ def test_columns_are_written_with_commas_on_the_command_line() -> None:
     for text in ("emotion", "emotion=", "=label2"):
         with pytest.raises(CorpusError, match="a column and its heading are needed, such as emotion=label2"):
             parse_columns([text])
+
+
+def test_columns_are_chosen_by_every_command_that_reads_a_corpus(thymos_here: Any, tmp_path: Path) -> None:
+    """A heading that is not there is named before anything is fitted."""
+    (tmp_path / "t.csv").write_text("file,emotion\na.wav,anger\n")
+    for words in (
+        ("audit", "t.csv"),
+        ("evaluate", "t.csv", "--out", "run"),
+        ("train", "t.csv", "--out", "model", "--recipe", "thymos"),
+        ("search", "t.csv", "--out", "run", "--space", "training.learning_rate=loguniform(1e-5,1e-2)"),
+        ("study", "peers", "--corpus", "t.csv", "--out", "study"),
+    ):
+        done = thymos_here(*words, "--columns", "emotion=mood")
+        assert done.returncode == 2, done.stdout
+        assert "t.csv has no column mood: its first line has file, emotion" in done.stderr, words

@@ -10,6 +10,7 @@ import typer
 from thymos.cli.console import (
     CacheOption,
     ChangesOption,
+    ColumnsOption,
     CorpusArgument,
     DeviceOption,
     FiguresOption,
@@ -17,6 +18,7 @@ from thymos.cli.console import (
     LabelsOption,
     QuietOption,
     RecipeOption,
+    RootOption,
     SeedOption,
     ThreadsOption,
     TrackOption,
@@ -57,6 +59,8 @@ def search(
     label_map: LabelMapOption = "",
     figures: FiguresOption = "png",
     track: TrackOption = None,
+    root: RootOption = None,
+    columns: ColumnsOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
@@ -68,6 +72,7 @@ def search(
     What is found is fitted to the training part and tested once. Cut short, the same command goes on with the same
     trials; with more --trials it goes on with these.
     """
+    from thymos.corpora.headings import parse_columns
     from thymos.engine.process import chosen_device
     from thymos.evaluation.nested_search import SearchWatcher, check_optuna, settings_words
     from thymos.evaluation.nested_search import search as run_search
@@ -80,7 +85,8 @@ def search(
     check_optuna()
     check_space(read_space(space), recipe, changes or [])
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped)
+    headings = parse_columns(columns or ())
+    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root, columns=headings)
     name_unusable(opened, strict=False, quiet=quiet)
     with progress(quiet) as bars:
         task = bars.add_task("Trials", total=None)
