@@ -151,7 +151,7 @@ def test_damaged_webm_is_told(server):
         ({"rate": RATE, "hop": 0}, "session: hop: input should be greater than or equal to 0.05"),
         ({"rate": RATE, "window": 1.0, "hop": 2.0}, "windows of 1 s cannot begin every 2 s without leaving gaps"),
         ({"rate": RATE, "volume": 11}, "session: volume: extra inputs are not permitted"),
-        ({"rate": RATE, "labels": ["joy", "envy"]}, "'envy' is none of the labels of thymos 5: "),
+        ({"rate": RATE, "labels": ["joy", "envy"]}, "'envy' is none of the labels of thymos 6: "),
         ({"rate": RATE, "model": "nobody"}, "there is no model 'nobody' here"),
     ],
 )

@@ -240,13 +240,15 @@ class FittedHead(Fitted[DescribedCorpus]):
     def voice_space(self) -> VoiceSpace:
         """Fitted when it is first asked for: most evaluations know no voice, and it takes as long as the head.
 
-        Where nobody says who speaks, all recordings of a corpus are of one voice.
+        Where nobody says who speaks, all recordings of a corpus are of one voice. Distorted copies of a voice's
+        recordings lie apart each in its own way, so they tell nothing of it.
         """
         recipe, (features, rows, targets, asked, _) = self.recipe, self._part
         voices = [f"{features.corpora[row]}/{features.speakers[row]}" for row in rows]
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
-        shares = np.array(recipe.shares())
-        space = fit_voice_space(features.read(rows), targets, voices, shares, recipe.shrinkage, weights)
+        shares = np.array(recipe.shares()[: len(recipe.speeds)])
+        descriptions = features.read(rows, len(shares))
+        space = fit_voice_space(descriptions, targets, voices, shares / shares.sum(), recipe.shrinkage, weights)
         return replace(space, emotions=space.emotions[list(asked)])
 
     def predict(self, features: DescribedCorpus, rows: Rows) -> Scores:

@@ -115,7 +115,7 @@ def _embed(models: Sequence[ServedModel], bounds: ServingBounds) -> dict[str, An
                 "content": {
                     JSON: {
                         "schema": {"$ref": "#/components/schemas/Embedding"},
-                        "example": {"file": "-", "embedding": [0.25, -1.5], "model": "thymos 5"},
+                        "example": {"file": "-", "embedding": [0.25, -1.5], "model": "thymos 6"},
                     }
                 },
             },
@@ -186,7 +186,7 @@ def example_prediction(labels: Sequence[str]) -> dict[str, Any]:
         "speech_s": 1.78,
         "duration_s": 2.1,
         "flags": [],
-        "model": "thymos 5",
+        "model": "thymos 6",
         "timeline": [stretch | ({"emotion": labels[0]} if stretch["emotion"] else {}) for stretch in EXAMPLE_STRETCHES],
     }
 
