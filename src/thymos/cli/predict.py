@@ -1,11 +1,11 @@
 """``thymos predict``: which emotion is heard in files and folders."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
@@ -27,7 +27,11 @@ from thymos.errors import ThymosError
 from thymos.runtime.formats import IN_TIME, Columns, Format
 
 if TYPE_CHECKING:
+    from thymos.cli.inputs import NamedRecording
+    from thymos.cli.journal import Journal
+    from thymos.cli.outputs import Outputs
     from thymos.cli.rows import DecidedRow
+    from thymos.runtime.recognizer import Recognizer
 
 
 class OutputError(ThymosError):
@@ -115,52 +119,27 @@ def predict(
     Results appear as soon as they are known, with --adapt once all is heard. Files that cannot be heard are named, and
     the exit code is then 1. With --out, the same command goes on where an earlier one was cut short.
     """
-    from thymos.cli.groups import groups_of
     from thymos.cli.inputs import by_channel, by_speaker, find_recordings
-    from thymos.cli.journal import Journal
     from thymos.cli.outputs import Outputs, outputs_of
-    from thymos.cli.rows import rows_adapted, rows_at_once, rows_of_speakers
     from thymos.cli.shards import of_shard
-    from thymos.cli.throughput import Throughput
     from thymos.cli.watching import Arrivals, WatchedOutputs, hear_arrivals
-    from thymos.cli.writing import writer_of
     from thymos.files import figure_formats
-    from thymos.runtime.recognizer import load
-    from thymos.runtime.voice import find_voice
-    from thymos.serving.remote import RemoteRecognizer
 
-    if server is not None and (adapt or voice is not None or explain or explain_out is not None):
-        raise OutputError("--server has recordings heard elsewhere: without --voice, --adapt and --explain")
-    if server is not None and channels != "mix":
-        raise OutputError("--server mixes channels: hear them apart without it")
-    if server is not None and (vad_threshold is not None or shortest is not None):
-        raise OutputError("--server hears as it is set: without --vad-threshold and --shortest")
-    if watch is None and not paths:
-        raise OutputError("nothing to hear is named: give files or folders, - for standard input, or --watch FOLDER")
-    if watch is not None and (paths or adapt or explain or explain_out is not None):
-        raise OutputError("--watch hears what arrives in its folder: without PATH, --adapt and --explain")
-    if speakers is not None and (
-        server is not None or watch is not None or adapt or voice is not None or explain or explain_out is not None
-    ):
-        raise OutputError(
-            "--speakers finds voices by itself: without --server, --watch, --voice, --adapt and --explain"
-        )
+    explain = explain or explain_out is not None
+    asked = {
+        "PATH": bool(paths), "--watch": watch is not None, "--server": server is not None, "--voice": voice is not None,
+        "--adapt": adapt, "--speaker-from": speaker_from is not None, "--speakers": speakers is not None,
+        "--vad-threshold": vad_threshold is not None, "--shortest": shortest is not None, "--explain": explain,
+        "--channels": channels != "mix", "--shard": shard is not None,
+    }  # fmt: skip
+    _check_together({option for option, is_asked in asked.items() if is_asked})
     formats = figure_formats(figures)
-    if shard is not None and (adapt or watch is not None):
-        raise OutputError("--shard hears a part of a list by itself: without --adapt and --watch")
     told = {"timeline": timeline, "labels": labels, "voice": voice, "vad": vad_threshold, "shortest": shortest}
-    recordings = of_shard(find_recordings(paths or (), say), shard, told)
-    recordings = by_channel(recordings, channels)
+    recordings = by_channel(of_shard(find_recordings(paths or (), say), shard, told), channels)
     if speakers is not None:
         recordings = by_speaker(recordings, speakers)
-    if adapt and voice is not None:
-        raise OutputError(
-            "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"
-        )
-    if speaker_from is not None and not adapt:
-        raise OutputError("--speaker-from says whose voices --adapt takes out: give both")
-    if adapt and any(recording.is_piped for recording in recordings):
-        raise OutputError("--adapt compares recordings of a voice, and standard input is a single one: name files")
+    if any(recording.is_piped for recording in recordings):
+        _check_piped(adapt, explain)
     arrivals = None if watch is None else Arrivals(watch)
     outputs: Outputs | WatchedOutputs
     if arrivals is None:
@@ -169,56 +148,168 @@ def predict(
         outputs = WatchedOutputs(format, out, beside, overwrite)
     timeline = timeline or outputs.format in IN_TIME
     draw = None
-    if explain or explain_out is not None:
-        if any(recording.is_piped for recording in recordings):
-            raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
+    if explain:
         from thymos.cli.drawing import explanations_drawn
 
         draw = explanations_drawn(explain_out or Path(), formats)
-    recognizer: Any  # a server's has what is needed here
-    if server is None:
-        recognizer = load(model, threads).among(chosen_labels(labels)).tuned(vad_threshold, shortest)
-        decides: dict[str, Any] = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
-        tuned = {"vad_threshold": vad_threshold, "shortest": shortest}
-        decides |= {name: value for name, value in tuned.items() if value is not None}
-    else:
-        recognizer = RemoteRecognizer.find(server, model).among(chosen_labels(labels))
-        decides = {"model": recognizer.sha256, "timeline": timeline, "labels": recognizer.labels}
-    if speakers is not None:
-        hear = partial(rows_of_speakers, recognizer)
-    elif server is not None:
-        hear = partial(rows_at_once, recognizer)
-    elif adapt:
+    tuning = {"vad_threshold": vad_threshold, "shortest": shortest}
+    model_asked = ModelAsked(model, server, threads, chosen_labels(labels), voice, voices, tuning)
+    way = _way_to_hear(model_asked, recordings, adapt, speaker_from, speakers is not None, timeline)
+    journal = None if outputs.journal is None else _journal_of(outputs.journal, way.decides)
+    columns = Columns(way.recognizer.labels, timeline, way.recognizer.dimensions, shard is not None)
+    if arrivals is not None and isinstance(outputs, WatchedOutputs):
+        own = partial(way.hear, timeline=timeline, journal=journal, advance=lambda duration_s, known: None)
+        with journal or nullcontext():
+            hear_arrivals(arrivals, outputs, columns, journal, lambda batch: own(by_channel(batch, channels)))
+    assert isinstance(outputs, Outputs)  # the other never ends
+    hear = partial(way.hear, recordings, timeline=timeline, journal=journal)
+    failures = _hear_all(
+        recordings, hear, outputs, columns, journal, draw, quiet, quiet or (outputs.printed and not adapt)
+    )
+    if failures:
+        if len(recordings) > 1:
+            say(f"{len(recordings) - failures} of {len(recordings)} recordings were heard")
+        raise typer.Exit(1)
+
+
+_NOT_TOGETHER = (
+    ("--server", ("--voice", "--adapt", "--explain"),
+     "--server has recordings heard elsewhere: without --voice, --adapt and --explain"),
+    ("--server", ("--channels",), "--server mixes channels: hear them apart without it"),
+    ("--server", ("--vad-threshold", "--shortest"),
+     "--server hears as it is set: without --vad-threshold and --shortest"),
+    ("--watch", ("PATH", "--adapt", "--explain"),
+     "--watch hears what arrives in its folder: without PATH, --adapt and --explain"),
+    ("--speakers", ("--server", "--watch", "--voice", "--adapt", "--explain"),
+     "--speakers finds voices by itself: without --server, --watch, --voice, --adapt and --explain"),
+    ("--shard", ("--adapt", "--watch"), "--shard hears a part of a list by itself: without --adapt and --watch"),
+    ("--adapt", ("--voice",),
+     "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"),
+)  # fmt: skip
+"""An option, those that it cannot be given with, and why."""
+
+
+def _check_together(asked: set[str]) -> None:
+    """Check that what is asked for, by the names of options, goes together."""
+    if not {"PATH", "--watch"} & asked:
+        raise OutputError("nothing to hear is named: give files or folders, - for standard input, or --watch FOLDER")
+    for option, others, sentence in _NOT_TOGETHER:
+        if option in asked and asked.intersection(others):
+            raise OutputError(sentence)
+    if "--speaker-from" in asked and "--adapt" not in asked:
+        raise OutputError("--speaker-from says whose voices --adapt takes out: give both")
+
+
+def _check_piped(adapt: bool, explain: bool) -> None:
+    """Check that nothing is asked for that standard input, which comes once, cannot give."""
+    if adapt:
+        raise OutputError("--adapt compares recordings of a voice, and standard input is a single one: name files")
+    if explain:
+        raise OutputError("--explain reads a recording twice, and standard input comes once: name a file")
+
+
+class ModelAsked(NamedTuple):
+    """Which model hears, where, and how it is set."""
+
+    model: str | None
+    server: str | None
+    threads: int | None
+    labels: list[str] | None
+    voice: str | None
+    voices: Path | None
+    tuning: dict[str, float | None]
+    """``vad_threshold`` and ``shortest``."""
+
+
+class WayToHear(NamedTuple):
+    """How recordings are heard.
+
+    Attributes:
+        recognizer: what hears them; a server's has what is needed here.
+        hear: one of the functions of ``cli.rows``, which takes the recordings.
+        decides: what decides answers, so that a journal of others is not gone on with.
+    """
+
+    recognizer: Any
+    hear: "Callable[..., Iterator[DecidedRow]]"
+    decides: dict[str, Any]
+
+
+def _way_to_hear(
+    asked: ModelAsked,
+    recordings: "Sequence[NamedRecording]",
+    adapt: bool,
+    speaker_from: str | None,
+    by_speaker: bool,
+    timeline: bool,
+) -> WayToHear:
+    """Return how ``recordings`` are heard: by a server, each voice apart, adapted to each other, or each at once."""
+    from thymos.cli.groups import groups_of
+    from thymos.cli.rows import rows_adapted, rows_at_once, rows_of_speakers
+    from thymos.runtime.recognizer import load
+    from thymos.runtime.voice import find_voice
+
+    if asked.server is not None:
+        from thymos.serving.remote import RemoteRecognizer
+
+        remote = RemoteRecognizer.find(asked.server, asked.model).among(asked.labels)
+        decides = {"model": remote.sha256, "timeline": timeline, "labels": remote.labels}
+        return WayToHear(remote, partial(rows_at_once, cast(Any, remote)), decides)
+    recognizer = (
+        load(asked.model, asked.threads)
+        .among(asked.labels)
+        .tuned(asked.tuning["vad_threshold"], asked.tuning["shortest"])
+    )
+    decides = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
+    decides |= {name: value for name, value in asked.tuning.items() if value is not None}
+    if by_speaker:
+        return WayToHear(recognizer, partial(rows_of_speakers, recognizer), decides)
+    if adapt:
         _ = recognizer.space  # a model without is known before anything is heard
         groups = groups_of(recordings, speaker_from)
         decides["keeps"] = "what was heard"  # labels and voices are decided on later
-        hear = partial(rows_adapted, recognizer, groups=groups)
-    else:
-        known = None if voice is None else find_voice(voice, voices)
-        recognizer = recognizer.for_voice(known)
-        decides["labels"] = recognizer.labels
-        if known is not None:
-            decides["voice"] = known.coordinates.tolist()
-        hear = partial(rows_at_once, recognizer, voice=None if known is None else known.name)
-    journal = None if outputs.journal is None else Journal(outputs.journal, decides)
-    if journal is not None and journal.damaged:
+        return WayToHear(recognizer, partial(rows_adapted, recognizer, groups=groups), decides)
+    known = None if asked.voice is None else find_voice(asked.voice, asked.voices)
+    recognizer = recognizer.for_voice(known)
+    decides["labels"] = recognizer.labels
+    if known is not None:
+        decides["voice"] = known.coordinates.tolist()
+    hear = partial(rows_at_once, recognizer, voice=None if known is None else known.name)
+    return WayToHear(recognizer, hear, decides)
+
+
+def _journal_of(out: Path, decides: dict[str, Any]) -> "Journal":
+    """Return the journal that belongs to ``out`` and to what ``decides`` answers; say what it has lost."""
+    from thymos.cli.journal import Journal
+
+    journal = Journal(out, decides)
+    if journal.damaged:
         say(
             f"lines of {journal.path} that were torn or changed: {journal.damaged}; what they told is heard again",
             "yellow",
         )
-    columns = Columns(recognizer.labels, timeline, recognizer.dimensions, shard is not None)
-    if arrivals is not None and isinstance(outputs, WatchedOutputs):
-        own = partial(hear, timeline=timeline, journal=journal, advance=lambda duration_s, known: None)
-        with journal or nullcontext():
-            hear_arrivals(arrivals, outputs, columns, journal, lambda batch: own(by_channel(batch, channels)))
-    assert isinstance(outputs, Outputs)  # the other never ends
-    failures = 0
-    remarks: Counter[str] = Counter()
+    return journal
+
+
+def _hear_all(
+    recordings: "Sequence[NamedRecording]",
+    hear: "Callable[..., Iterator[DecidedRow]]",
+    outputs: "Outputs",
+    columns: Columns,
+    journal: "Journal | None",
+    draw: "Callable[[Recognizer, NamedRecording], None] | None",
+    quiet: bool,
+    no_progress: bool,
+) -> int:
+    """Hear ``recordings`` and write what is heard; return of how many there is no result, each of which is named."""
+    from thymos.cli.throughput import Throughput
+    from thymos.cli.writing import writer_of
+
+    failures, remarks = 0, Counter[str]()
     writer = writer_of(outputs, columns)
-    with journal or nullcontext(), progress(quiet or (outputs.printed and not adapt)) as bars:
+    with journal or nullcontext(), progress(no_progress) as bars:
         heard = Throughput(bars, len(recordings))
-        decided: Iterator[DecidedRow] = hear(recordings, timeline=timeline, journal=journal, advance=heard.take)
-        for recording, row, decider, _ in decided:
+        for recording, row, decider, _ in hear(advance=heard.take):
             if "error" in row:
                 failures += 1
                 not_heard(recording.name, row["error"])
@@ -230,12 +321,8 @@ def predict(
     for remark, words in REMARKS.items():
         if remarks[remark]:
             say(f"{remark}: {words} ({remarks[remark]} of {len(recordings)})")
-    failures += writer.failures
     if journal is not None:
         journal.remove()
     if not quiet and not outputs.printed and len(recordings) > 1:
         say(str(heard))
-    if failures:
-        if len(recordings) > 1:
-            say(f"{len(recordings) - failures} of {len(recordings)} recordings were heard")
-        raise typer.Exit(1)
+    return failures + writer.failures
