@@ -74,14 +74,15 @@ def test_what_a_library_writes_is_not_among_the_lines(tmp_path):
     assert (done.stdout, done.stderr) == ("{}\n", "thymos: note\n")
 
 
-def test_standard_input_that_another_program_left_non_blocking_is_waited_for(bundle, tmp_path):
+@pytest.mark.parametrize("words", ["listen - --rate 16000", "predict - --format jsonl"])
+def test_standard_input_that_another_program_left_non_blocking_is_waited_for(words, bundle, spoken, tmp_path):
     read, write = os.pipe()
     os.set_blocking(read, False)
-    command = [sys.executable, "-m", "thymos", "listen", "-", "--rate", "16000", "--model", str(bundle)]
+    command = [sys.executable, "-m", "thymos", *words.split(), "--model", str(bundle)]
     running = subprocess.Popen(command, stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     os.close(read)
     time.sleep(1)  # it finds nothing yet
     with open(write, "wb") as pipe:  # noqa: PTH123
-        pipe.write(bytes(2 * 16_000 * 8))
+        pipe.write(bytes(2 * 16_000 * 8) if words.startswith("listen") else Path(spoken[0]).read_bytes())
     said, complained = running.communicate(timeout=120)
     assert running.returncode == 0 and complained == "" and said.startswith("{")

@@ -92,7 +92,7 @@ def test_a_wav_is_heard_at_its_own_rate_however_it_was_made(bundle, speech):
     size = wav.index(b"data") + 4
     endless = listen(bundle, wav[:size] + b"\xff" * 4 + wav[size + 4 :], "-", "--rate", 8_000)
     assert (endless.stdout, endless.returncode) == (expected, 0)
-    assert endless.stderr == b"standard input is a WAV of 1 channels at 24000 Hz, and heard as such\n"
+    assert endless.stderr == b"standard input is a WAV at 24000 Hz, 1 channel, and heard as such\n"
 
 
 @pytest.mark.slow

@@ -223,12 +223,12 @@ def _standard_input(
 
     sound = open_piped(standard_input(), rate, format, channels)
     if isinstance(chosen, int) and chosen > sound.channels:
-        raise SourceError(f"standard input has {sound.channels} channels, so there is none of number {chosen}")
+        raise SourceError(f"standard input has {_channels(sound.channels)}, so there is none of number {chosen}")
     if sound.is_wav and (rate, channels or sound.channels) not in (
         (None, sound.channels),
         (sound.rate_hz, sound.channels),
     ):
-        say(f"standard input is a WAV of {sound.channels} channels at {sound.rate_hz} Hz, and heard as such")
+        say(f"standard input is a WAV at {sound.rate_hz} Hz, {_channels(sound.channels)}, and heard as such")
 
     def blocks() -> "Iterator[NDArray[Any]]":
         for block in sound.blocks:
@@ -239,6 +239,10 @@ def _standard_input(
             say("standard input ended before the sound of its WAV did")
 
     return sound.rate_hz, blocks()
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
 
 
 def _microphone(
