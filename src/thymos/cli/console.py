@@ -105,6 +105,14 @@ WorkersOption = Annotated[
     int | None,
     typer.Option(min=1, help="Fits at once, each in a process of its own (default: one a thread). Changes no digit."),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        metavar="local|ray[:ADDRESS]",
+        help="Where the work is done: in processes of this machine, or by Ray (thymos[scale]): in a cluster started "
+        "here, ray:auto (one that runs here) or ray:HOST:PORT. Changes no digit.",
+    ),
+]
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     typer.Option(help="Where networks are fitted and recordings described; auto takes an accelerator that is there."),

@@ -13,6 +13,7 @@ from thymos.cli.console import (
     ColumnsOption,
     CorporaArgument,
     DeviceOption,
+    EngineOption,
     FiguresOption,
     LabelMapOption,
     LabelsOption,
@@ -84,6 +85,7 @@ def evaluate(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = "local",
     cache_dir: CacheOption = None,
     strict: StrictOption = False,
     quiet: QuietOption = False,
@@ -96,6 +98,7 @@ def evaluate(
     from thymos.corpora.headings import parse_columns
     from thymos.corpora.protocols import protocol_named
     from thymos.engine.process import chosen_device
+    from thymos.engine.tasks import in_use
     from thymos.evaluation.evaluate import evaluate as run_evaluation
     from thymos.evaluation.run import RunFolder
     from thymos.files import figure_formats
@@ -111,29 +114,31 @@ def evaluate(
     protocol_named(protocol, folds, repeats)  # a word that is none, or lists that cannot be read
     RunFolder(out).check()
     found, mapped, chosen = chosen_device(device), label_map_of(labels, label_map), parse_columns(columns or ())
-    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, not test, root, chosen)
-    others = [open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in test or ()]
-    for each in (opened, *others):
-        name_unusable(each, strict, quiet)
-    with progress(quiet) as bars:
-        run = run_evaluation(
-            opened,
-            experiment,
-            protocol,
-            test=others,
-            folds=folds,
-            repeats=repeats,
-            seed=seed,
-            only_fold=fold,
-            shuffle=shuffle_labels,
-            out=out,
-            cache_dir=cache_dir,
-            workers=workers,
-            threads=threads,
-            device=found,
-            command=shlex.join(["thymos", *sys.argv[1:]]),
-            watcher=_watcher(bars),
-        )
+    with in_use(engine, workers) as used:
+        opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, not test, root, chosen)
+        others = [open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in test or ()]
+        for each in (opened, *others):
+            name_unusable(each, strict, quiet)
+        with progress(quiet) as bars:
+            run = run_evaluation(
+                opened,
+                experiment,
+                protocol,
+                test=others,
+                folds=folds,
+                repeats=repeats,
+                seed=seed,
+                only_fold=fold,
+                shuffle=shuffle_labels,
+                out=out,
+                cache_dir=cache_dir,
+                workers=workers,
+                threads=threads,
+                device=found,
+                engine=used,
+                command=shlex.join(["thymos", *sys.argv[1:]]),
+                watcher=_watcher(bars),
+            )
     for note in fold_notes(run.results["folds"]):
         say(note, "yellow")
     for note in run.results["protocol"].get("notes", ()):

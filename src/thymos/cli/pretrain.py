@@ -56,10 +56,12 @@ def pretrain(
 
     What one corpus lacks is not held against its recordings. The encoder keeps the digests of all clips that it has
     heard, and `thymos evaluate` refuses to test on one of them. Cut short, the same command goes on where it stopped.
+    Started by torchrun, several processes, or GPUs, take each step together.
     """
     import torch
 
     from thymos.cache import default_cache_dir
+    from thymos.encoder.data_parallel import ranks_of_launcher
     from thymos.encoder.fine_tuning import CHECKPOINT, FineTuning, fine_tune, fine_tuning_recipe, make_lesson
     from thymos.encoder.sounds import read_sounds
     from thymos.encoder.weights import ABOUT, write_encoder
@@ -76,31 +78,36 @@ def pretrain(
         raise RunError(f"{out} holds an encoder already; choose another --out")
     layers, found = read_whisper_layers(layers_file, recipe.layers), chosen_device(device)
     started = time.perf_counter()
-    opened = [open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora]
-    for corpus in opened:
-        name_unusable(corpus, strict, quiet)
-    torch.set_num_threads(threads or available_cores())
-    out.mkdir(parents=True, exist_ok=True)
-    with progress(quiet) as bars:
-        decoding = bars.add_task("Decoding", total=sum(len(corpus.clips) for corpus in opened))
-        sounds = read_sounds(opened, cache_dir or default_cache_dir(), lambda: bars.advance(decoding))
-        bars.update(decoding, visible=False)
-        lesson = make_lesson(sounds.without(leave_out or ()), recipe)
-        fitting = bars.add_task("Fine-tuning (steps)", total=recipe.steps)
+    with ranks_of_launcher(found) as (ranks, own_device):
+        quiet = quiet or not ranks.first
+        opened = [open_corpus_with_progress(spec, cache_dir, quiet) for spec in corpora]
+        for corpus in opened:
+            name_unusable(corpus, strict, quiet)
+        torch.set_num_threads(threads or max(1, available_cores() // ranks.on_this_machine))
+        out.mkdir(parents=True, exist_ok=True)
+        with progress(quiet) as bars:
+            decoding = bars.add_task("Decoding", total=sum(len(corpus.clips) for corpus in opened))
+            sounds = read_sounds(opened, cache_dir or default_cache_dir(), lambda: bars.advance(decoding))
+            bars.update(decoding, visible=False)
+            lesson = make_lesson(sounds.without(leave_out or ()), recipe)
+            fitting = bars.add_task("Fine-tuning (steps)", total=recipe.steps)
 
-        def on_step(step: "Step") -> None:
-            bars.update(fitting, completed=step.number)
-            if not quiet and not notes.is_terminal and step.number % REPORT_EVERY == 0:
-                notes.print(
-                    f"step {step.number}: loss {step.loss:.3f}, accuracy {step.accuracy:.3f}, {step.seconds:.2f} s"
-                )
+            def on_step(step: "Step") -> None:
+                bars.update(fitting, completed=step.number)
+                if not quiet and not notes.is_terminal and step.number % REPORT_EVERY == 0:
+                    notes.print(
+                        f"step {step.number}: loss {step.loss:.3f}, accuracy {step.accuracy:.3f}, {step.seconds:.2f} s"
+                    )
 
-        network = fine_tune(FineTuning(lesson, layers, recipe, seed, found), out, on_step=on_step)
-    about = {
-        "command": shlex.join(["thymos", *sys.argv[1:]]),
-        "wall_s": round(time.perf_counter() - started, 1),
-        "versions": versions(),
-    }
-    write_encoder(out, network, lesson, recipe, seed, about)
-    (out / CHECKPOINT).unlink()
-    console.print(f"Encoder: [bold]{shown(out)}[/bold]", soft_wrap=True)
+            run = FineTuning(lesson, layers, recipe, seed, own_device, ranks)
+            network = fine_tune(run, out, on_step=on_step)
+        if ranks.first:
+            about = {
+                "command": shlex.join(["thymos", *sys.argv[1:]]),
+                "wall_s": round(time.perf_counter() - started, 1),
+                "versions": versions(),
+            }
+            write_encoder(out, network, lesson, recipe, seed, about)
+            (out / CHECKPOINT).unlink()
+            console.print(f"Encoder: [bold]{shown(out)}[/bold]", soft_wrap=True)
+        ranks.wait()

@@ -13,6 +13,7 @@ from thymos.cli.console import (
     ColumnsOption,
     CorpusArgument,
     DeviceOption,
+    EngineOption,
     FiguresOption,
     LabelMapOption,
     LabelsOption,
@@ -64,6 +65,7 @@ def search(
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = "local",
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -74,6 +76,7 @@ def search(
     """
     from thymos.corpora.headings import parse_columns
     from thymos.engine.process import chosen_device
+    from thymos.engine.tasks import in_use
     from thymos.evaluation.nested_search import SearchWatcher, check_optuna, settings_words
     from thymos.evaluation.nested_search import search as run_search
     from thymos.evaluation.search_space import check_space, read_space
@@ -86,32 +89,34 @@ def search(
     check_space(read_space(space), recipe, changes or [])
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
     headings = parse_columns(columns or ())
-    opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root, columns=headings)
-    name_unusable(opened, strict=False, quiet=quiet)
-    with progress(quiet) as bars:
-        task = bars.add_task("Trials", total=None)
-        run = run_search(
-            opened,
-            recipe,
-            space,
-            out,
-            protocol=protocol,
-            changes=changes or [],
-            folds=folds,
-            seed=seed,
-            only_fold=fold,
-            trials=trials,
-            inner_folds=inner_folds,
-            metric=metric,
-            cache_dir=cache_dir,
-            workers=workers,
-            threads=threads,
-            device=found,
-            command=shlex.join(["thymos", *sys.argv[1:]]),
-            watcher=SearchWatcher(
-                on_trials=lambda total: bars.update(task, total=total), on_trial=lambda trial: bars.advance(task)
-            ),
-        )
+    with in_use(engine, workers) as used:
+        opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root, columns=headings)
+        name_unusable(opened, strict=False, quiet=quiet)
+        with progress(quiet) as bars:
+            task = bars.add_task("Trials", total=None)
+            run = run_search(
+                opened,
+                recipe,
+                space,
+                out,
+                protocol=protocol,
+                changes=changes or [],
+                folds=folds,
+                seed=seed,
+                only_fold=fold,
+                trials=trials,
+                inner_folds=inner_folds,
+                metric=metric,
+                cache_dir=cache_dir,
+                workers=workers,
+                threads=threads,
+                device=found,
+                engine=used,
+                command=shlex.join(["thymos", *sys.argv[1:]]),
+                watcher=SearchWatcher(
+                    on_trials=lambda total: bars.update(task, total=total), on_trial=lambda trial: bars.advance(task)
+                ),
+            )
     page = write_report(out, formats)
     console.print(summary_table(run.results))
     chosen: list[dict[str, Any]] = run.results["search"]["chosen"]

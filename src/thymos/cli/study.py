@@ -18,6 +18,7 @@ from thymos.cli.console import (
     CacheOption,
     ColumnsOption,
     DeviceOption,
+    EngineOption,
     FiguresOption,
     LabelMapOption,
     LabelsOption,
@@ -67,6 +68,7 @@ def study(
     columns: ColumnsOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = "local",
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -77,6 +79,7 @@ def study(
     """
     from thymos.corpora.headings import parse_columns
     from thymos.engine.process import chosen_device
+    from thymos.engine.tasks import in_use
     from thymos.evaluation.run import RunFolder
     from thymos.evaluation.study import study as run_study
     from thymos.evaluation.study_plan import load_study
@@ -91,22 +94,24 @@ def study(
     RunFolder(out).check()
     found, mapped = chosen_device(device), label_map_of(labels, label_map, plan.labels)
     chosen = parse_columns(columns or ())
-    opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root, columns=chosen)
-    name_unusable(opened, strict=False, quiet=quiet)
-    view = StudyView(len(plan.rows))
-    with view.shown(quiet):
-        content = run_study(
-            opened,
-            plan,
-            out,
-            cache_dir=cache_dir,
-            workers=workers,
-            device=found,
-            command=shlex.join(["thymos", *sys.argv[1:]]),
-            watcher=view.watcher(),
-        )
-        view.note("Drawing the reports")
-        page = write_study_report(out, formats)
+    with in_use(engine, workers) as used:
+        opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root, columns=chosen)
+        name_unusable(opened, strict=False, quiet=quiet)
+        view = StudyView(len(plan.rows))
+        with view.shown(quiet):
+            content = run_study(
+                opened,
+                plan,
+                out,
+                cache_dir=cache_dir,
+                workers=workers,
+                device=found,
+                engine=used,
+                command=shlex.join(["thymos", *sys.argv[1:]]),
+                watcher=view.watcher(),
+            )
+            view.note("Drawing the reports")
+            page = write_study_report(out, formats)
     order = [row.name for row in plan.rows]
     console.print(view.table(sorted(view.outcomes, key=lambda outcome: order.index(outcome.row.name))))
     results = [outcome.run.results for outcome in view.outcomes if outcome.run]

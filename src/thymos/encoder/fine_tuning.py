@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from thymos.audio import Samples
 from thymos.config import Settings, apply_change, first_complaint
+from thymos.encoder.data_parallel import ALONE, Ranks
 from thymos.encoder.log_mel import HOP
 from thymos.encoder.network import EmotionNetwork, PoolingSettings
 from thymos.encoder.sounds import HeardClip, Sounds
@@ -160,7 +161,15 @@ class FineTuning:
         done: steps that were taken.
     """
 
-    def __init__(self, lesson: Lesson, layers: WhisperLayers, recipe: FineTuningRecipe, seed: int, device: str = "cpu"):
+    def __init__(
+        self,
+        lesson: Lesson,
+        layers: WhisperLayers,
+        recipe: FineTuningRecipe,
+        seed: int,
+        device: str = "cpu",
+        ranks: Ranks = ALONE,
+    ):
         """Begin at step 0.
 
         Args:
@@ -169,8 +178,18 @@ class FineTuning:
             recipe: how.
             seed: of the head's first weights, and of all draws.
             device: where the network runs.
+            ranks: processes that take its steps together; each is given the same of all else.
+
+        Raises:
+            RecipeError: there are more processes than groups of a batch.
         """
-        self.lesson, self.recipe, self.seed, self.device = lesson, recipe, seed, device
+        parts = math.ceil(recipe.batch / recipe.group)
+        if parts < ranks.world:
+            raise RecipeError(
+                f"a batch of {recipe.batch} clips in groups of {recipe.group} has work for {parts} processes, not for "
+                f"{ranks.world}: make groups smaller (--set group=…)"
+            )
+        self.lesson, self.recipe, self.seed, self.device, self.ranks = lesson, recipe, seed, device, ranks
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = EmotionNetwork(layers, recipe.pooling, len(lesson.labels)).to(device)
@@ -203,16 +222,20 @@ class FineTuning:
         asked = torch.from_numpy(self.lesson.asked[rows[order]]).to(self.device)
         self.network.train()
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            groups = np.split(np.arange(len(order)), range(self.recipe.group, len(order), self.recipe.group))
+            own = self.ranks.own(groups)
             parts = [
-                self._pooled([waveforms[i] for i in group], [masks[i] for i in group])
-                for group in np.split(order, range(self.recipe.group, len(order), self.recipe.group))
+                self._pooled([waveforms[i] for i in order[group]], [masks[i] for i in order[group]]) for group in own
             ]
-            logits = self.network.head(torch.cat(parts))
+            places = torch.from_numpy(np.concatenate(own)).to(self.device)
+            logits = self.network.head(self.ranks.together(places, torch.cat(parts), len(order)))
         loss = masked_loss(logits, targets, asked, self.recipe.smoothing)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss of step {self.done} is no number")
         self._optimiser.zero_grad()
         loss.backward()
+        head = list(self.network.head.parameters())
+        self.ranks.add_gradients([*self.network.layers.parameters(), *self.network.pooling.parameters()], head)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self._optimiser.step()
         self.done += 1
@@ -295,14 +318,17 @@ def fine_tune(
 ) -> EmotionNetwork:
     """Take all steps that are left, with a checkpoint in ``folder`` after ``every`` so many; return the average.
 
+    Of several processes, the first writes, and all read there.
+
     Raises:
         RunError: the checkpoint there is of another run.
         TrainingError: the loss stopped being a number.
     """
     run.resume(folder)
+    run.ranks.check_alike(run.done, "steps that were taken before")
     while run.done < run.recipe.steps:
         on_step(run.step())
-        if run.done % every == 0 or run.done == run.recipe.steps:
+        if run.ranks.first and (run.done % every == 0 or run.done == run.recipe.steps):
             run.save(folder)
     return run.average
 

@@ -103,20 +103,29 @@ class Engine(AbstractContextManager["Engine"]):
 
 
 def engine_named(name: str = "local", workers: int | None = None) -> Engine:
-    """Return the engine that ``--engine`` names.
+    """Return the engine that ``--engine`` names: ``local``, ``ray`` or ``ray:ADDRESS``.
 
     Args:
-        name: ``local``: processes of this machine, or this process where one task runs at a time.
-        workers: how many tasks will be worked on at once.
+        name: ``local``: processes of this machine, or this process where one task runs at a time. ``ray``: the cluster
+            that the environment's RAY_ADDRESS names, or else one that is started here and ends with the engine.
+            ``ray:auto``: one that runs on this machine. ``ray:HOST:PORT``: that of this head.
+        workers: how many tasks will be worked on at once; a cluster that is started here is made for so many.
 
     Raises:
         ArgumentError: there is no such engine.
+        MissingExtraError: Ray is not installed.
+        EngineError: there is no such cluster, or this program cannot join it.
     """
+    kind, colon, address = name.partition(":")
     if name == "local":
         from thymos.engine.workers import LocalProcesses
 
         return LocalProcesses()
-    raise ArgumentError(f"there is no engine {name}: local")
+    if kind == "ray" and (address or not colon):
+        from thymos.engine.ray_cluster import RayCluster
+
+        return RayCluster(address or None, workers)
+    raise ArgumentError(f"there is no engine {name}: local, ray, ray:auto or ray:HOST:PORT")
 
 
 @contextmanager
@@ -180,16 +189,21 @@ class Waiting(Generic[Task]):
     """Tasks that are still to be begun: those that lost their worker first, then the next that is drawn."""
 
     def __init__(self, tasks: Iterable[Task]):
-        self._again: deque[Begun[Task]] = deque()
+        self._drawn: deque[Begun[Task]] = deque()
         self._rest = iter(tasks)
+
+    def has(self, count: int) -> bool:
+        """Return whether so many are left; no more than these are drawn."""
+        while len(self._drawn) < count:
+            try:
+                self._drawn.append(Begun(next(self._rest)))
+            except StopIteration:
+                return False
+        return True
 
     def next(self) -> Begun[Task] | None:
         """Return a task to begin, or None where there is none."""
-        if self._again:
-            return self._again.popleft()
-        for task in self._rest:
-            return Begun(task)
-        return None
+        return self._drawn.popleft() if self.has(1) else None
 
     def lost(self, begun: Begun[Task], blamed: bool = True) -> bool:
         """Take back a task whose worker is gone, and return whether it will be begun again.
@@ -201,7 +215,7 @@ class Waiting(Generic[Task]):
         begun.deaths += blamed
         if begun.deaths >= MOST_DEATHS:
             return False
-        self._again.append(begun)
+        self._drawn.appendleft(begun)
         return True
 
 

@@ -22,6 +22,7 @@ from thymos.engine.process import chosen_device
 from thymos.engine.tasks import Engine, Report, in_use
 from thymos.errors import CorpusError, ProtocolError
 from thymos.evaluation.fitting import FoldTask, check_fit, epochs_reported, fold_tasks, run_fold
+from thymos.evaluation.node_features import for_nodes
 from thymos.evaluation.run import RunFolder
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.machine import available_cores
@@ -190,7 +191,7 @@ class _Evaluation:
         if resumed == len(split.folds) and (before := folder.results()) is not None:
             return FinishedRun(before, read_predictions(folder.path / "predictions.csv"))
         watcher.on_features(experiment.steps(corpus))
-        features = experiment.features(corpus, self.work)
+        features = for_nodes(self.engine, experiment, corpus, experiment.features(corpus, self.work), self.work)
         corpus.kept.clear()
         features_wall_s = time.perf_counter() - started
         watcher.on_folds(len(split.folds), epochs_reported(experiment))

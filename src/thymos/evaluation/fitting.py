@@ -19,6 +19,7 @@ from thymos.corpora.protocols import INNER_FOLDS, Split
 from thymos.corpora.table import Corpus
 from thymos.engine.tasks import Report
 from thymos.errors import LeakageError, ProtocolError, ThymosError
+from thymos.evaluation.node_features import features_here
 from thymos.experiment import Calibration, Epoch, Experiment, Fitted, InnerSplit, Rows, Scores, TrainingPart, Work
 from thymos.labels import in_order
 from thymos.scoring.calibration import apply_temperature, fit_conformal, fit_temperature, log_probabilities
@@ -34,6 +35,7 @@ class FoldTask:
 
     experiment: Experiment[Any]
     features: Any
+    """As ``node_features.for_nodes`` returned them."""
     fold: Fold
     part: TrainingPart
     labels: tuple[str, ...]
@@ -245,10 +247,11 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
         done += 1
         report((task.fold.name, done))
 
-    work = Work(task.cache_dir, task.threads, task.device, on_epoch=on_epoch)
-    fitted, calibration = fit_calibrated(task.experiment, task.features, task.part, work)
-    asked = len(task.part.dimensions)
-    scores = scores_of(task.experiment, fitted, task.features, task.test, task.part.labels, task.fold.name, asked)
+    with features_here(task.features, task.cache_dir, task.threads) as (features, cache_dir):
+        work = Work(cache_dir, task.threads, task.device, on_epoch=on_epoch)
+        fitted, calibration = fit_calibrated(task.experiment, features, task.part, work)
+        asked = len(task.part.dimensions)
+        scores = scores_of(task.experiment, fitted, features, task.test, task.part.labels, task.fold.name, asked)
     frame = predictions_of(task, tempered(scores, calibration, fitted))
     facts: dict[str, Any] = {
         "repeat": task.fold.repeat,

@@ -29,6 +29,7 @@ from thymos.engine.process import chosen_device
 from thymos.engine.tasks import Engine, in_use
 from thymos.errors import MissingExtraError, RecipeError, TrainingError
 from thymos.evaluation.evaluate import dealt_out
+from thymos.evaluation.node_features import for_nodes
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.search_space import Searched, check_space, read_space
 from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, CellTask, run_cell
@@ -306,7 +307,8 @@ class _Searching:
         if kind not in self.features:
             while len(self.features) >= _KEPT_FEATURES:
                 self.features.pop(next(iter(self.features)))
-            self.features[kind] = experiment.features(self.corpus, self.work)
+            features = experiment.features(self.corpus, self.work)
+            self.features[kind] = for_nodes(self.engine, experiment, self.corpus, features, self.work)
         return self.features[kind]
 
     def _keep(self, fold: Fold, trial: "optuna.trial.FrozenTrial") -> None:

@@ -24,6 +24,7 @@ from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device
 from thymos.engine.tasks import Engine, in_use
 from thymos.errors import ThymosError
+from thymos.evaluation.node_features import for_nodes
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.study_cells import (
     Cell,
@@ -208,9 +209,10 @@ class _Running:
         started = time.perf_counter()
         made: dict[str, Any] = {}
         for kind, group in by_kind.items():
-            first = group[0]
+            first, work = group[0], replace(self.work, seed=group[0].seed)
             try:
-                made[kind] = first.experiment.features(first.corpus, replace(self.work, seed=first.seed))
+                features = first.experiment.features(first.corpus, work)
+                made[kind] = for_nodes(self.engine, first.experiment, first.corpus, features, work)
             except Exception as error:  # one recipe's features; the other rows go on
                 for cell in group:
                     self._cell_failed(

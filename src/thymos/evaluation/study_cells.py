@@ -22,7 +22,7 @@ from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
 from thymos.engine.tasks import Report
-from thymos.errors import LeakageError, ProtocolError, RunError
+from thymos.errors import EngineError, LeakageError, ProtocolError, RunError
 from thymos.evaluation.fitting import FoldTask, check_fit, fold_tasks, run_fold, usable_folds
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.experiment import Experiment, Work, corpus_for
@@ -112,6 +112,8 @@ def run_cell(task: CellTask, report: Report) -> FoldResult | CellFailure:
     """Fit and score one cell. What goes wrong inside is returned, so that the other cells go on."""
     try:
         facts, predictions = run_fold(task.task, lambda message: report((task.key, message[1])))
+    except EngineError:  # the fault of the machine, not the cell's
+        raise
     except Exception as error:
         return CellFailure(f"{type(error).__name__}: {error}")
     diverged = [at["epoch"] for at in facts["curve"] if not all(map(math.isfinite, at.values()))]
