@@ -297,7 +297,7 @@ def test_a_study_and_an_evaluation_give_the_bytes_of_one_worker(
 
 
 @pytest.mark.slow
-def test_a_study_whose_driver_a_node_and_worker_are_killed_ends_with_the_same_bytes(
+def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_bytes(
     cluster: Any, mini: Path, tmp_path: Path
 ) -> None:
     """kill -9 of the command on a cluster; then, while the same command goes on, of a whole node."""
