@@ -11,12 +11,13 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from thymos.errors import EngineError, MissingExtraError
 from thymos.machine import available_cores
@@ -87,13 +88,30 @@ def join(address: str | None, cores: int | None) -> Joined:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
-    try:
-        ray.init(log_to_driver=False, configure_logging=False, **how)
-    except Exception as error:  # of many kinds, from as many places
-        with suppress(Exception):
-            leave()
-        raise EngineError(_sentence(address, error)) from None
+    with _standard_error_kept() as said:
+        try:
+            ray.init(log_to_driver=False, configure_logging=False, **how)
+        except Exception as error:  # of many kinds, from as many places
+            with suppress(Exception):
+                leave()
+            said.seek(0)
+            raise EngineError(_sentence(address, error, said.read().decode(errors="replace"))) from None
     return Joined(ray, leave)
+
+
+@contextmanager
+def _standard_error_kept() -> Iterator[IO[bytes]]:
+    """Yield a file that gets what is written to standard error in the block: Ray's C++ part says there what went wrong,
+    again and again, and its Python part does not."""
+    with tempfile.TemporaryFile() as said:
+        sys.stderr.flush()
+        before = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def _read_anew(ray: Any) -> None:
@@ -139,8 +157,8 @@ def _answers(connection: socket.socket) -> bool:
     return len(answer) >= _FRAME_HEADER_BYTES and answer[3] == _SETTINGS
 
 
-def _sentence(address: str | None, error: Exception) -> str:
-    """Say in a sentence why this program is in no cluster."""
+def _sentence(address: str | None, error: Exception, said: str = "") -> str:
+    """Say in a sentence why this program is in no cluster, by Ray's error and what it ``said`` to standard error."""
     words = " ".join(str(error).split())
     if address is None:
         return f"no Ray cluster could be started here: {_first(words)}"
@@ -152,10 +170,10 @@ def _sentence(address: str | None, error: Exception) -> str:
                 f"the Ray cluster at {address} runs Ray {theirs} with Python {their_python}, and this program Ray "
                 f"{own} with Python {own_python}: use the same in both"
             )
-    if "oken" in words and "auth" in words.lower():
+    if "InvalidAuthToken" in said or ("oken" in words and "auth" in words.lower()):
         return (
-            f"the Ray cluster at {address} asks for its token: copy ~/.ray/auth_token from its head, or set "
-            "RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token"
+            f"the Ray cluster at {address} asks for its token: set RAY_AUTH_MODE=token, and copy ~/.ray/auth_token "
+            "from its head or set RAY_AUTH_TOKEN"
         )
     if address == "auto" and isinstance(error, ConnectionError):
         return "there is no Ray cluster on this machine; `ray start --head` starts one"
