@@ -66,6 +66,34 @@ def encoder(halves: tuple[Path, Path], checkpoint: Path, tmp_path_factory: pytes
     return root / "enc"
 
 
+def test_two_processes_of_torchrun_make_one_encoder(
+    halves: tuple[Path, Path], checkpoint: Path, encoder: Path, tmp_path: Path
+) -> None:
+    """One tells how far it is and writes; what comes out is what one process makes, to the digits of bfloat16."""
+    words = ["pretrain", *halves, "--leave-out", "second", "--steps", "25", "--batch", "2", "--set", "group=1"]
+    words += ["--threads", "1", "--layers-file", checkpoint, "--out", tmp_path / "enc"]
+    start = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        "-m",
+        "thymos",
+    ]
+    call = [*start, *map(str, words), "--cache-dir", str(encoder.parent / "cache")]
+    done = subprocess.run(call, capture_output=True, text=True, env=ONE_THREAD)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("step 25: loss") == 1 and done.stdout.count("Encoder: ") == 1
+    assert not (tmp_path / "enc" / CHECKPOINT).exists()
+    two, one = (safetensors.torch.load_file(folder / "encoder.safetensors") for folder in (tmp_path / "enc", encoder))
+    assert two.keys() == one.keys()
+    for name, value in two.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value.float(), one[name].float(), rtol=0.05, atol=5e-3, msg=name)
+
+
 def test_an_encoder_tells_where_it_comes_from(encoder: Path) -> None:
     about = json.loads((encoder / "encoder.json").read_text())
     assert about["command"].startswith("thymos pretrain ")
