@@ -110,6 +110,20 @@ def test_a_shared_value_arrives_with_each_task(engine: RayCluster) -> None:
     assert sorted(result for _, result in engine.run(add, [(i, shared) for i in range(4)])) == [30, 31, 32, 33]
 
 
+def folder(task: int, report: Report) -> Path:
+    return Path.cwd()
+
+
+def test_workers_are_in_the_folder_of_the_call(
+    engine: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths mean the same there; workers that an earlier call left are no longer where they were."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert {result for _, result in engine.run(folder, range(4))} == {tmp_path / name}
+
+
 def die_once(task: Path, report: Report) -> str:
     if not task.exists():
         task.touch()

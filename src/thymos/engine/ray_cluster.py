@@ -4,13 +4,16 @@ Ray is known to this module and to ``joining`` alone, and imported when a cluste
 its object store are used. Workers outlive a run, so that the many short runs of a search start them once.
 """
 
+import os
 import platform
 import queue
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from thymos.engine.joining import join
@@ -29,7 +32,7 @@ from thymos.engine.tasks import (
     refuse_death,
     unheard,
 )
-from thymos.errors import EngineError
+from thymos.errors import EngineError, ThymosWarning
 
 _SAME_EVERYWHERE = ("thymos", "numpy", "torch")
 """Packages whose version decides digits."""
@@ -37,7 +40,7 @@ _PATIENCE_S = 10.0
 """After so long without news, whether there is still anybody to work is asked."""
 _MOST_FAILED_STARTS = 3
 _EARS = "ears"
-"""Where an actor answers while its main thread works."""
+"""The thread by which an actor answers while another works."""
 
 
 class RayCluster(Engine):
@@ -59,6 +62,7 @@ class RayCluster(Engine):
         self._ray = self._joined.ray
         self._idle: list[_Hand] = []
         self._failed_starts = 0
+        self._said_that_it_waits = False
 
     @property
     def many_machines(self) -> bool:
@@ -172,6 +176,11 @@ class RayCluster(Engine):
                 return [hand for hand in hands if not said.isdisjoint(hand.awaited)]
             if not any(hand.place for hand in hands):
                 self.capacity(gpus)  # raises where no node is left that could ever take one
+                if not self._said_that_it_waits:
+                    self._said_that_it_waits = True
+                    warnings.warn(
+                        "no core of the Ray cluster is free yet; waiting for one", ThymosWarning, stacklevel=2
+                    )
 
     def _news(self, hand: "_Hand", on_report: Report) -> Any:
         """Take what ``hand`` has to say: a result, ``_LOST`` if it is gone, or None."""
@@ -241,7 +250,7 @@ class _Hand:
     def begin(self, work: Work[Any, Any], begun: Begun[Any], heard: bool) -> None:
         """Give it a task; ``heard``: it is to pass on messages."""
         self.begun = begun
-        self.awaited[self.actor.work.remote(work, begun.task, heard)] = "work"
+        self.awaited[self.actor.work.remote(work, begun.task, heard, Path.cwd())] = "work"
         if heard:
             self._listen()
 
@@ -307,8 +316,10 @@ class _Worker:
 
         return _Place(platform.node(), ray.get_runtime_context().get_node_id(), versions_here())
 
-    def work(self, work: Work[Any, Any], task: Any, heard: bool) -> _Done:
-        """Work on ``task``, in the main thread."""
+    def work(self, work: Work[Any, Any], task: Any, heard: bool, folder: Path) -> _Done:
+        """Work on ``task`` in ``folder``, which its relative paths are meant from, where that is on this node."""
+        with suppress(OSError):
+            os.chdir(folder)
         try:
             with one_thread():
                 return _Done(work(task, self._said.put if heard else unheard))
