@@ -75,3 +75,9 @@ def test_no_module_imports_itself_through_others():
 def test_modules_have_one_subject():
     long = {str(path): count for path in MODULES if (count := len(path.read_text().splitlines())) > 400}
     assert not long
+
+
+def test_ray_is_known_to_its_engine_alone():
+    knowing = {dotted(module) for module in MODULES if any(name.split(".")[0] == "ray" for name in imports(module))}
+    assert knowing == {"thymos.engine.ray_cluster"}
+    assert not any(name.split(".")[0] == "ray" for module in MODULES for name in imported_with(module))
