@@ -83,13 +83,13 @@ def test_a_change_may_name_a_part_that_the_file_leaves_out_and_the_last_wins(tmp
         ("training.epochs", "'training.epochs' is not of the form key=value, such as training.epochs=5"),
         ("name.first=x", "name in 'name.first' is a value and has no parts"),
         ("training.epochs=[", "'[' is not a value for training.epochs"),
-        ("training.epochs=0", "training.epochs: input should be greater than 0, not 0"),
+        ("training.epochs=0", "training.epochs: must be greater than 0, not 0"),
         ("training.epochs=many", "training.epochs: "),
         ("training.learning_rate=.nan", "training.learning_rate: "),
         ("training.learning_rate=.inf", "training.learning_rate: "),
-        ("training.precision=fp8", "training.precision: input should be 'bf16' or 'fp32', not 'fp8'"),
+        ("training.precision=fp8", "training.precision: must be 'bf16' or 'fp32', not 'fp8'"),
         ("sound.rate_hz=-1", "sound.rate_hz: "),
-        ("sound.normalise=rms", "sound.normalise: input should be 'peak' or 'none', not 'rms'"),
+        ("sound.normalise=rms", "sound.normalise: must be 'peak' or 'none', not 'rms'"),
         ("features.fmin_hz=-1", "features.fmin_hz: "),
         ("training=5", "training: "),
         ("model.dropout=2", "model.dropout"),
@@ -115,7 +115,7 @@ def test_bad_changes_are_refused_in_one_line(change: str, words: str) -> None:
         (b"name: [", "is not YAML"),
         (b"name: !!python/object/apply:os.getcwd []", "is not YAML"),
         (b"\xff\xfe\xfa", "cannot be read: it is not UTF-8 text"),
-        (b"description: no name\n", "name: field required"),
+        (b"description: no name\n", "name: is missing"),
         (b"name: x\ntraining: {epoch: 3}\n", "unknown key 'training.epoch'; did you mean 'epochs'?"),
         (b"name: x\nsound:\n", "sound: "),
         (b"name: x\n1: 2\n", "unknown key '1'"),
@@ -164,4 +164,4 @@ def test_a_missing_name_does_not_print_the_whole_recipe() -> None:
     del content["name"]
     with pytest.raises(RecipeError) as caught:
         parse_recipe(content, "mine.yaml")
-    assert str(caught.value) == "mine.yaml: name: field required"
+    assert str(caught.value) == "mine.yaml: name: is missing"

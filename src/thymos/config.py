@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeGuard, get_args
@@ -79,10 +79,42 @@ def first_complaint(error: ValidationError, root: type[Settings]) -> str:
     if details["type"] == "union_tag_invalid":
         names = details["ctx"]["expected_tags"].replace("'", "")
         return f"{'.'.join(path)}.family: there is no {details['ctx']['tag']!r}; there are {names}"
-    complaint = f"{'.'.join(path)}: {details['msg'][0].lower()}{details['msg'][1:]}"
+    complaint = f"{'.'.join(path)}: {in_words(details)}"
     if isinstance(details["input"], Settings | dict | list | tuple):  # a whole part, too long to repeat
         return complaint
     return f"{complaint}, not {shortened(details['input'])}"
+
+
+_KINDS = {
+    "int": "a whole number", "float": "a number", "finite": "a finite number", "string": "text",
+    "bool": "true or false", "list": "a list", "tuple": "a list", "set": "a list", "dict": "keys with values",
+    "model": "keys with values",
+}  # fmt: skip
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"), "greater_than_equal": ("ge", "greater than or equal to"),
+    "less_than": ("lt", "less than"), "less_than_equal": ("le", "less than or equal to"),
+}  # fmt: skip
+
+
+def in_words(details: Mapping[str, Any]) -> str:
+    """Return what pydantic complains of, one of ``ValidationError.errors()``, in words for who wrote the file.
+
+    Source: https://docs.pydantic.dev/latest/errors/validation_errors/.
+    """
+    kind, facts = str(details["type"]), details.get("ctx", {})
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"must be {words} {facts[name]:.15g}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "literal_error":
+        return f"must be {facts['expected']}"
+    if kind == "int_from_float":
+        return "must be a whole number"
+    if kind.endswith(("_type", "_parsing", "_number")) and (words := _KINDS.get(kind.partition("_")[0], "")):
+        return f"must be {words}"
+    said = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should", 1)
+    return said[:1].lower() + said[1:]
 
 
 def shortened(value: object, most: int = 80) -> str:

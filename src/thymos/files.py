@@ -21,6 +21,8 @@ FIGURE_FORMATS = ("png", "pdf", "svg")
 """What a figure can be saved as."""
 MOST_TEXT_BYTES = 64 << 20
 """Of a file that is read as text: no table, list or recipe of this house comes near."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""No more can be written there: the disk, or somebody's share of it, is full, or a file may not be as large."""
 MOST_JOURNAL_BYTES = 4 << 30
 """Of a journal, which grows with what was heard: 3 000 recordings take a few megabytes."""
 
@@ -31,17 +33,32 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Its permissions are those that the umask leaves. What is no regular file, such as ``/dev/stdout`` or a named pipe,
     is not replaced: the content goes into it.
+
+    Raises:
+        OSError: it cannot be written; where no more can be, that is told of ``path``.
     """
-    if is_stream(path):
-        with temporary_file(Path(tempfile.gettempdir())) as temporary:
+    with told_of(path):
+        if is_stream(path):
+            with temporary_file(Path(tempfile.gettempdir())) as temporary:
+                yield temporary
+                with temporary.open("rb") as source, path.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_file(path.parent) as temporary:
             yield temporary
-            with temporary.open("rb") as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_file(path.parent) as temporary:
-        yield temporary
-        temporary.replace(path)
+            temporary.replace(path)
+
+
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Say of ``path`` that no more can be written: the system names no file, and a copy the one that it read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 @contextmanager

@@ -176,8 +176,8 @@ def test_too_small_a_spectrogram_is_refused(settings: ModelSettings) -> None:
             {"family": "residul"},
             "r: model.family: there is no 'residul'; there are study_cnn, residual, recurrent",
         ),
-        ({"family": "recurrent", "cell": "rnn"}, "r: model.cell: input should be 'lstm' or 'gru', not 'rnn'"),
-        ({"family": "residual", "widths": [0]}, "r: model.widths.0: input should be greater than 0, not 0"),
+        ({"family": "recurrent", "cell": "rnn"}, "r: model.cell: must be 'lstm' or 'gru', not 'rnn'"),
+        ({"family": "residual", "widths": [0]}, "r: model.widths.0: must be greater than 0, not 0"),
     ],
 )
 def test_wrong_model_settings_are_named(model: dict[str, Any], complaint: str) -> None:

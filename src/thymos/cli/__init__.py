@@ -46,7 +46,7 @@ class EmptyWordError(ThymosError, ValueError):
 app = typer.Typer(
     name="thymos",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 

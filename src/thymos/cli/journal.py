@@ -8,11 +8,12 @@ import hashlib
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from thymos.files import MOST_JOURNAL_BYTES, bounded_text, temporary_file
+from thymos.files import MOST_JOURNAL_BYTES, bounded_text, temporary_file, told_of
 
 Entry = dict[str, Any]
 _FORMAT = 4
@@ -79,8 +80,15 @@ class Journal:
     def _write(self, line: str) -> None:
         if self._file is None:  # it was closed while a recording was still being heard
             return
-        self._file.write(line + "\n")
-        self._file.flush()
+        try:
+            with told_of(self.path):
+                self._file.write(line + "\n")
+                self._file.flush()
+        except OSError:
+            with suppress(OSError):  # it would be tried once more, and fail again
+                self._file.close()
+            self._file = None
+            raise
 
     def _read(self) -> dict[str, Entry]:
         if not self.path.is_file() or self.path.is_symlink():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from thymos.audio import Samples
+from thymos.config import in_words
 from thymos.errors import BundleAbsentError, BundleError
 from thymos.files import home_path
 from thymos.runtime.hearing import (
@@ -272,7 +273,7 @@ def read_about(folder: Path) -> About:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its content"
-        raise BundleError(f"{path} is not usable: {where}: {first['msg']}") from None
+        raise BundleError(f"{path} is not usable: {where}: {in_words(first)}") from None
 
 
 def read_bundle(folder: Path, own: bool = False) -> Bundle:

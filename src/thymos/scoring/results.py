@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
+from thymos.config import in_words
 from thymos.corpora.table import Corpus
 from thymos.errors import RunError
 from thymos.labels import natural_key
@@ -295,7 +296,7 @@ def read_results(run_dir: Path) -> Results:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"{path} is damaged: {place}{': ' if place else ''}{first['msg']}") from error
+        raise RunError(f"{path} is damaged: {place}{': ' if place else ''}{in_words(first)}") from error
 
 
 def describe_corpus(corpus: Corpus) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from thymos.audio.decode import DEFAULT_LIMITS
 from thymos.audio.media import MediaKind, following_bytes, media_command
+from thymos.config import in_words
 from thymos.live import HOP_S, TIME_CONSTANT_S
 from thymos.serving.bounds import BURST_S
 from thymos.serving.frames import Head
@@ -92,8 +93,7 @@ def session_of(text: str) -> Session:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        raise ProblemError(400, f"session: {where + ': ' if where else ''}{said[0].lower()}{said[1:]}") from None
+        raise ProblemError(400, f"session: {where + ': ' if where else ''}{in_words(first)}") from None
 
 
 class Pace:
