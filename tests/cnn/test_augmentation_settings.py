@@ -46,11 +46,11 @@ GAIN = "augmentation.copies=[{gain_db: 6}]"
         (["augmentation.mixup_alpha=-1"], "augmentation.mixup_alpha: "),
         (["augmentation.copies=[{}]"], "a copy must differ in pitch_semitones, gain_db or noise_snr_db"),
         (["augmentation.copies=[{pitch: 4}]"], "unknown key 'augmentation.copies.0.pitch'; did you mean 'pitch_sem"),
-        (["augmentation.copies=[{pitch_semitones: 40}]"], "copies.0.pitch_semitones: input should be less than"),
+        (["augmentation.copies=[{pitch_semitones: 40}]"], "copies.0.pitch_semitones: must be less than"),
         ([GAIN, "features.kind=chroma"], "gain alone is no other to chroma"),
         ([GAIN, "features.normalise=speaker"], "gain alone is no other once features.normalise is speaker"),
-        (["features.normalise=speakers"], "features.normalise: input should be 'none' or 'speaker', not 'speakers'"),
-        (["sound.segments=stretched"], "sound.segments: input should be 'study', 'sliding' or 'stretch'"),
+        (["features.normalise=speakers"], "features.normalise: must be 'none' or 'speaker', not 'speakers'"),
+        (["sound.segments=stretched"], "sound.segments: must be 'study', 'sliding' or 'stretch'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(changes: list[str], words: str) -> None:
