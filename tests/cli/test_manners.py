@@ -110,3 +110,37 @@ def test_where_no_space_is_left_is_said(words, where, tmp_path, spoken):
     assert done.returncode == 2
     assert where.replace("OUT", str(out)) in done.stderr and "File too large" in done.stderr
     assert not [path for path in Path(out).rglob("*") if path.is_file()], "nothing half-written is left"
+
+
+BLOCKED = {"torch", "pandas", "scipy", "sklearn", "yaml", "safetensors", "onnx", "python_stretch", "threadpoolctl"}
+"""What the extra train brings, and plots does not."""
+WITHOUT = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {sorted(BLOCKED)!r}:
+            raise ModuleNotFoundError(name=name.split(".")[0])
+sys.meta_path.insert(0, Absent())
+from thymos.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        (["show", "CLIP", "--out", "sound.png"], "sound.png"),
+        (["audit", "FEW", "--out", "audit"], "audit/audit.html"),
+        (["predict", "CLIP", "--explain", "--explain-out", "why"], "why"),
+    ],
+    ids=["show", "audit", "explain"],
+)
+def test_plots_alone_is_enough_to_draw(words, made, tmp_path, spoken):
+    for emotion in ("anger", "fear"):
+        (tmp_path / "few" / emotion).mkdir(parents=True)
+        for number, path in enumerate(each for each in spoken if each.parent.name == emotion):
+            shutil.copy(path, tmp_path / "few" / emotion / f"{emotion[0]}{number + 1:02d} ({number % 3 + 1}).opus")
+    given = [word.replace("CLIP", str(spoken[0])).replace("FEW", "few") for word in words]
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *given], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / made).exists()

@@ -28,3 +28,25 @@ def mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     mel = np.asarray(mel, np.float64)
     above = _LOG_START_HZ * np.exp(_LOG_STEP * (np.maximum(mel, _LOG_START_MEL) - _LOG_START_MEL))
     return np.where(mel < _LOG_START_MEL, mel * _LINEAR_HZ_PER_MEL, above)
+
+
+def mel_filterbank(
+    rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float = 0.0, fmax_hz: float | None = None
+) -> NDArray[np.float64]:
+    """Return triangular filters of equal area, evenly spaced in mel: shape ``(n_mels, n_fft // 2 + 1)``.
+
+    Raises:
+        ValueError: not 0 ≤ fmin < fmax ≤ half the rate; ``fmax_hz`` None is that half.
+    """
+    top_hz = rate_hz / 2 if fmax_hz is None else fmax_hz
+    if not 0 <= fmin_hz < top_hz <= rate_hz / 2:
+        raise ValueError(f"mel bands from {fmin_hz:g} to {top_hz:g} Hz do not fit a sampling rate of {rate_hz} Hz")
+    edges_mel = hz_to_mel(np.array([fmin_hz, top_hz]))
+    edges_hz = mel_to_hz(np.linspace(edges_mel[0], edges_mel[1], n_mels + 2))
+    bins_hz = np.fft.rfftfreq(n_fft, 1 / rate_hz)
+    widths = np.diff(edges_hz)
+    rising = (bins_hz - edges_hz[:-2, None]) / widths[:-1, None]
+    falling = (edges_hz[2:, None] - bins_hz) / widths[1:, None]
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    filters: NDArray[np.float64] = triangles * (2 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
+    return filters

@@ -103,7 +103,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("thymos"):
             raise
-        _end(f"this needs the library {error.name}: pip install 'thymos[train]'")
+        extra = "plots" if error.name.partition(".")[0] in ("matplotlib", "jinja2") else "train"
+        _end(f"this needs the library {error.name}: pip install 'thymos[{extra}]'")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _end(f"{where}{error.strerror or error}")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, Waveform
 from thymos.audio.conditioning import Resampler
 from thymos.audio.decode import Limits, read_waveform_and_info
-from thymos.audio.mel_scale import hz_to_mel
-from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
+from thymos.audio.mel_scale import hz_to_mel, mel_filterbank
 from thymos.corpora.findings import channels_name, printable
 from thymos.errors import AudioError, FigureFormatError
 from thymos.files import FIGURE_FORMATS
@@ -38,6 +36,8 @@ MOST_COLUMNS = 1200
 FRAMES_AT_ONCE = 4096
 SIZE_INCHES = (10.5, 8.0)
 COLOURS = "magma"
+TOP_DB = 80.0
+"""What is fainter, beside the loudest, looks like nothing."""
 _TICKS_HZ = (0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
 
 
@@ -45,7 +45,7 @@ _TICKS_HZ = (0, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
 class Spectrum:
     """Power over frequency and time, shape ``(bins, columns)``, and how many seconds the columns span."""
 
-    power: torch.Tensor
+    power: NDArray[np.float32]
     span_s: float
 
 
@@ -111,11 +111,17 @@ def mel_spectrogram(waveform: Waveform) -> tuple[NDArray[np.float32], float]:
     Of sound up to about 28 s the columns are the frames that the study's networks get; of longer sound they
     are means, at most 1200.
     """
-    front_end = LogMel(STUDY_RATE_HZ, STUDY_N_FFT, STUDY_HOP, STUDY_MELS)
+    filters = mel_filterbank(STUDY_RATE_HZ, STUDY_N_FFT, STUDY_MELS).astype(np.float32)
     spectrum = mean_power(_PlayedForwards(waveform, STUDY_RATE_HZ), STUDY_N_FFT, STUDY_HOP, STUDY_RATE_HZ)
     # A mean of mel powers is the mel power of the mean: the filters are linear.
-    decibels = power_to_db((front_end.filters @ spectrum.power)[None], front_end.top_db)[0]
-    return decibels.numpy(), spectrum.span_s
+    return power_to_db(filters @ spectrum.power), spectrum.span_s
+
+
+def power_to_db(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``power`` (bands, columns) in dB relative to 1, at least 1e-10 and within 80 dB of the top."""
+    decibels = 10 * np.log10(np.maximum(power, 1e-10))
+    shown: NDArray[np.float32] = np.maximum(decibels, decibels.max() - TOP_DB)
+    return shown
 
 
 class _PlayedForwards:
@@ -156,35 +162,31 @@ def mean_power(
 
     Worked in pieces, so that a recording of hours takes no more memory than its samples do.
     """
-    transform = PowerSpectrogram(n_fft, hop)
     frames = 1 + len(samples) // hop
     per_column = -(-frames // most)
     at_once = per_column * max(1, FRAMES_AT_ONCE // per_column)
-    columns = [
-        _mean_of_groups(_power_of_frames(samples, transform, first, min(first + at_once, frames)), per_column)
-        for first in range(0, frames, at_once)
-    ]
-    return Spectrum(torch.cat(columns, dim=1), frames * hop / rate_hz)
+    columns = []
+    for first in range(0, frames, at_once):
+        stop = min(first + at_once, frames)
+        power = _power_of_frames(samples, n_fft, hop, first, stop)
+        starts = np.arange(0, stop - first, per_column)
+        counts = np.diff([*starts, stop - first])
+        columns.append(np.add.reduceat(power, starts, axis=1) / counts.astype(np.float32))
+    return Spectrum(np.concatenate(columns, axis=1), frames * hop / rate_hz)
 
 
 def _power_of_frames(
-    samples: Samples | _PlayedForwards, transform: PowerSpectrogram, first: int, stop: int
-) -> torch.Tensor:
-    """Return frames ``first`` to ``stop`` as they are in the whole: cut with a margin, then without."""
-    hop = transform.hop
-    margin = -(-transform.n_fft // (2 * hop))
-    start = max(0, first - margin)
-    piece = samples[start * hop : (stop - 1 + margin) * hop]
-    with torch.inference_mode():
-        power: torch.Tensor = transform(torch.from_numpy(np.ascontiguousarray(piece))[None])[0]
-    return power[:, first - start : stop - start]
-
-
-def _mean_of_groups(power: torch.Tensor, size: int) -> torch.Tensor:
-    if size == 1:
-        return power
-    groups = torch.split(power, size, dim=1)
-    return torch.stack([group.mean(dim=1) for group in groups], dim=1)
+    samples: Samples | _PlayedForwards, n_fft: int, hop: int, first: int, stop: int
+) -> NDArray[np.float32]:
+    """Return the power of frames ``first`` to ``stop``: Hann window, frames centred, zeros beyond the ends of the
+    sound; as ``cnn.mel.PowerSpectrogram``, without torch."""
+    start, end = first * hop - n_fft // 2, (stop - 1) * hop + n_fft // 2
+    inside = samples[max(0, start) : min(end, len(samples))]
+    piece = np.pad(inside, (max(0, -start), end - max(0, start) - len(inside)))
+    windows = np.lib.stride_tricks.sliding_window_view(piece, n_fft)[::hop]
+    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+    spectrum = np.fft.rfft(windows * hann, axis=1)
+    return (spectrum.real**2 + spectrum.imag**2).T.astype(np.float32)
 
 
 def _draw_title(axes: Axes, name: str, facts: str) -> None:
@@ -216,8 +218,7 @@ def _draw_spectrogram(axes: Axes, waveform: Waveform) -> AxesImage:
     n_fft = 2 ** max(5, round(np.log2(STUDY_N_FFT * waveform.rate_hz / STUDY_RATE_HZ)))
     hop = max(1, n_fft * FINE_HOP // STUDY_N_FFT)
     spectrum = mean_power(waveform.samples, n_fft, hop, waveform.rate_hz)
-    decibels = power_to_db(spectrum.power[None])[0].numpy()
-    image = _draw_image(axes, decibels, spectrum.span_s, waveform.rate_hz / 2)
+    image = _draw_image(axes, power_to_db(spectrum.power), spectrum.span_s, waveform.rate_hz / 2)
     axes.yaxis.set_major_formatter(lambda hz, _: _thousands(round(hz)))
     _label(axes, "Spectrogram", "Hz")
     return image
