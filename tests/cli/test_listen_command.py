@@ -97,9 +97,12 @@ def test_a_wav_is_heard_at_its_own_rate_however_it_was_made(bundle, speech):
 
 @pytest.mark.slow
 def test_the_vad_is_as_it_is_told(bundle, speech):
-    assert not any(row["emotion"] for row in rows(
-        listen(bundle, speech.tobytes(), "--rate", RATE_HZ, "--vad-threshold", 0.9999).stdout
-    ))  # fmt: skip
+    recognizer = load(bundle)
+    words = ("--rate", RATE_HZ, "--hop", recognizer.bundle.about.hop_s, "--vad-threshold", 0.9999)
+    told = [row["speech_s"] for row in rows(listen(bundle, speech.tobytes(), *words).stdout)]
+    windows = recognizer.tuned(0.9999).timeline((speech, RATE_HZ)).windows
+    assert told == [round(window.speech_s, 3) for window in windows]
+    assert sum(told) < sum(window.speech_s for window in recognizer.timeline((speech, RATE_HZ)).windows)
 
 
 @pytest.mark.slow
