@@ -10,7 +10,9 @@ from pathlib import Path
 from thymos.cache import default_cache_dir
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import journal_path
+from thymos.cli.parts import part_name
 from thymos.cli.result_names import fixed_part, is_pattern, names_beside, names_by_pattern, own_names
+from thymos.cli.shards import MERGED
 from thymos.errors import ArgumentError
 from thymos.escaping import from_csv_cell, printable
 from thymos.files import bounded_text, is_stream, parsed_json
@@ -18,6 +20,9 @@ from thymos.runtime.formats import BINARY, OF_NAMES, PER_FILE, SUFFIX, Format, t
 
 _DEFAULT: Format = "table"
 _BESIDE: Format = "json"
+_PARTS: Format = "jsonl"
+PART_RECORDINGS = 10_000
+"""Of each file, where results are written in parts."""
 _OVERWRITE = "choose another --out, or replace it by --overwrite"
 
 
@@ -42,21 +47,28 @@ class Outputs:
         out: one file of all; None: there is none.
         each: a file for each recording, in their order; None: there are none. With neither, results are printed.
         journal: the output that a journal belongs to, so that a killed run goes on; None: there is no journal.
+        parts: files of ``PART_RECORDINGS`` recordings each, which one after another are what one file would be.
     """
 
     format: Format
     out: Path | None
     each: list[Path] | None
     journal: Path | None
+    parts: list[Path] | None = None
 
     @property
     def printed(self) -> bool:
         """Whether results go to standard output."""
-        return self.out is None and self.each is None
+        return self.out is None and self.each is None and self.parts is None
 
 
 def outputs_of(
-    recordings: Sequence[NamedRecording], format: Format | None, out: Path | None, beside: bool, overwrite: bool
+    recordings: Sequence[NamedRecording],
+    format: Format | None,
+    out: Path | None,
+    beside: bool,
+    overwrite: bool,
+    by_engine: bool = False,
 ) -> Outputs:
     """Return where the results of ``recordings`` go, once it is sure that they can.
 
@@ -66,6 +78,7 @@ def outputs_of(
         out: a file, a folder, or a pattern of names such as ``emotions/{stem}.json``; None: print.
         beside: write a file beside each recording.
         overwrite: whether other files may be replaced.
+        by_engine: whether workers of an engine hear, whose results go to a folder in parts unless ``out`` is a file.
 
     Raises:
         ArgumentError: the format or the number of recordings does not fit, two results would have one name, or a file
@@ -74,6 +87,9 @@ def outputs_of(
     if beside and out is not None:
         raise ArgumentError("--beside writes beside each recording, and --out elsewhere: give one of both")
     format = format or (_BESIDE if beside else None)
+    in_parts = out is not None and not is_pattern(out) and (out.is_dir() or (by_engine and not out.suffix))
+    if out is not None and in_parts and (format in MERGED or (by_engine and format is None)):
+        return _outputs_in_parts(recordings, format or _PARTS, out, overwrite)
     format = format_of(format, out)
     inputs = [recording.path for recording in recordings if recording.path is not None]
     if beside:
@@ -98,6 +114,17 @@ def outputs_of(
         return Outputs(format, out, None, None if out is None or is_stream(out) else out)
     check_outputs(each, inputs, overwrite or journal_path(place).is_file())
     return Outputs(format, None, each, place)
+
+
+def _outputs_in_parts(recordings: Sequence[NamedRecording], format: Format, out: Path, overwrite: bool) -> Outputs:
+    """Return the parts of the results in the folder ``out``, where no other results lie."""
+    count = max(1, -(-len(recordings) // PART_RECORDINGS))
+    parts = [out / part_name(number, count, SUFFIX[format]) for number in range(count)]
+    goes_on = overwrite or journal_path(out / "results").is_file()
+    check_outputs(parts, [each.path for each in recordings if each.path is not None], goes_on)
+    if not goes_on and (other := next((path for path in sorted(out.glob("part-*")) if path not in parts), None)):
+        raise ArgumentError(f"{other} is of other results; {_OVERWRITE}")
+    return Outputs(format, None, None, out / "results", parts)
 
 
 def _in_folder(recordings: Sequence[NamedRecording], out: Path, format: Format) -> list[Path]:

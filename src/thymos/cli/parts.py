@@ -1,4 +1,5 @@
-"""Results of shards, read back and put in order: each row says where it stands in the whole list (``cli.shards``).
+"""Results in parts, read back and put in order. Each row of a shard says where it stands in the whole list
+(``cli.shards``); a part that one run wrote says by its name which of how many it is.
 
 Rows of a part are in order, so lines of parts are joined as they are read, and never all in memory; JSON and Parquet
 are read whole.
@@ -6,6 +7,7 @@ are read whole.
 
 import csv
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -15,6 +17,14 @@ from thymos.errors import ArgumentError
 from thymos.escaping import json_line, printable
 from thymos.files import parsed_json, whole_file, write_bytes
 from thymos.runtime.formats import SHARD, Columns, Format, rendered
+
+
+def part_name(number: int, count: int, suffix: str) -> str:
+    """Return what the part ``number``, from 0, of ``count`` that one run writes is called."""
+    return f"part-{number:05d}-of-{count:05d}{suffix}"
+
+
+_PART_NAME = re.compile(r"part-(\d{5,9})-of-(\d{5,9})\.\w+")
 
 
 class _Placed(NamedTuple):
@@ -37,7 +47,7 @@ def merged_into(out: Path, parts: Sequence[Path], format: Format) -> None:
     Raises:
         ArgumentError: a part cannot be read, or is no shard's; one is missing, or there twice.
     """
-    marks = _Marks(parts)
+    marks = _Names(parts) if all(_PART_NAME.fullmatch(path.name) for path in parts) else _Marks(parts)
     if format in ("csv", "tsv"):
         _join_cells(out, parts, marks, "\t" if format == "tsv" else ",")
     elif format == "jsonl":
@@ -114,6 +124,37 @@ class _Marks:
             which = f"shard {told} of {mark.count} is" if len(absent) == 1 else f"shards {told} of {mark.count} are"
             raise ArgumentError(f"{which} missing among the parts, so nothing is joined")
         raise ArgumentError(f"parts do not hold recording {last + 2} of {mark.recordings}: one of them is not whole")
+
+
+class _Names(_Marks):
+    """What the names of the parts say, which one run wrote.
+
+    Raises:
+        ArgumentError: one is missing, or there twice, or of another run.
+    """
+
+    def __init__(self, parts: Sequence[Path]):
+        super().__init__(parts)
+        told = [tuple(map(int, found.groups())) for path in parts if (found := _PART_NAME.fullmatch(path.name))]
+        self._places = [number for number, _ in told]
+        counts = sorted({count for _, count in told})
+        if len(counts) > 1:
+            raise ArgumentError(f"parts are of different runs: some of {counts[0]} parts, and some of {counts[1]}")
+        absent = sorted({*range(counts[0])} - {*self._places})
+        if absent:
+            name = part_name(absent[0], counts[0], parts[0].suffix)
+            raise ArgumentError(f"{name} is missing among the parts, so nothing is joined")
+        if len(parts) > counts[0]:
+            raise ArgumentError("a part is there twice, so nothing is joined")
+
+    def placed(self, row: dict[str, Any], part: int) -> _Placed:
+        """Return ``row`` at the place of its part."""
+        return _Placed(self._places[part], part, row)
+
+    def in_order(self, parts: Iterable[Iterable[_Placed]]) -> Iterator[Any]:
+        """Yield the rows of one part after another."""
+        for placed in heapq.merge(*parts, key=lambda each: each[:2]):
+            yield placed.row
 
 
 def _of_rows(path: Path, rows: Iterable[dict[str, Any]], part: int, marks: _Marks) -> Iterator[_Placed]:

@@ -105,6 +105,17 @@ def predict(
         int | None,
         typer.Option(min=2, max=2, help="Experimental: tell two voices of one channel apart, and hear each by itself."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray[:ADDRESS]",
+            help="Who hears: processes of this machine, or a Ray cluster, such as ray:auto or ray:HOST:PORT (default:"
+            " threads of this process). --out may then be a folder, for results in parts.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that hear, each with a model of its own (default: one a core).")
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -130,9 +141,11 @@ def predict(
         "PATH": bool(paths), "--watch": watch is not None, "--server": server is not None, "--voice": voice is not None,
         "--adapt": adapt, "--speaker-from": speaker_from is not None, "--speakers": speakers is not None,
         "--vad-threshold": vad_threshold is not None, "--shortest": shortest is not None, "--explain": explain,
-        "--channels": channels != "mix", "--shard": shard is not None,
+        "--channels": channels != "mix", "--shard": shard is not None, "--threads": threads is not None,
+        "--engine": engine is not None or workers is not None,
     }  # fmt: skip
-    _check_together({option for option, is_asked in asked.items() if is_asked})
+    given = {option for option, is_asked in asked.items() if is_asked}
+    _check_together(given)
     formats = figure_formats(figures)
     told = {"timeline": timeline, "labels": labels, "voice": voice, "vad": vad_threshold, "shortest": shortest}
     recordings = by_channel(of_shard(find_recordings(paths or (), say), shard, told), channels)
@@ -143,7 +156,7 @@ def predict(
     arrivals = None if watch is None else Arrivals(watch)
     outputs: Outputs | WatchedOutputs
     if arrivals is None:
-        outputs = outputs_of(recordings, format, out, beside, overwrite)
+        outputs = outputs_of(recordings, format, out, beside, overwrite, "--engine" in given)
     else:
         outputs = WatchedOutputs(format, out, beside, overwrite)
     timeline = timeline or outputs.format in IN_TIME
@@ -153,7 +166,8 @@ def predict(
 
         draw = explanations_drawn(explain_out or Path(), formats)
     tuning = {"vad_threshold": vad_threshold, "shortest": shortest}
-    model_asked = ModelAsked(model, server, threads, chosen_labels(labels), voice, voices, tuning)
+    spread = (engine or "local", workers) if "--engine" in given else None
+    model_asked = ModelAsked(model, server, threads, chosen_labels(labels), voice, voices, tuning, spread)
     way = _way_to_hear(model_asked, recordings, adapt, speaker_from, speakers is not None, timeline)
     journal = None if outputs.journal is None else _journal_of(outputs.journal, way.decides)
     columns = Columns(way.recognizer.labels, timeline, way.recognizer.dimensions, shard is not None)
@@ -183,6 +197,8 @@ _NOT_TOGETHER = (
     ("--speakers", ("--server", "--watch", "--voice", "--adapt", "--explain"),
      "--speakers finds voices by itself: without --server, --watch, --voice, --adapt and --explain"),
     ("--shard", ("--adapt", "--watch"), "--shard hears a part of a list by itself: without --adapt and --watch"),
+    ("--engine", ("--server", "--watch", "--speakers", "--threads"),
+     "--engine and --workers have others hear: without --server, --watch, --speakers, --threads"),
     ("--adapt", ("--voice",),
      "--adapt finds out what a voice is like, and --voice names one that is known: give one of both"),
 )  # fmt: skip
@@ -219,6 +235,8 @@ class ModelAsked(NamedTuple):
     voices: Path | None
     tuning: dict[str, float | None]
     """``vad_threshold`` and ``shortest``."""
+    spread: tuple[str, int | None] | None
+    """The engine whose workers hear, and how many they are; None: this process."""
 
 
 class WayToHear(NamedTuple):
@@ -260,6 +278,10 @@ def _way_to_hear(
         .among(asked.labels)
         .tuned(asked.tuning["vad_threshold"], asked.tuning["shortest"])
     )
+    if asked.spread is not None:
+        from thymos.cli.spread import SpreadRecognizer
+
+        recognizer = SpreadRecognizer(recognizer, *asked.spread)
     decides = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
     decides |= {name: value for name, value in asked.tuning.items() if value is not None}
     if by_speaker:

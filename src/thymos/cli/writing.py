@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from thymos.cli.console import say
-from thymos.cli.outputs import Outputs
+from thymos.cli.outputs import PART_RECORDINGS, Outputs
 from thymos.files import write_bytes
 from thymos.runtime.formats import LINE_BY_LINE, Columns, Format, ResultRow, rendered
 from thymos.streams import output_told
@@ -27,6 +27,8 @@ class ResultWriter(Protocol):
 
 def writer_of(outputs: Outputs, columns: Columns) -> ResultWriter:
     """Return what writes to ``outputs``."""
+    if outputs.parts is not None:
+        return _Parts(outputs.parts, outputs.format, columns)
     if outputs.each is not None:
         return _FileEach(outputs.each, outputs.format, columns)
     if outputs.out is not None:
@@ -81,6 +83,31 @@ class _OneFile:
 
     def finish(self) -> None:
         write_bytes(self._out, rendered(self._rows, self._format, self._columns))
+
+
+class _Parts:
+    """Writes files of so many results each, one as soon as it is full."""
+
+    def __init__(self, files: list[Path], format: Format, columns: Columns):
+        self._written, self._files, self._format, self._columns = files, iter(files), format, columns
+        self._rows: list[ResultRow] = []
+        self.failures = 0
+
+    def take(self, row: ResultRow) -> None:
+        self._rows.append(row)
+        if len(self._rows) == PART_RECORDINGS:
+            self._write(next(self._files))
+
+    def finish(self) -> None:
+        for last in self._files:  # none, where the one before was just full
+            self._write(last)
+        for other in self._written[0].parent.glob("part-*-of-*"):
+            if other not in self._written:  # of an earlier run, which was to be replaced, or had another list
+                other.unlink()
+
+    def _write(self, file: Path) -> None:
+        write_bytes(file, rendered(self._rows, self._format, self._columns))
+        self._rows = []
 
 
 class _FileEach:
