@@ -92,7 +92,7 @@ def test_what_would_keep_one_worker_busy_is_shared_out(tmp_path, monkeypatch):
     assert not any(batch.share for batch in packed(paths, 1, hearer))
 
 
-@pytest.mark.parametrize("words", [["--timeline"], ["--adapt"], ["--labels", "anger,neutral"]])
+@pytest.mark.parametrize("words", [["--timeline"], ["--adapt"], ["--labels", "anger,fear"]])
 def test_workers_write_the_same_bytes(bundle, folder, thymos_here, tmp_path, words):
     whole, by_workers = tmp_path / "whole.jsonl", tmp_path / "workers.jsonl"
     command = ["predict", folder, "--model", bundle, "--quiet", *words]
@@ -150,14 +150,15 @@ def test_results_in_parts_are_those_of_one_file(bundle, folder, thymos_here, tmp
 def test_a_machine_without_the_files_or_the_model_is_one_sentence(recognizer, mini, monkeypatch, tmp_path):
     clip = sorted(mini.glob("*/*"))[0]
     cluster = SpreadRecognizer(recognizer, FakeClusterEngine(), 1)
-    monkeypatch.setattr(spread, "_absolute", lambda source: source)
-
-    class SeenHere(type(clip)):  # a file that this machine sees, and the other does not
-        def exists(self, **how: Any) -> bool:
-            return True
-
-    with pytest.raises(EngineError, match=r"is not on the machine .*: all machines of a cluster must see the files"):
-        list(cluster.predict_many([SeenHere("/nowhere/a.wav")]))
+    with (
+        monkeypatch.context() as here,
+        pytest.raises(EngineError, match=r"is not on the machine .*: all machines of a cluster must see the files"),
+    ):
+        here.setattr(
+            spread, "_absolute", lambda source: f"/nowhere{source}"
+        )  # which this machine sees, and they do not
+        here.setattr(spread.Path, "exists", lambda path: True)
+        list(cluster.predict_many([clip]))
     (failure,) = cluster.predict_many([tmp_path / "none.wav"])
     assert isinstance(failure, Failure) and failure.reason == "does not exist", "nobody sees it"
 

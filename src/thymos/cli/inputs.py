@@ -24,7 +24,7 @@ TABLES = frozenset({".csv", ".tsv", ".jsonl", ".xlsx", ".parquet"})
 """What is read as a list of recordings where it is named; never where it lies in a folder that is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NamedRecording:
     """One recording to hear.
 

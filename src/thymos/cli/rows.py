@@ -119,7 +119,10 @@ def _entries(
     The journal keeps each as soon as it is heard, before its turn, too. The third says whether it was known.
     """
     keys = [_key(recording) for recording in recordings]
-    done = [journal.done.get(key) if journal is not None and key is not None else None for key in keys]
+
+    def known(key: str | None) -> _Entry | None:
+        return journal.known(key) if journal is not None and key is not None else None
+
     problems = [recording.problem for recording in recordings]
     sources: list[Path | RemoteFile | Excerpt | bytes | None] = [recording.source for recording in recordings]
     for i, recording in enumerate(recordings):
@@ -129,7 +132,8 @@ def _entries(
                 sources[i] = piped if recording.channel == "mix" else Excerpt(piped, channel=recording.channel)
             else:
                 problems[i] = piped
-    left = [i for i in range(len(recordings)) if done[i] is None and problems[i] is None]
+    done = [known(key) is not None for key in keys]
+    left = [i for i in range(len(recordings)) if not done[i] and problems[i] is None]
 
     def keep(place: int, result: _Heard) -> None:
         key, entry = keys[left[place]], _to_keep(result)
@@ -137,8 +141,8 @@ def _entries(
             journal.add(key, entry)
 
     results = hear((sources[i] for i in left), finished=keep)
-    for recording, kept, problem in zip(recordings, done, problems, strict=True):
-        if kept is not None:
+    for recording, key, problem, heard in zip(recordings, keys, problems, done, strict=True):
+        if heard and (kept := known(key)) is not None:
             yield recording, _kept_entry(kept), True
         elif problem is not None:
             yield recording, problem, False

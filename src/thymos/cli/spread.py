@@ -10,7 +10,7 @@ import pickle
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -230,7 +230,8 @@ class _Results:
             EngineError: it was not, and so none of them would be.
         """
         path = _path_of(self._sources[place])
-        if self._many_machines and isinstance(failure.error, AudioAbsentError) and path is not None and path.exists():
+        absent = isinstance(failure.error, AudioAbsentError)
+        if self._many_machines and absent and path is not None and Path(path).exists():
             raise EngineError(
                 f"{describe(path)} is not on the machine {node}: all machines of a cluster must see the files, on a "
                 "disk that they share or by addresses"
@@ -261,12 +262,12 @@ def packed(sources: Sequence[Sound], workers: int, hearer: Shared[bytes]) -> lis
 
 
 def _is_file(source: Sound) -> bool:
-    return isinstance(source, Path | RemoteFile)
+    return isinstance(source, str | RemoteFile)
 
 
-def _path_of(source: Sound) -> Path | None:
+def _path_of(source: Sound) -> str | None:
     file = source.path if isinstance(source, Excerpt) else source
-    return file if isinstance(file, Path) else None
+    return os.fspath(file) if isinstance(file, str | Path) else None
 
 
 def _size_of(source: Sound) -> int:
@@ -276,15 +277,15 @@ def _size_of(source: Sound) -> int:
     if isinstance(file, bytes):
         return len(file)
     try:
-        return file.stat().st_size if isinstance(file, Path) else 0
+        return os.stat(file).st_size if isinstance(file, str | Path) else 0  # noqa: PTH116 - of as many as there are
     except (OSError, ValueError):
         return 0
 
 
 def _absolute(source: Sound) -> Sound:
-    """Return ``source`` by a name that a worker, which may be in another folder, finds."""
-    if isinstance(source, Path):
-        return Path(os.path.abspath(source))  # noqa: PTH100 - a link stays what it is called
+    """Return ``source`` by a name that a worker, which may be in another folder, finds; as text, which takes less."""
+    if isinstance(source, str | Path):
+        return os.path.abspath(source)  # noqa: PTH100 - a link stays what it is called
     if isinstance(source, Excerpt) and isinstance(source.path, Path):
-        return Excerpt(Path(os.path.abspath(source.path)), source.start_s, source.end_s, source.channel)  # noqa: PTH100
+        return replace(source, path=source.path.absolute())
     return source

@@ -162,7 +162,7 @@ def hear_arrivals(
     hear: Callable[[list[NamedRecording]], Iterator[DecidedRow]],
 ) -> None:
     """Hear what arrives, and write what is heard, until the process is interrupted."""
-    outputs.begin(columns, continued=journal is not None and bool(journal.done))
+    outputs.begin(columns, continued=journal is not None and journal.goes_on)
     for batch in arrivals.batches():
         for recording, row, _, known in hear(batch):
             if "error" in row:

@@ -1,15 +1,19 @@
 """How the results of ``predict`` are written: printed as they come, into one file that is whole, or a file for each."""
 
 import errno
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Protocol
 
 from thymos.cli.console import say
 from thymos.cli.outputs import PART_RECORDINGS, Outputs
-from thymos.files import write_bytes
+from thymos.files import whole_file, write_bytes
 from thymos.runtime.formats import LINE_BY_LINE, Columns, Format, ResultRow, rendered
 from thymos.streams import output_told
+
+_IN_MEMORY_BYTES = 16 << 20
 
 
 class ResultWriter(Protocol):
@@ -71,18 +75,28 @@ def _print(content: bytes) -> None:
 
 
 class _OneFile:
-    """Writes all results to one file, at the end."""
+    """Writes all results to one file, at the end; until then, results are kept as they will be written, if they can."""
 
     def __init__(self, out: Path, format: Format, columns: Columns):
         self._out, self._format, self._columns = out, format, columns
         self._rows: list[ResultRow] = []
+        self._lines = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - it is closed when all is written
+        self._head = True
         self.failures = 0
 
     def take(self, row: ResultRow) -> None:
-        self._rows.append(row)
+        if self._format in LINE_BY_LINE:
+            self._lines.write(rendered([row], self._format, self._columns, self._head))
+            self._head = False
+        else:
+            self._rows.append(row)
 
     def finish(self) -> None:
-        write_bytes(self._out, rendered(self._rows, self._format, self._columns))
+        with self._lines, whole_file(self._out) as temporary, temporary.open("wb") as file:
+            if self._head:  # nothing has been written by lines
+                file.write(rendered(self._rows, self._format, self._columns))
+            self._lines.seek(0)
+            shutil.copyfileobj(self._lines, file)
 
 
 class _Parts:
