@@ -262,7 +262,7 @@ def packed(sources: Sequence[Sound], workers: int, hearer: Shared[bytes]) -> lis
 
 
 def _is_file(source: Sound) -> bool:
-    return isinstance(source, str | RemoteFile)
+    return isinstance(source, str | Path | RemoteFile)
 
 
 def _path_of(source: Sound) -> str | None:
