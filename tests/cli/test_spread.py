@@ -136,7 +136,7 @@ def test_results_in_parts_are_those_of_one_file(bundle, folder, thymos_here, tmp
         parts = sorted(out.iterdir())
         assert [path.name for path in parts] == [f"part-0000{number}-of-00003.{suffix}" for number in range(3)]
         joined = tmp_path / f"joined.{suffix}"
-        assert thymos_here("merge", *reversed(parts), "--out", joined).returncode == 0
+        assert thymos_here("merge", *([out] if suffix == "csv" else reversed(parts)), "--out", joined).returncode == 0
         assert joined.read_bytes() == whole.with_suffix(f".{suffix}").read_bytes()
         if suffix == "jsonl":
             assert b"".join(path.read_bytes() for path in parts) == joined.read_bytes()

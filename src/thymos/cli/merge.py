@@ -10,7 +10,8 @@ from thymos.errors import ArgumentError
 
 def merge(
     parts: Annotated[
-        list[Path], typer.Argument(metavar="PART…", help="Results of `thymos predict --shard i/n`, all n.")
+        list[Path],
+        typer.Argument(metavar="PART…", help="Results of `thymos predict --shard i/n`, all n; or a folder of parts."),
     ],
     out: Annotated[Path, typer.Option(help="Write to this file, whole or not at all.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out names, but no part.")] = False,
@@ -24,6 +25,9 @@ def merge(
     from thymos.cli.parts import merged_into
     from thymos.cli.shards import MERGED
 
+    parts = [each for part in parts for each in (sorted(part.glob("part-*")) if part.is_dir() else [part])]
+    if not parts:
+        raise ArgumentError("there are no parts in that folder")
     again = next((part for place, part in enumerate(parts) if part in parts[:place]), None)
     if again is not None:
         raise ArgumentError(f"{again} is named twice among the parts")

@@ -239,7 +239,8 @@ class _Results:
 
 
 def packed(sources: Sequence[Sound], workers: int, hearer: Shared[bytes]) -> list[_Batch]:
-    """Return ``sources`` as tasks for so many workers: those that are shared out first, then batches in their order."""
+    """Return ``sources`` as tasks for so many workers: batches in their order, then those that are shared out, of which
+    each worker has an equal part at the end."""
     sizes = [_size_of(source) for source in sources]
     total = sum(sizes)
     most_bytes = min(MOST_BYTES, max(LEAST_BYTES, total // (workers * _BATCHES_A_WORKER)))
@@ -258,7 +259,7 @@ def packed(sources: Sequence[Sound], workers: int, hearer: Shared[bytes]) -> lis
             items, n_bytes = [], 0
         items.append((place, source))
         n_bytes += size
-    return shared + batches + ([_Batch(hearer, tuple(items))] if items else [])
+    return batches + ([_Batch(hearer, tuple(items))] if items else []) + shared
 
 
 def _is_file(source: Sound) -> bool:
