@@ -11,7 +11,7 @@ from thymos.errors import ArgumentError
 def merge(
     parts: Annotated[
         list[Path],
-        typer.Argument(metavar="PART…", help="Results of `thymos predict --shard i/n`, all n; or a folder of parts."),
+        typer.Argument(metavar="PART…", help="Results of `predict --shard i/n`, all n; or a folder of parts."),
     ],
     out: Annotated[Path, typer.Option(help="Write to this file, whole or not at all.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out names, but no part.")] = False,
