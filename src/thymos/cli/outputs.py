@@ -87,8 +87,8 @@ def outputs_of(
     if beside and out is not None:
         raise ArgumentError("--beside writes beside each recording, and --out elsewhere: give one of both")
     format = format or (_BESIDE if beside else None)
-    in_parts = out is not None and not is_pattern(out) and (out.is_dir() or (by_engine and not out.suffix))
-    if out is not None and in_parts and (format in MERGED or (by_engine and format is None)):
+    in_parts = by_engine and out is not None and not is_pattern(out) and (out.is_dir() or not out.suffix)
+    if out is not None and in_parts and (format is None or format in MERGED):
         return _outputs_in_parts(recordings, format or _PARTS, out, overwrite)
     format = format_of(format, out)
     inputs = [recording.path for recording in recordings if recording.path is not None]
