@@ -25,7 +25,7 @@ from thymos.runtime.recognizer import Recognizer, load
 # The libraries read this when they are first imported, so conftest must not import any of them that does.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["toys"]
+pytest_plugins = ["clusters", "toys"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
