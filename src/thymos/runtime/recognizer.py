@@ -281,8 +281,8 @@ class Recognizer(ChosenModel):
 
         Where a hop is no longer than ``first_s``, and the model takes windows of any length, the first answer comes
         after so many seconds, and one every hop from there, each of all there is until that is a whole window; None:
-        whole windows only. All others are those of a file. With ``adapt``, each window is heard with the offset of the
-        voice, room or line that all windows so far give.
+        whole windows only. All others are those of a file, without silence before speech. With ``adapt``, each window
+        is heard with the offset of the voice, room or line that all windows so far give.
 
         Raises:
             ThymosError: ``labels`` cannot be told apart, see ``among``; or it adapts, and a voice is known already.

@@ -13,6 +13,9 @@ from thymos.audio import Samples
 from thymos.audio.conditioning import Resampler
 from thymos.runtime.vad import FRAME_S, STARTS, VadStream
 
+SILENCE_S = 0.5
+"""Of a live stream's windows: what is longer, before anybody speaks, is left out of one."""
+
 
 @dataclass(frozen=True)
 class WindowSamples:
@@ -38,7 +41,8 @@ class WindowCutter:
     with the recording, if there is anything that no window has covered; a recording shorter than a window is one.
 
     With ``first_s``, shorter ones come before, so that nobody waits for a whole window: all begin where the recording
-    does, the first is so long, and from it to the first of full length each is a hop longer.
+    does, the first is so long, and from it to the first of full length each is a hop longer. Of those of full length, a
+    silence before anybody speaks is left out: it would be heard as a part of how something is said.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class WindowCutter:
         self._kept_from = 0
         self._next = 0
         self._early = [] if first_s is None else early_ends(round(first_s * model_rate_hz), self.window, self.hop)
+        self._live = first_s is not None
         self._covered = 0
         self.taken = 0
         """Samples so far, at the recording's own rate."""
@@ -88,7 +93,7 @@ class WindowCutter:
             windows.append(self._cut(0, self._covered))
         while self._next + self.window <= self.resampled and self._is_judged(self._next + self.window):
             self._covered = self._next + self.window
-            windows.append(self._cut(self._next, self._covered))
+            windows.append(self._cut(self._begins(self._next, self._covered), self._covered))
             self._next += self.hop
         self._forget(self._next)
         return windows
@@ -113,6 +118,17 @@ class WindowCutter:
         start_s, end_s = start / self.model_rate_hz, stop / self.model_rate_hz
         samples = kept[start - self._kept_from : stop - self._kept_from]
         return WindowSamples(start_s, end_s, self.vad.speech_s(start_s, end_s), samples)
+
+    def _begins(self, start: int, stop: int) -> int:
+        """Return where a window from ``start`` to ``stop`` of a live stream begins: with speech, after a silence."""
+        if not self._live:
+            return start
+        first = int(np.ceil(start / self.model_rate_hz / FRAME_S - 1e-9))
+        spans = self.vad.spans(first, int(stop / self.model_rate_hz / FRAME_S + 1e-9))
+        if not len(spans):
+            return start
+        onset = round((first + int(spans[0, 0])) * FRAME_S * self.model_rate_hz)
+        return onset if onset - start >= round(SILENCE_S * self.model_rate_hz) else start
 
     def _is_judged(self, stop: int) -> bool:
         """Whether the VAD, which may lag behind, has judged all of its frames up to ``stop``."""
