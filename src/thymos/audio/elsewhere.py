@@ -9,6 +9,7 @@ Source: https://filesystem-spec.readthedocs.io
 import glob
 import importlib
 import io
+import os
 import re
 import tempfile
 import threading
@@ -264,8 +265,15 @@ class _Copies:
                     if old is not None:
                         old.close()
 
+    def leave_to_parent(self) -> None:
+        """Begin without any, in a child of a fork: there a file is at one place for both, and locks stay shut that
+        other threads held."""
+        self._lock, self._of = threading.Lock(), {}
+
 
 _copies = _Copies()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_copies.leave_to_parent)
 
 
 class _Reader(io.RawIOBase):

@@ -1,5 +1,7 @@
 """What libsndfile reads: the parts of a file, block by block, to the end of each and past what is damaged."""
 
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +32,17 @@ class _Forwards(soundfile.SoundFile):  # type: ignore[misc]
 
     def seekable(self) -> bool:
         return False
+
+
+def _free_to_open() -> None:
+    """Let a child of a fork open files: soundfile (since 0.14) opens one at a time, by a lock that a thread of the
+    parent may have held, who will never give it back here."""
+    if hasattr(soundfile.SoundFile, "_sf_error_lock"):
+        soundfile.SoundFile._sf_error_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_to_open)
 
 
 @dataclass

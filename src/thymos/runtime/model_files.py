@@ -211,24 +211,21 @@ class _Forks:
     """Counts forks that other threads than the forking one were running a graph at."""
     running: ClassVar[set[int]] = set()
     """Threads that run a graph now."""
-    at_fork: ClassVar[bool] = False
     left_behind: ClassVar[list[Any]] = []
     sessions: ClassVar[weakref.WeakSet[GraphSession]] = weakref.WeakSet()
 
     @classmethod
-    def before(cls) -> None:
-        cls.at_fork = bool(cls.running - {threading.get_ident()})
-
-    @classmethod
     def in_child(cls) -> None:
+        # Who was running is known only here, by what the child was left: between a hook before the fork and the fork
+        # itself others go on. The thread that forked has the name in the child that it had before.
+        cls.generation += bool(cls.running - {threading.get_ident()})
         cls.running.clear()
         for session in list(cls.sessions):
             session._lock = threading.Lock()
-        cls.generation += cls.at_fork
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_Forks.before, after_in_child=_Forks.in_child)
+    os.register_at_fork(after_in_child=_Forks.in_child)
 
 
 def open_session(graph: bytes, path: Path, data: Mapping[str, bytes] | None = None) -> GraphSession:
