@@ -33,8 +33,12 @@ class Finished:
     stdout: str
 
 
-def run_command(command: Sequence[str], name: str, sample_memory: bool = False) -> Finished:
-    """Run the command in a session of its own, so that an interruption ends its workers as well."""
+def run_command(command: Sequence[str], name: str, sample_memory: bool = False, done: Sequence[int] = (0,)) -> Finished:
+    """Run the command in a session of its own, so that an interruption ends its workers as well.
+
+    Args:
+        done: exit codes that say that the work was done.
+    """
     load = os.getloadavg()[0]
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         began = time.perf_counter()
@@ -47,7 +51,7 @@ def run_command(command: Sequence[str], name: str, sample_memory: bool = False) 
         finally:
             wall = time.perf_counter() - began
             _end_session(process)
-        if process.returncode != 0:
+        if process.returncode not in done:
             raise BenchError(f"{name} ended with status {process.returncode}: {_last_line(stderr)}")
         stdout.seek(0)
         output = stdout.read().decode(errors="replace")

@@ -72,7 +72,8 @@ def test_audit_names_every_bad_file_and_exits_1(hostile, tmp_path):
 @pytest.mark.slow
 def test_evaluate_leaves_bad_files_out_and_says_so(hostile, tmp_path):
     done = thymos("evaluate", hostile, *FAST, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "done without 7 files that could not be used, so the exit code is 1" in done.stderr
     for name in BAD:
         assert name in done.stderr
     excluded = {
@@ -86,7 +87,7 @@ def test_evaluate_leaves_bad_files_out_and_says_so(hostile, tmp_path):
 @pytest.mark.slow
 def test_a_greek_name_is_a_name_like_any_other(hostile, tmp_path):
     done = thymos("evaluate", f"folders:{hostile}", *FAST, "--out", tmp_path / "run", "--cache-dir", tmp_path / "cache")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "sadness/θυμός [red].wav" in (tmp_path / "run/predictions.csv").read_text()
 
 
@@ -105,7 +106,8 @@ def test_what_train_writes_is_what_predict_hears_with(hostile, tmp_path):
     changes = ["--set", "training.epochs=1", "--set", "features.n_mels=32"]
     words = ["--out", tmp_path / "m", "--cache-dir", tmp_path / "c"]
     done = thymos("train", hostile, "--recipe", "model1", *changes, *words)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "done without 7 files that could not be used" in done.stderr
     about = json.loads((tmp_path / "m/model.json").read_text())
     assert about["labels"] == ["anger", "sadness"]
     clip = sorted((hostile / "anger").glob("*.opus"))[0]

@@ -94,6 +94,7 @@ def evaluate(
 
     Several corpora count as one; --protocol corpus leaves each out in turn, and --test tests on others.
     Cut short, the same command goes on where it stopped and ends with the same numbers.
+    Files that cannot be used are named and left out, and the exit code is then 1.
     """
     from thymos.corpora.headings import parse_columns
     from thymos.corpora.protocols import protocol_named
@@ -152,6 +153,7 @@ def evaluate(
     console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
     if tracker is not None:
         tracker.log_run(out)
+    end_of(opened, *others)
 
 
 def with_precision(changes: list[str] | None, precision: str | None) -> list[str]:
@@ -160,8 +162,8 @@ def with_precision(changes: list[str] | None, precision: str | None) -> list[str
 
 
 def name_unusable(corpus: "Corpus", strict: bool, quiet: bool = False) -> None:
-    """Count the recordings of ``corpus``, name its labels and files that cannot be used; of those, stop with exit
-    code 1 if ``strict``."""
+    """Count the recordings of ``corpus``, name its labels and files that cannot be used; if there are some and
+    ``strict``, do no more, and exit with 1. Else who calls goes on with the others, and ends by ``end_of``."""
     if not quiet or corpus.tally.left_out or corpus.tally.errors:
         name_tally(corpus)
     name_labels(corpus)
@@ -169,6 +171,16 @@ def name_unusable(corpus: "Corpus", strict: bool, quiet: bool = False) -> None:
         notes.print(f"[yellow]left out:[/yellow] {shown(left_out.clip)} {shown(left_out.reason)}", soft_wrap=True)
     if strict and corpus.unusable:
         say(f"{len(corpus.unusable)} files cannot be used, and --strict was given: nothing was done")
+        raise typer.Exit(1)
+
+
+def end_of(*corpora: "Corpus") -> None:
+    """End a command that has done its work on the recordings that can be used: with 1, as ``predict`` and ``audit``
+    do, if some of ``corpora`` hold files that cannot be, and were named; else return. What a rule left out is used as
+    was asked."""
+    count = sum(len(corpus.unusable) for corpus in corpora)
+    if count:
+        say(f"done without {count} {'file' if count == 1 else 'files'} that could not be used, so the exit code is 1")
         raise typer.Exit(1)
 
 

@@ -22,7 +22,7 @@ from thymos.cli.console import (
     progress,
     shown,
 )
-from thymos.cli.evaluate import name_unusable
+from thymos.cli.evaluate import end_of, name_unusable
 from thymos.errors import RunError
 
 if TYPE_CHECKING:
@@ -111,3 +111,5 @@ def pretrain(
             (out / CHECKPOINT).unlink()
             console.print(f"Encoder: [bold]{shown(out)}[/bold]", soft_wrap=True)
         ranks.wait()
+    if ranks.first:
+        end_of(*opened)

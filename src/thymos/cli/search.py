@@ -30,7 +30,7 @@ from thymos.cli.console import (
     progress,
     shown,
 )
-from thymos.cli.evaluate import name_unusable
+from thymos.cli.evaluate import end_of, name_unusable
 
 
 def search(
@@ -130,3 +130,4 @@ def search(
     console.print(f"Report: [bold]{shown(page)}[/bold]", soft_wrap=True)
     if tracker is not None:
         tracker.log_run(out)
+    end_of(opened)

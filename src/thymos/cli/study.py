@@ -33,7 +33,7 @@ from thymos.cli.console import (
     say,
     shown,
 )
-from thymos.cli.evaluate import name_unusable
+from thymos.cli.evaluate import end_of, name_unusable
 
 if TYPE_CHECKING:
     from thymos.evaluation.study import StudyWatcher
@@ -125,6 +125,7 @@ def study(
         tracker.log_study(out)
     if failed:
         raise typer.Exit(1)
+    end_of(opened)
 
 
 class StudyView:

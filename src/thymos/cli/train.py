@@ -29,7 +29,7 @@ from thymos.cli.console import (
     shown,
     tell,
 )
-from thymos.cli.evaluate import name_unusable, with_precision
+from thymos.cli.evaluate import end_of, name_unusable, with_precision
 
 if TYPE_CHECKING:
     from thymos.experiment import Epoch
@@ -94,6 +94,7 @@ def train(
     console.print(f"Model: [bold]{shown(model.folder)}[/bold]", soft_wrap=True)
     if tracker is not None:
         tracker.log_model(model.folder)
+    end_of(opened)
 
 
 def _watcher(bars: Any) -> Any:
