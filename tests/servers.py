@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +63,13 @@ def _command(pid: int) -> str:
 
 
 @contextmanager
-def running(folder: Path, *words: str, env: dict[str, str] | None = None) -> Iterator[Running]:
+def running(
+    folder: Path, *words: str, env: dict[str, str] | None = None, before: Sequence[str] = ()
+) -> Iterator[Running]:
+    """A server while it is used; ``before`` are words before its command, of what starts it in its own process."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
-    command = [sys.executable, "-m", "thymos", "serve", "--port", "0", "--log", "json", *words]
+    command = [*before, sys.executable, "-m", "thymos", "serve", "--port", "0", "--log", "json", *words]
     with log.open("w") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(env or {})}
