@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 from mutations import LIBSNDFILE, Case, wav
+from structure import ogg_checksum
 
 SILENT_20_MS = b"\xf8\xff\xfe"
 """Opus for 20 ms of silence (CELT, full band)."""
@@ -57,28 +58,8 @@ def ogg_opus(packet: bytes, packet_s: float, seconds: float, claimed_s: float | 
 def _page(content: bytes, lacing: list[int], granule: int, number: int, first: bool = False, last: bool = False):
     flags = 2 * first | 4 * last
     head = b"OggS" + struct.pack("<BBqIIIB", 0, flags, granule, 7, number, 0, len(lacing)) + bytes(lacing)
-    checksum = _crc(head + content)
+    checksum = ogg_checksum(head + content)
     return head[:22] + struct.pack("<I", checksum) + head[26:] + content
-
-
-def _table() -> list[int]:
-    table = []
-    for value in range(256):
-        remainder = value << 24
-        for _ in range(8):
-            remainder = (remainder << 1 ^ (0x04C11DB7 if remainder & 0x80000000 else 0)) & 0xFFFFFFFF
-        table.append(remainder)
-    return table
-
-
-_TABLE = _table()
-
-
-def _crc(content: bytes) -> int:
-    checksum = 0
-    for byte in content:
-        checksum = (checksum << 8 & 0xFFFFFFFF) ^ _TABLE[checksum >> 24 ^ byte]
-    return checksum
 
 
 def _silence(container: str, subtype: str, seconds: int) -> bytes:

@@ -3,12 +3,12 @@
 import io
 import random
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from structure import fields_of, parts_of, put, with_checksums
 
 RATE_HZ = 24_000
 LIBSNDFILE = [
@@ -17,6 +17,8 @@ LIBSNDFILE = [
     ("wav", "RF64", "PCM_16"), ("w64", "W64", "PCM_16"), ("aiff", "AIFF", "PCM_16"), ("au", "AU", "ALAW"),
     ("caf", "CAF", "PCM_16"), ("flac", "FLAC", "PCM_16"), ("flac", "FLAC", "PCM_24"), ("ogg", "OGG", "VORBIS"),
     ("opus", "OGG", "OPUS"), ("opus", "OGG", "OPUS"), ("mp3", "MP3", "MPEG_LAYER_III"),
+    ("aiff", "AIFF", "FLOAT"), ("au", "AU", "FLOAT"), ("caf", "CAF", "ALAC_16"), ("w64", "W64", "FLOAT"),
+    ("sph", "NIST", "PCM_16"), ("rf64", "RF64", "FLOAT"),
 ]  # fmt: skip
 MEDIA = [
     ("m4a", "ipod", "aac", 44_100, None), ("m4a", "ipod", "alac", 44_100, None),
@@ -44,22 +46,25 @@ class Case:
         name: what was done to which file.
         suffix: of the name that it is given.
         content: its bytes.
+        kind: the container that it was, or claims to be.
     """
 
     name: str
     suffix: str
     content: bytes
+    kind: str = "made up"
 
 
-def seeds(clip: Path, media: bool) -> tuple[list[Case], list[Case]]:
-    """Return a second of ``clip`` in every format that libsndfile writes here and, if asked for, that PyAV does."""
+def seeds(clip: Path, media: bool, seconds: float = 1.25) -> tuple[list[Case], list[Case]]:
+    """Return the start of ``clip`` in every format that libsndfile writes here and, if asked for, that PyAV does."""
     samples, rate_hz = soundfile.read(clip, dtype="float32")
-    samples = samples[: rate_hz * 5 // 4]
+    samples = samples[: round(rate_hz * seconds)]
     made = []
     for suffix, container, subtype in LIBSNDFILE:
         file = io.BytesIO()
         soundfile.write(file, samples, rate_hz, subtype, format=container)
-        made.append(Case(f"{container} {subtype}", suffix, file.getvalue()))
+        kind = {"WAVEX": "WAV", "OGG": f"Ogg {subtype.capitalize()}", "NIST": "SPHERE"}.get(container, container)
+        made.append(Case(f"{container} {subtype}", suffix, file.getvalue(), kind))
     return made, [_with_pyav(samples, rate_hz, *entry) for entry in MEDIA] if media else []
 
 
@@ -84,19 +89,100 @@ def _with_pyav(samples: np.ndarray, rate_hz: int, suffix: str, muxer: str, codec
         for part in [*fitting.resample(frame), *fitting.resample(None)]:
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))
-    return Case(f"{muxer} {codec}", suffix, file.getvalue())
+    return Case(f"{muxer} {codec}", suffix, file.getvalue(), _MEDIA_KINDS.get(muxer, muxer.upper()))
+
+
+_MEDIA_KINDS = {
+    "ipod": "MP4", "mp4": "MP4", "mov": "MP4", "3gp": "MP4", "webm": "Matroska", "matroska": "Matroska",
+    "adts": "AAC", "mpegts": "MPEG-TS",
+}  # fmt: skip
 
 
 def mutated(number: int, seed: int, honest: list[Case]) -> Case:
     """Return the case of that number: one mutation of one of ``honest``, or a file made up."""
     rng = random.Random(f"{seed}:{number}")
-    kind: Callable[[random.Random, Case], Case] = rng.choices(list(KINDS), list(KINDS.values()))[0]
-    return kind(rng, rng.choice(honest))
+    change = rng.choices(list(CHANGES), list(CHANGES.values()))[0]
+    case = rng.choice(honest)
+    if change in (_splice, _join):
+        return change(rng, case, rng.choice(honest))
+    return change(rng, case)
+
+
+def _made(case: Case, what: str, content: bytes) -> Case:
+    return Case(f"{case.name} {what}", case.suffix, content, case.kind)
 
 
 def _cut(rng: random.Random, case: Case) -> Case:
     at = rng.randrange(256) if rng.random() < 0.5 else rng.randrange(len(case.content))
-    return Case(f"{case.name} cut at {at}", case.suffix, case.content[:at])
+    return _made(case, f"cut at {at}", case.content[:at])
+
+
+def _cut_at_part(rng: random.Random, case: Case) -> Case:
+    part = rng.choice(parts_of(case.content))
+    at = max(0, rng.choice((part.start, part.start + part.head, part.stop)) + rng.choice((-1, 0, 0, 1, 4)))
+    return _made(case, f"cut at {at}, near the edge of a part", case.content[:at])
+
+
+def _forged_length(rng: random.Random, case: Case) -> Case:
+    sized = [part for part in parts_of(case.content) if part.size_at is not None]
+    if not sized:
+        return _forged_field(rng, case)
+    content = bytearray(case.content)
+    for part in rng.sample(sized, min(len(sized), rng.choice((1, 1, 1, 2)))):
+        assert part.size_at is not None
+        own, size = part.stop - part.start, struct.calcsize(part.size_form)
+        length = rng.choice((*EXTREMES, own - 1, own + 1, 2 * own, len(content), len(content) - part.start, own - 8))
+        packed = struct.pack(part.size_form[0] + "Q", length & (1 << 64) - 1)
+        packed = packed[:size] if part.size_form[0] == "<" else packed[-size:]
+        content[part.size_at : part.size_at + size] = packed[: len(content) - part.size_at]
+    return _made(case, "with forged lengths", with_checksums(bytes(content)))
+
+
+def _forged_field(rng: random.Random, case: Case) -> Case:
+    fields = fields_of(case.content)
+    if not fields:
+        return _number(rng, case)
+    content = bytearray(case.content)
+    for field in rng.sample(fields, min(len(fields), rng.choice((1, 1, 2, 3)))):
+        put(content, field, rng.choice(field.values))
+    return _made(case, "with forged fields", with_checksums(bytes(content)))
+
+
+def _pieces(content: bytes) -> list[bytes]:
+    """Return what stands at the top of a file: parts that lie in others come with these."""
+    pieces, at = [], 0
+    for part in parts_of(content):
+        if part.start >= at:
+            pieces.append(content[at : part.stop])
+            at = part.stop
+    return [*pieces, content[at:]] if at < len(content) else pieces
+
+
+def _reordered(rng: random.Random, case: Case) -> Case:
+    pieces = _pieces(case.content)
+    at, other = rng.randrange(len(pieces)), rng.randrange(len(pieces))
+    what = rng.choice(("left out", "twice", "swapped", "last", "first", "many times"))
+    if what == "left out":
+        del pieces[at]
+    elif what in ("twice", "many times"):
+        pieces[at] *= 2 if what == "twice" else max(2, min(200, 50_000 // max(1, len(pieces[at]))))
+    elif what == "swapped":
+        pieces[at], pieces[other] = pieces[other], pieces[at]
+    else:
+        pieces.insert(len(pieces) if what == "last" else 0, pieces.pop(at))
+    return _made(case, f"with part {at} {what}", b"".join(pieces))
+
+
+def _splice(rng: random.Random, case: Case, other: Case) -> Case:
+    pieces, strange = _pieces(case.content), _pieces(other.content)
+    at = rng.randrange(len(pieces) + 1)
+    pieces[at : at + rng.choice((0, 1))] = rng.sample(strange, min(len(strange), rng.choice((1, 1, 3))))
+    return _made(case, f"with parts of {other.name} from part {at} on", b"".join(pieces))
+
+
+def _join(rng: random.Random, case: Case, other: Case) -> Case:
+    between = rng.choice((b"", b"", b"\0", bytes(512), b"TAG" + bytes(125)))
+    return _made(case, f"joined to {other.name}", case.content + between + other.content)
 
 
 def _flip(rng: random.Random, case: Case) -> Case:
@@ -104,7 +190,7 @@ def _flip(rng: random.Random, case: Case) -> Case:
     region = rng.choice((64, 512, len(content)))
     for _ in range(flips):
         content[rng.randrange(min(region, len(content)))] ^= 1 << rng.randrange(8)
-    return Case(f"{case.name} with {flips} bits flipped in {region} bytes", case.suffix, bytes(content))
+    return _made(case, f"with {flips} bits flipped in {region} bytes", bytes(content))
 
 
 def _number(rng: random.Random, case: Case) -> Case:
@@ -115,7 +201,7 @@ def _number(rng: random.Random, case: Case) -> Case:
         packed = struct.pack(form[0] + "Q", rng.choice(EXTREMES))
         size = struct.calcsize(form)
         content[at : at + size] = packed[:size] if form[0] == "<" else packed[-size:]
-    return Case(f"{case.name} with forged numbers", case.suffix, bytes(content))
+    return _made(case, "with forged numbers", bytes(content))
 
 
 def _shuffle(rng: random.Random, case: Case) -> Case:
@@ -125,12 +211,13 @@ def _shuffle(rng: random.Random, case: Case) -> Case:
     what, middle = rng.choice(
         (("left out", b""), ("twice", part * 2), ("zeroed", bytes(len(part))), ("noise", rng.randbytes(len(part))))
     )
-    return Case(f"{case.name} with {start} to {stop} {what}", case.suffix, content[:start] + middle + content[stop:])
+    return _made(case, f"with {start} to {stop} {what}", content[:start] + middle + content[stop:])
 
 
 def _noise(rng: random.Random, case: Case) -> Case:
     magic = rng.choice((b"", rng.choice(MAGICS), case.content[: rng.randrange(16, 300)]))
-    return Case(f"noise after {magic[:12]!r}", case.suffix, magic + rng.randbytes(rng.choice((0, 1, 40, 700, 30_000))))
+    content = magic + rng.randbytes(rng.choice((0, 1, 40, 700, 30_000)))
+    return Case(f"noise after {magic[:12]!r}", case.suffix, content)
 
 
 def _riff(rng: random.Random, case: Case) -> Case:
@@ -143,17 +230,22 @@ def _riff(rng: random.Random, case: Case) -> Case:
         code=rng.choice((0, 1, 2, 3, 6, 7, 0x11, 0x31, 0x55, 0x64, 0xFFFE)),
         claimed=rng.choice((0, 1, len(data), len(data) + 1, 0x7FFFFFFF, 0xFFFFFFF0, 0xFFFFFFFF)),
     )
-    return Case("WAV with a forged header", "wav", content)
+    return Case("WAV with a forged header", "wav", content, "WAV")
 
 
 def _not_finite(rng: random.Random, case: Case) -> Case:
     samples = np.random.default_rng(rng.randrange(1 << 32)).normal(0, 0.1, 30_000).astype("<f4")
     value = np.float32(rng.choice((np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-44)))
     samples[:: rng.choice((1, 2, 29_999))] = value
-    return Case(f"WAV of floats with {value}", "wav", wav(samples.tobytes(), rate_hz=16_000, bits=32, code=3))
+    content = wav(samples.tobytes(), rate_hz=16_000, bits=32, code=3)
+    return Case(f"WAV of floats with {value}", "wav", content, "WAV")
 
 
-KINDS = {_cut: 20, _flip: 20, _number: 20, _shuffle: 15, _noise: 10, _riff: 10, _not_finite: 5}
+CHANGES = {
+    _forged_length: 16, _forged_field: 20, _reordered: 10, _splice: 8, _join: 4, _cut_at_part: 8,
+    _cut: 9, _flip: 9, _number: 5, _shuffle: 5, _noise: 3, _riff: 2, _not_finite: 1,
+}  # fmt: skip
+"""How often each is drawn: mostly those that know how a file is built, as what is struck at random is soon refused."""
 
 
 def wav(
