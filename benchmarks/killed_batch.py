@@ -5,13 +5,15 @@ python benchmarks/killed_batch.py FOLDER [--files 3000] [--bad 30] [--kills 20] 
 Links to the short recordings in FOLDER, in folders of a hundred, and bad files of twelve kinds among them, are heard by
 `thymos predict --out`, once undisturbed and once killed (SIGKILL) at random moments, each after a random share of what
 was left. After each kill the journal is read: what it held before is still in it, nothing twice. What is being heard
-when the process is killed is heard again, as nothing of it was known yet.
+when the process is killed is heard again, as nothing of it was known yet. With `--seconds`, no more of each recording
+than that.
 """
 
 import argparse
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from report import Record, environment, save, table
 
 from thymos.audio.search import sounds_below
 from thymos.cli.journal import journal_path
@@ -88,6 +91,24 @@ def journal_keys(journal: Path) -> list[str]:
     return keys
 
 
+def _save(folder: Path, said: str, whole_s: float, code: int, rows: list[Record]) -> None:
+    words = [word for word in sys.argv[2:] if word not in ("--results", str(folder))]
+    command = shlex.join(["python", "benchmarks/killed_batch.py", "FOLDER", *words])
+    record = {"command": command, "environment": environment(), "said": said, "undisturbed_s": whole_s}
+    save(record | {"exit_code": code, "runs": rows}, _page(command, said, whole_s, code, rows), folder, "killed-batch")
+
+
+def _page(command: str, said: str, whole_s: float, code: int, rows: list[Record]) -> str:
+    known = 0
+    lines = []
+    for number, row in enumerate(rows, start=1):
+        end = "killed" if number < len(rows) else f"exit code {code}"
+        lines.append([str(number), str(known), str(row["heard"]), f"{row['seconds']:.1f}", end])
+        known += row["heard"]
+    head = f"`{command}`\n\n{said}; undisturbed it takes {whole_s:.1f} s and ends with {code}.\n\n"
+    return head + table(("run", "known before", "heard", "seconds", "end"), lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sounds", type=Path)
@@ -96,6 +117,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--format", default="jsonl")
     parser.add_argument("--model", default="thymos")
+    parser.add_argument("--seconds", type=float, help="no more of each recording than this")
+    parser.add_argument("--results", type=Path, help="folder for the table: killed-batch.json and .md")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     chance = random.Random(given.seed)
@@ -107,7 +130,12 @@ def main() -> None:
         own.mkdir()
         sounds = []
         for path in sounds_below(given.sounds).sounds[:20]:
-            sounds.append(Path(shutil.copy(path, own)))
+            if given.seconds is None:
+                sounds.append(Path(shutil.copy(path, own)))
+                continue
+            sounds.append((own / path.name).with_suffix(".wav"))
+            samples, rate_hz = soundfile.read(path)
+            soundfile.write(sounds[-1], samples[: round(given.seconds * rate_hz)], rate_hz)
         folder = root / "batch"
         made(folder, sounds, given.files, given.bad)
         command = [
@@ -128,8 +156,9 @@ def main() -> None:
         out = root / "killed"
         journal = journal_path(out)
         known: list[str] = []
-        kills = 0
-        while kills < given.kills:
+        rows: list[Record] = []
+        while (kills := len(rows)) < given.kills:
+            began_s = time.monotonic()
             goal = len(known) + chance.random() * (given.files - len(known)) / (given.kills - kills)
             running = subprocess.Popen(
                 [*command, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -139,20 +168,25 @@ def main() -> None:
             time.sleep(chance.random() * 0.1)
             running.send_signal(signal.SIGKILL)
             running.wait()
-            kills += 1
             told = journal_keys(journal)
             assert len(told) == len(set(told)), "a file is in the journal twice"
             assert told[: len(known)] == known, "what was known is known"
+            rows.append({"seconds": round(time.monotonic() - began_s, 1), "heard": len(told) - len(known)})
             known = told
-            print(f"killed {kills}: {len(known)} known", flush=True)
+            print(f"killed {kills + 1}: {len(known)} known", flush=True)
+        began_s = time.monotonic()
         last = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True)
+        rows.append({"seconds": round(time.monotonic() - began_s, 1), "heard": given.files - len(known)})
         assert last.returncode == undisturbed.returncode
         assert out.read_bytes() == (root / "whole").read_bytes(), "other bytes"
         assert not journal.exists()
         print([line for line in last.stderr.splitlines() if "known from" in line], flush=True)
-        print(
+        said = (
             f"{given.files} files, {given.bad} of them bad, killed {kills} times: the same {out.stat().st_size} bytes"
         )
+        print(said)
+        if given.results is not None:
+            _save(given.results, said, round(took_s, 1), undisturbed.returncode, rows)
     finally:
         shutil.rmtree(root)
 

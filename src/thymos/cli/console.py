@@ -62,7 +62,7 @@ CacheOption = Annotated[
     Path | None,
     typer.Option("--cache-dir", help="Where measurements and features are kept (default: ~/.cache/thymos)."),
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Do nothing, and exit with 1, if any file cannot be used.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Do nothing, and exit with 1, if a file cannot be used.")]
 ModelOption = Annotated[
     str | None,
     typer.Option(help="Folder or name of a model (default: THYMOS_MODEL, else the one that comes along)."),
