@@ -16,6 +16,7 @@ from sound_bytes import (
     with_checksum,
 )
 
+from thymos.audio import read_waveform
 from thymos.audio.byte_view import ByteView, SpannedFile
 from thymos.audio.ogg import crc
 from thymos.errors import AudioError
@@ -99,6 +100,23 @@ def test_a_bw64_file_is_heard():
     content = bytearray(encoded("RF64", "PCM_16"))
     content[:4] = b"BW64"
     np.testing.assert_allclose(heard(bytes(content))[0], voice_like(), atol=2**-15)
+
+
+@pytest.mark.parametrize("length", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("container", ["W64", "RF64", "CAF"])
+def test_a_length_that_no_file_can_have_leads_nowhere(container, length, tmp_path):
+    """Of any chunk, in bytes, an open file and a file object."""
+    content = encoded(container, "PCM_16")
+    at = {"W64": 40 + 16, "RF64": 20, "CAF": 12}[container]
+    forged = content[:at] + struct.pack(">Q" if container == "CAF" else "<Q", length) + content[at + 8 :]
+    (tmp_path / "forged").write_bytes(forged)
+    for source in (forged, io.BytesIO(forged), tmp_path / "forged"):
+        try:
+            waveform = read_waveform(source)
+        except AudioError as error:
+            assert "made its decoder fail" not in str(error)
+        else:
+            assert len(waveform.samples) <= len(content) // 2
 
 
 def test_a_wave64_an_aiff_and_an_au_file_without_lengths_are_heard():

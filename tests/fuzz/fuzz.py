@@ -4,7 +4,8 @@ The recogniser runs in a child process, which is begun anew where it dies. Each 
 are finite and probabilities that sum to 1, or by an error of Thymos of one sentence; the child must not die, nor
 compute more than 5 s on one file (its own children included), nor take 1 GB. ``--commands N`` gives N more files to
 ``thymos predict``, by folders (``commands.py``). What fails is written to a folder, and the exit code is 1. ``--seed``
-and a case's number repeat it. What is known is in ``OUT/cases.jsonl``: a run that was killed goes on from there.
+and a case's number repeat it. What is known is in ``OUT/cases.jsonl``: a run that was killed goes on from
+there, and what had failed is heard once more.
 """
 
 import argparse
@@ -75,15 +76,15 @@ def cases(seed: int, count: int, small: bool | None = None) -> Iterator[Case]:
         yield mutated(number, seed, media if media and number % every_media == 0 else some)
 
 
-def hear(seed: int, count: int, start: int) -> None:
-    """Be the child: say a line of JSON about each case from number ``start``."""
+def hear(seed: int, count: int, start: int, again: set[int]) -> None:
+    """Be the child: say a line of JSON about each case from number ``start``, and those of ``again``."""
     import thymos
     from thymos.errors import ThymosError
 
     recognizer = thymos.load(threads=1)
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(cases(seed, count)):
-            if number < start:
+            if number < start and number not in again:
                 continue
             path = Path(folder) / f"case.{case.suffix}"
             path.write_bytes(case.content)
@@ -155,30 +156,35 @@ def _memory_mb() -> float:
 
 
 def watch(seed: int, count: int, show: bool, known: list[Row] | None = None, journal: Path | None = None) -> list[Row]:
-    """Run children until all cases are through; return a row for each, ``known`` ones first.
+    """Run children until all cases are through; return a row for each. Those that are ``known`` are not heard again but
+    for those that failed.
 
     A row has the case's ``number``, ``kind``, ``outcome`` and ``problem`` (None: as it should be), and what it took:
     ``cpu_s``, ``wall_s``, and ``memory_mb``, the most that the child and its children had up to then. Each is a line of
     ``journal`` as soon as it is known.
     """
-    rows = list(known or [])
-    failed = sum(row["problem"] is not None for row in rows)
+    rows = {row["number"]: row for row in known or []}
+    start = max(rows, default=-1) + 1
+    again = {number for number, row in rows.items() if row["problem"] is not None}
+    failed = 0
     kept = journal.open("a", encoding="utf-8") if journal else None
 
     def keep(row: Row) -> None:
-        nonlocal failed
-        rows.append(row)
+        nonlocal failed, start
+        rows[row["number"]] = row
         failed += row["problem"] is not None
+        again.discard(row["number"])
+        start = max(start, row["number"] + 1)
         if kept is not None:
             kept.write(json.dumps(row) + "\n")
             kept.flush()
         if show and len(rows) % 500 == 0:
-            outcomes = Counter(row["outcome"] for row in rows)
+            outcomes = Counter(row["outcome"] for row in rows.values())
             print(f"{len(rows)} of {count}: {dict(outcomes)}, {failed} failures", flush=True)
 
-    while len(rows) < count:
-        command = [sys.executable, __file__, "--seed", str(seed), "--files", str(count), "--hear-from", str(len(rows))]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while start < count or again:
+        command = [sys.executable, __file__, "--seed", str(seed), "--files", str(count), "--hear-from", str(start)]
+        child = subprocess.Popen([*command, "--again", *map(str, sorted(again))], stdout=subprocess.PIPE, text=True)
         alarm = threading.Timer(MOST_WALL_S, child.kill)
         begun: int | None = None
         assert child.stdout is not None
@@ -203,11 +209,11 @@ def watch(seed: int, count: int, show: bool, known: list[Row] | None = None, jou
         if begun is not None:
             problem = f"the process ended with {code}"
             keep({"number": begun, "kind": "?", "outcome": "no answer", "problem": problem})
-        elif code or len(rows) < count:
+        elif code or start < count:
             raise SystemExit(f"the process that hears ended with {code} between files")
     if kept is not None:
         kept.close()
-    return rows
+    return [rows[number] for number in sorted(rows)]
 
 
 def known_rows(journal: Path, given: Row) -> list[Row]:
@@ -231,9 +237,10 @@ def main() -> int:
     parser.add_argument("--results", type=Path, help="folder for the tables, fuzz.json and fuzz.md")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--hear-from", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--again", type=int, nargs="*", default=(), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.hear_from is not None:
-        hear(options.seed, options.files, options.hear_from)
+        hear(options.seed, options.files, options.hear_from, set(options.again))
         return 0
     from commands import run_commands
     from fuzz_report import summary, write_results

@@ -43,11 +43,13 @@ class ByteView:
             raise AudioError("is a file that is open as text; open it in binary mode")
 
     def read(self, start: int, count: int) -> bytes:
-        """Return up to ``count`` bytes from ``start`` on: fewer only at the end.
+        """Return up to ``count`` bytes from ``start`` on: fewer only at the end, and none behind it.
 
         Raises:
             AudioFileError: the file cannot be read there.
         """
+        if start >= self.size:  # lengths of 64 bits lead to where no file can be sought
+            return b""
         parts: list[bytes] = []
         try:
             self._file.seek(self._start + start)
