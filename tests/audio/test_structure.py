@@ -148,6 +148,25 @@ def test_streamed_flac_is_heard_to_its_end_and_in_ogg_too():
     assert 3.5 * RATE_HZ < len(samples) < 4 * RATE_HZ and remarks == {"cut_short"}
 
 
+APE_TAG = b"APETAGEX" + struct.pack("<IIII", 2_000, 32 + 11, 1, 0x80000000) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        b"TAG" + bytes(125),
+        APE_TAG + bytes(11) + APE_TAG,
+        APE_TAG + bytes(11) + APE_TAG + b"TAG" + bytes(125),
+        bytes(11) + b"APETAGEX" + struct.pack("<IIII", 2_000, 32 + 11, 1, 0) + bytes(8),
+    ],
+)
+def test_tags_behind_flac_take_nothing_from_it(tags):
+    for content in (encoded("FLAC", "PCM_16"), flac_without_length()):
+        samples, _, remarks = heard(content + tags)
+        np.testing.assert_allclose(samples, voice_like(), atol=2**-15)
+        assert not remarks
+
+
 # --- damage ---
 
 

@@ -40,6 +40,20 @@ def test_what_a_stream_is_fed(recognizer: Recognizer, samples: Any) -> None:
         stream.feed(samples)
 
 
+@pytest.mark.parametrize("labels", ["anger", b"anger", 3, [1, 2], [None, "anger"], [["anger"], ["fear"]]])
+def test_labels_that_are_no_words(recognizer: Recognizer, labels: Any) -> None:
+    with pytest.raises(ValueError, match="labels are a list of words"):
+        recognizer.predict((TONE, 16_000), labels=labels)
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_hold_no_samples_are_refused_in_a_sentence(recognizer: Recognizer) -> None:
+    with pytest.raises(AudioError, match="is a masked array; fill what is masked"):
+        recognizer.predict((np.ma.masked_array(TONE, TONE > 0), 16_000))
+    with pytest.raises(AudioError, match="holds samples that are NaN or infinite"):
+        recognizer.predict((np.full(16_000, 1e300), 16_000))
+
+
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
 def test_threads(bundle: Path, threads: Any) -> None:
     with pytest.raises(ArgumentError, match="threads must be a whole number"):

@@ -138,6 +138,8 @@ def _checked_array(source: Array, limits: Limits) -> tuple[NDArray[Any], int]:
     if len(source) != 2 or not isinstance(source[0], np.ndarray):
         raise AudioError("is a tuple, but not of a numpy array and its sampling rate in Hz")
     samples, rate_hz = source
+    if isinstance(samples, np.ma.MaskedArray):
+        raise AudioError("is a masked array; fill what is masked, such as samples.filled(0)")
     return _checked_samples(samples, limits), checked_rate(rate_hz, limits)
 
 
@@ -173,7 +175,8 @@ def _checked_samples(samples: NDArray[Any], limits: Limits) -> NDArray[Any]:
 def _as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
     """Integers as libsndfile scales them: full scale is ±1."""
     if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond the largest float32 is infinite, which is looked for
+            return samples.astype(np.float32)
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
     return np.asarray(samples / float(1 << (8 * samples.dtype.itemsize - 1)), np.float32)

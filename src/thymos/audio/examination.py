@@ -16,7 +16,7 @@ from thymos.audio.chunks import (
     w64_structure,
     wav_structure,
 )
-from thymos.audio.mpeg import is_header, mpeg_structure
+from thymos.audio.mpeg import before_tags, is_header, mpeg_structure
 from thymos.audio.ogg import ogg_structure
 from thymos.audio.source import SoundPart, Structure
 
@@ -47,15 +47,14 @@ def structure_of(view: ByteView) -> Structure:
 
 
 def _flac_structure(view: ByteView) -> Structure:
-    """Return the FLAC files that a file is joined of."""
+    """Return the FLAC files that a file is joined of, without tags behind them, by which a last frame would be lost."""
     starts = [0]
     for beginning in _FLAC_BEGINNINGS:
         at = 0
         while (at := view.find(beginning, at + 1)) >= 0:
             starts.append(at)
-    if len(starts) == 1:
+    sound = before_tags(view)
+    if len(starts) == 1 and sound == view.size:
         return Structure()
     starts.sort()
-    return Structure(
-        tuple(SoundPart(((start, end),)) for start, end in zip(starts, [*starts[1:], view.size], strict=True))
-    )
+    return Structure(tuple(SoundPart(((start, end),)) for start, end in zip(starts, [*starts[1:], sound], strict=True)))

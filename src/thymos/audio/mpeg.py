@@ -143,6 +143,19 @@ def _behind_tags(look: _Bytes, at: int) -> int:
             return at
 
 
+def before_tags(view: ByteView) -> int:
+    """Return where the tags begin that end a file, ID3v1 and APEv2; without any, its size."""
+    end = view.size
+    if end > _TAG_BYTES and view.read(end - _TAG_BYTES, 3) == b"TAG":
+        end -= _TAG_BYTES
+    footer = view.read(end - 32, 32) if end > 32 else b""
+    if footer[:8] == b"APETAGEX":
+        size, flags = int.from_bytes(footer[12:16], "little"), int.from_bytes(footer[20:24], "little")
+        size += 32 if flags & 0x80000000 else 0  # its header, which it need not have
+        end -= size if 32 <= size < end else 0
+    return end
+
+
 def _next_frame(look: _Bytes, at: int, size: int) -> int | None:
     """Return where the next frame begins that another one follows; None: there is none."""
     last = min(size, at + _MOST_GAP)

@@ -1,6 +1,6 @@
 """A model and what it is set to: the labels that it tells apart, the voice that it hears, where speech begins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Self
 
@@ -67,6 +67,10 @@ class ChosenModel:
         """
         if labels is None:
             return self
+        words = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str | bytes) else (labels,)
+        if not all(isinstance(word, str) for word in words) or isinstance(labels, str):
+            raise ArgumentError(f"labels are a list of words, such as ['anger', 'fear'], not {labels!r}")
+        labels = words
         places, unknown = chosen_among(labels, self.labels)
         if unknown:
             raise ThymosError(f"{unknown[0]!r} is none of the labels of {self.name}: {', '.join(self.labels)}")
