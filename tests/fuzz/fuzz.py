@@ -260,7 +260,7 @@ def main() -> int:
     if options.commands:
         print(commands.summary())
     if options.results is not None:
-        write_results(options.results, options.seed, rows, commands)
+        write_results(options.results, options.seed, options.files, rows, commands)
     return 1 if failures or commands.problems else 0
 
 

@@ -29,8 +29,9 @@ def _most(rows: list[Row], what: str) -> float:
     return max((row.get(what, 0.0) for row in rows), default=0.0)
 
 
-def write_results(folder: Path, seed: int, rows: list[Row], commands: Commands) -> None:
-    """Write ``fuzz.json`` and ``fuzz.md``, with the command that made them."""
+def write_results(folder: Path, seed: int, asked: int, rows: list[Row], commands: Commands) -> None:
+    """Write ``fuzz.json`` and ``fuzz.md``, with the command that made them, and how many of the files that were
+    ``asked`` for it has heard."""
     from thymos.machine import this_machine
 
     by_kind: dict[str, list[Row]] = defaultdict(list)
@@ -51,6 +52,7 @@ def write_results(folder: Path, seed: int, rows: list[Row], commands: Commands) 
         "command": command,
         "seed": seed,
         "machine": this_machine(("thymos", "soundfile", "onnxruntime", "av")),
+        "asked": asked,
         "files": len(rows),
         "failures": [row for row in rows if row["problem"] is not None],
         "most_cpu_s": round(_most(rows, "cpu_s"), 2),
@@ -62,7 +64,8 @@ def write_results(folder: Path, seed: int, rows: list[Row], commands: Commands) 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "fuzz.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     head = ("container", "files", *OUTCOMES, "failures", "mean, ms", "most, s")
-    lines = [f"`{command}`", "", summary(rows) + ".", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    told = summary(rows) + (f"; {asked - len(rows)} are still to be heard" if len(rows) < asked else "")
+    lines = [f"`{command}`", "", told + ".", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += [f"| {kind} | " + " | ".join(map(str, own.values())) + " |" for kind, own in kinds.items()]
     lines += ["", "Milliseconds and seconds are of processor time, children included.", ""]
     if commands.files:
