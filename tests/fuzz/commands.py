@@ -12,6 +12,8 @@ from typing import Any
 
 import fuzz
 
+from thymos.audio.containers import SOUND_SUFFIXES
+
 FOLDER = 100
 FORMATS = ("jsonl", "csv", "jsonl", "srt", "jsonl", "rttm")
 """How folders are told, in turn: those of JSON lines are judged by these alone, others in both ways."""
@@ -62,7 +64,9 @@ def run_commands(seed: int, count: int, out: Path, show: bool) -> Commands:
             folder = Path(place) / "sounds"
             folder.mkdir()
             for number, case in enumerate(some):
-                (folder / f"{number:03d}.{case.suffix}").write_bytes(case.content)
+                # What is not named like sound is passed over in a folder.
+                suffix = case.suffix if f".{case.suffix}" in SOUND_SUFFIXES else "wav"
+                (folder / f"{number:03d}.{suffix}").write_bytes(case.content)
             before = len(commands.problems)
             _judge(folder, commands, FORMATS[start // FOLDER % len(FORMATS)])
             if len(commands.problems) > before:
