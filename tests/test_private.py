@@ -13,7 +13,9 @@ from servers import running
 
 STRACE = shutil.which("strace")
 CALLS = "trace=%network,open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2"
-WRITES = re.compile(r'(?:openat?\([^"]*"([^"]+)"[^)]*O_(?:WRONLY|RDWR|CREAT)|(?:creat|mkdir(?:at)?)\([^"]*"([^"]+)")')
+WRITES = re.compile(
+    r'(?:openat?\([^"\n]*"([^"]+)"[^)\n]*O_(?:WRONLY|RDWR|CREAT)|(?:creat|mkdir(?:at)?)\([^"\n]*"([^"]+)")'
+)
 
 
 UNSET = ("ORT_DISABLE_TELEMETRY", "THYMOS_CACHE", "XDG_CACHE_HOME", "MPLCONFIGDIR", "CI", "GITHUB_ACTIONS")
