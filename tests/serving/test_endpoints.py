@@ -2,11 +2,16 @@
 
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from servers import eventually
 
+from thymos.audio import read_waveform
+from thymos.audio.conditioning import resample
 from thymos.runtime.recognizer import load
 
 
@@ -53,6 +58,10 @@ def test_several_recordings_are_lines_and_one_that_cannot_be_heard_is_named(clie
     ("accept", "format", "kind"),
     [
         ("text/csv", "csv", "text/csv"),
+        ("text/tab-separated-values", "tsv", "text/tab-separated-values"),
+        ("text/vtt", "vtt", "text/vtt"),
+        ("text/x-rttm", "rttm", "text/x-rttm"),
+        ("text/x-audacity-labels", "audacity", "text/x-audacity-labels"),
         ("text/praat-textgrid", "textgrid", "text/praat-textgrid"),
         ("application/x-subrip", "srt", "application/x-subrip"),
         ("text/html, application/x-subrip;q=0.9, */*;q=0.1", "srt", "application/x-subrip"),
@@ -64,14 +73,52 @@ def test_accept_chooses_the_format(client, clip, thymos_here, accept, format, ki
     assert answer.text == thymos_here("predict", clip, "--format", format).stdout
 
 
-def test_subtitles_of_the_web_say_the_same_as_those_of_films(client, clip):
-    web, film = (
-        client.post("/v1/predict", content=clip.read_bytes(), headers={"accept": kind}).text
-        for kind in ("text/vtt", "application/x-subrip")
-    )
-    assert web.startswith("WEBVTT\n\n")
-    numbered = film.replace(",", ".").splitlines()  # films number their subtitles, the web need not
-    assert web.removeprefix("WEBVTT\n\n").splitlines() == [line for line in numbered if not line.isdigit()]
+@pytest.fixture(scope="module")
+def call(clip, mini, tmp_path_factory) -> Path:
+    """Two people on a line, each in a channel."""
+    other = sorted(mini.glob("sadness/*"))[3]
+    ends = [resample(read_waveform(path), 16_000).samples for path in (clip, other)]
+    count = min(map(len, ends))
+    path = tmp_path_factory.mktemp("call") / "call.wav"
+    soundfile.write(path, np.stack([end[:count] for end in ends], axis=1), 16_000, subtype="PCM_16")
+    return path
+
+
+@pytest.mark.parametrize(
+    "words", [("split",), ("2",), ("split", "--timeline", "--shortest", "1"), ("1", "--speakers", "2")]
+)
+def test_channels_and_voices_are_answered_as_the_command_line_does(client, call, clip, thymos_here, words):
+    named = {"--shortest": "shortest", "--speakers": "speakers"}
+    query = {"channels": words[0]} | ({"timeline": "true"} if "--timeline" in words else {})
+    query |= {named[word]: words[place + 1] for place, word in enumerate(words) if word in named}
+    expected = told(thymos_here, call, clip, "--channels", *words)
+    files = [("file", (str(path), path.read_bytes())) for path in (call, clip)]
+    answer = client.post("/v1/predict", params=query, files=files)
+    assert [json.loads(line) for line in answer.text.splitlines()] == expected
+    if words[0] == "split":
+        assert [row.get("channel") for row in expected] == [1, 2, None], "one channel is not split"
+        assert expected[0]["probabilities"] != expected[1]["probabilities"]
+
+
+def test_a_channel_alone_can_be_subtitles_and_several_cannot(client, call, thymos_here):
+    accept = {"accept": "application/x-subrip"}
+    one = client.post("/v1/predict?channels=2", content=call.read_bytes(), headers=accept)
+    assert one.text == thymos_here("predict", call, "--channels", "2", "--format", "srt").stdout != ""
+    both = client.post("/v1/predict?channels=split", content=call.read_bytes(), headers=accept)
+    assert both.status_code == 406
+    assert both.json()["detail"].endswith("tells of one recording, and there are 2 channels or voices of it")
+
+
+def test_a_channel_that_is_not_there_is_told_as_on_the_command_line(client, call, thymos_here):
+    answer = client.post("/v1/predict?channels=3", content=call.read_bytes())
+    said = thymos_here("predict", call, "--channels", "3")
+    assert answer.status_code == 422 and answer.json()["detail"] in said.stderr
+
+
+def test_what_counts_as_speech_is_set_as_on_the_command_line(client, clip, thymos_here):
+    expected = told(thymos_here, clip, "--vad-threshold", "0.95")[0]
+    answer = client.post("/v1/predict?vad_threshold=0.95", content=clip.read_bytes()).json()
+    assert answer == expected | {"file": "-"} and answer["speech_s"] < told(thymos_here, clip)[0]["speech_s"]
 
 
 def test_windows_and_explanation_come_when_asked_for(client, clip):
@@ -87,6 +134,17 @@ def test_embedding_is_that_of_python(client, clip):
     answer = client.post("/v1/embed", content=clip.read_bytes()).json()
     assert answer["file"] == "-" and answer["model"].startswith("thymos ")
     np.testing.assert_array_equal(np.float32(answer["embedding"]), load("thymos").embed(clip))
+    query = {"what": "statistics", "windows": "true", "vad_threshold": "0.9"}
+    windows = client.post("/v1/embed", params=query, content=clip.read_bytes()).json()["windows"]
+    expected = load("thymos").tuned(0.9).embed_windows(clip, "statistics")
+    assert [(each["start_s"], each["end_s"]) for each in windows] == [
+        *zip(expected.start_s, expected.end_s, strict=True)
+    ]
+    np.testing.assert_array_equal(np.float32([each["embedding"] for each in windows]), expected.values)
+    assert (
+        client.post("/v1/embed?what=mfcc", content=b"x").json()["detail"]
+        == "what is embedding or statistics, not 'mfcc'"
+    )
 
 
 def test_models_are_told_and_chosen(client, clip):
@@ -102,6 +160,13 @@ def test_models_are_told_and_chosen(client, clip):
     [
         ("?timelines=1", b"x", {}, 400, "there is no parameter 'timelines'; did you mean 'timeline'?"),
         ("?timeline=maybe", b"x", {}, 400, "timeline is true or false, not 'maybe'"),
+        ("?channels=0", b"x", {}, 400, "channels are mix, split, or the number of one from 1, not '0'"),
+        ("?channels=left", b"x", {}, 400, "channels are mix, split, or the number of one from 1, not 'left'"),
+        ("?speakers=3", b"x", {}, 400, "speakers are 2, the voices that can be told apart, not '3'"),
+        ("?speakers=2&explain=1", b"x", {}, 400, "where speakers are told apart, nothing is explained"),
+        ("?vad_threshold=high", b"x", {}, 400, "vad_threshold is a number, not 'high'"),
+        ("?vad_threshold=nan", b"x", {}, 400, "speech begins at a probability between 0 and 1, not at nan"),
+        ("?shortest=-1", b"x", {}, 400, "the shortest stretch is a number of seconds, not -1.0"),
         ("?timeline=1&timeline=0", b"x", {}, 400, "the parameter 'timeline' is given twice"),
         ("?model=thymoss", b"x", {}, 400, "there is no model 'thymoss' here; did you mean 'thymos'?"),
         ("", b"", {}, 422, "is empty (0 bytes)"),
@@ -211,8 +276,13 @@ def test_no_upload_is_left_on_the_disk(serve, clip, tmp_path, make_tone, write_s
         for _ in range(2):
             assert client.post("/v1/predict", content=large).status_code == 200
             assert client.post("/v1/predict", files={"file": ("a.wav", large)}).status_code == 200
-    kept = [path for path in folder.rglob("*") if path.is_file()]
-    opened = [
-        Path(f"/proc/{server.process.pid}/fd/{name.name}") for name in Path(f"/proc/{server.process.pid}/fd").iterdir()
-    ]
-    assert kept == [] and not [link for link in opened if str(folder) in str(link.readlink())]
+
+    def opened() -> list[str]:
+        found = []
+        for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed just now
+                found.append(str(link.readlink()))
+        return found
+
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    assert eventually(lambda: not any(str(folder) in link for link in opened()))

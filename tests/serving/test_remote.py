@@ -1,6 +1,11 @@
 """``thymos predict --server``: the same answers, heard elsewhere."""
 
+import numpy as np
 import pytest
+import soundfile
+
+from thymos.audio import read_waveform
+from thymos.audio.conditioning import resample
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "table"])
@@ -11,6 +16,19 @@ def test_a_server_answers_as_this_machine_does(server, clip, thymos_here, tmp_pa
     here, there = thymos_here(*words), thymos_here(*words, "--server", server.address)
     assert there.stdout == here.stdout and there.returncode == here.returncode == 1
     assert there.stderr == here.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--channels", "split", "--shortest", "1"), ("--speakers", "2"), ("--vad-threshold", "0.9")]
+)
+def test_how_it_is_heard_is_passed_on(server, mini, thymos_here, tmp_path, words):
+    files = [sorted(mini.glob(f"{emotion}/*"))[3] for emotion in ("anger", "sadness")]
+    ends = [resample(read_waveform(path), 16_000).samples[:40_000] for path in files]
+    soundfile.write(tmp_path / "call.wav", np.stack(ends, axis=1), 16_000, subtype="PCM_16")
+    words = ("predict", "call.wav", "--timeline", "--format", "jsonl", *words)
+    here, there = thymos_here(*words), thymos_here(*words, "--server", server.address)
+    assert there.stdout == here.stdout and there.returncode == here.returncode == 0, there.stderr
+    assert len(here.stdout.splitlines()) == (1 if "--vad-threshold" in words else 2)
 
 
 def test_a_file_a_recording_is_written(server, clip, thymos_here, tmp_path):

@@ -1,5 +1,6 @@
 """A part of a file, from one second to another: an hour of talk is not decoded whole for each sentence in it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from thymos.audio.elsewhere import RemoteFile
 from thymos.audio.source import AudioInfo, OpenSound, Remark, Samples, check_size
 from thymos.errors import AudioError
 
+_IS_PART = re.compile(r"#(t|channel)=[\d.,]+(&\w+=\d+)*$")
 LENIENT_S = 0.1
 """Tables round: an excerpt may end so much later than its file, and then ends with it."""
 
@@ -54,6 +56,15 @@ def excerpt_name(file: str, start_s: float, end_s: float | None, channel: Channe
     told = [times] if start_s != 0 or end_s is not None else []
     told += [] if channel == "mix" else [f"channel={channel}"]
     return f"{file}#{'&'.join(told)}" if told else file
+
+
+def part_name(name: str, what: str, number: int) -> str:
+    """Return the name of channel or speaker ``number`` of what is called ``name``, a part itself or not.
+
+    >>> part_name(part_name("call.wav#t=0,2", "channel", 1), "speaker", 2)
+    'call.wav#t=0,2&channel=1&speaker=2'
+    """
+    return f"{name}{'&' if _IS_PART.search(name) else '#'}{what}={number}"
 
 
 def read_excerpt(

@@ -12,7 +12,7 @@ from pathlib import Path
 from thymos.audio.blocks import channels_of
 from thymos.audio.decode import Channel
 from thymos.audio.elsewhere import RemoteFile, is_address, remote_file, remote_files
-from thymos.audio.excerpt import Excerpt, excerpt_name
+from thymos.audio.excerpt import Excerpt, excerpt_name, part_name
 from thymos.audio.search import is_sound_name, sounds_below, told_hidden
 from thymos.errors import ArgumentError, AudioError
 from thymos.escaping import printable
@@ -121,7 +121,7 @@ def by_speaker(recordings: Sequence[NamedRecording], count: int) -> list[NamedRe
         found += [
             replace(
                 recording,
-                name=f"{recording.name}{'&' if '#' in recording.name else '#'}speaker={number}",
+                name=part_name(recording.name, "speaker", number),
                 inside=recording.inside.with_name(f"{recording.inside.stem}.speaker{number}{recording.inside.suffix}"),
                 speaker=number,
             )
@@ -133,7 +133,7 @@ def by_speaker(recordings: Sequence[NamedRecording], count: int) -> list[NamedRe
 def _of_channel(recording: NamedRecording, channel: Channel) -> NamedRecording:
     if recording.problem is not None:
         return recording
-    name = f"{recording.name}&channel={channel}" if "#t=" in recording.name else f"{recording.name}#channel={channel}"
+    name = recording.name if channel == "mix" else part_name(recording.name, "channel", channel)
     inside = recording.inside.with_name(f"{recording.inside.stem}.channel{channel}{recording.inside.suffix}")
     return replace(recording, name=name, inside=inside, channel=channel)
 

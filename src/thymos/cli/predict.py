@@ -189,13 +189,10 @@ def predict(
 _NOT_TOGETHER = (
     ("--server", ("--voice", "--adapt", "--explain"),
      "--server has recordings heard elsewhere: without --voice, --adapt and --explain"),
-    ("--server", ("--channels",), "--server mixes channels: hear them apart without it"),
-    ("--server", ("--vad-threshold", "--shortest"),
-     "--server hears as it is set: without --vad-threshold and --shortest"),
     ("--watch", ("PATH", "--adapt", "--explain"),
      "--watch hears what arrives in its folder: without PATH, --adapt and --explain"),
-    ("--speakers", ("--server", "--watch", "--voice", "--adapt", "--explain"),
-     "--speakers finds voices by itself: without --server, --watch, --voice, --adapt and --explain"),
+    ("--speakers", ("--watch", "--voice", "--adapt", "--explain"),
+     "--speakers finds voices by itself: without --watch, --voice, --adapt and --explain"),
     ("--shard", ("--adapt", "--watch"), "--shard hears a part of a list by itself: without --adapt and --watch"),
     ("--engine", ("--server", "--watch", "--speakers", "--threads"),
      "--engine and --workers have others hear: without --server, --watch, --speakers, --threads"),
@@ -265,27 +262,29 @@ def _way_to_hear(
     from thymos.cli.groups import groups_of
     from thymos.cli.rows import rows_adapted, rows_at_once, rows_of_speakers
     from thymos.runtime.recognizer import load
+    from thymos.runtime.speakers import predict_speakers
     from thymos.runtime.voice import find_voice
 
+    tuning = asked.tuning["vad_threshold"], asked.tuning["shortest"]
+    tuned = {name: value for name, value in asked.tuning.items() if value is not None}
     if asked.server is not None:
         from thymos.serving.remote import RemoteRecognizer
 
-        remote = RemoteRecognizer.find(asked.server, asked.model).among(asked.labels)
-        decides = {"model": remote.sha256, "timeline": timeline, "labels": remote.labels}
+        remote = RemoteRecognizer.find(asked.server, asked.model).among(asked.labels).tuned(*tuning)
+        decides = {"model": remote.sha256, "timeline": timeline, "labels": remote.labels} | tuned
+        if by_speaker:
+            hear = partial(rows_of_speakers, cast(Any, remote), hear=RemoteRecognizer.predict_speakers)
+            return WayToHear(remote, hear, decides)
         return WayToHear(remote, partial(rows_at_once, cast(Any, remote)), decides)
-    recognizer = (
-        load(asked.model, asked.threads)
-        .among(asked.labels)
-        .tuned(asked.tuning["vad_threshold"], asked.tuning["shortest"])
-    )
+    recognizer = load(asked.model, asked.threads).among(asked.labels).tuned(*tuning)
     if asked.spread is not None:
         from thymos.cli.spread import SpreadRecognizer
 
         recognizer = SpreadRecognizer(recognizer, *asked.spread)
     decides = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
-    decides |= {name: value for name, value in asked.tuning.items() if value is not None}
+    decides |= tuned
     if by_speaker:
-        return WayToHear(recognizer, partial(rows_of_speakers, recognizer), decides)
+        return WayToHear(recognizer, partial(rows_of_speakers, recognizer, hear=predict_speakers), decides)
     if adapt:
         _ = recognizer.space  # a model without is known before anything is heard
         groups = groups_of(recordings, speaker_from)

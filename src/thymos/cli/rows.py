@@ -17,7 +17,6 @@ from thymos.runtime.formats import SHARD, ResultRow, result_row
 from thymos.runtime.listening import Recording
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer
-from thymos.runtime.speakers import predict_speakers
 from thymos.streams import StreamError, standard_input
 
 _MOST_STANDARD_INPUT = 1 << 30
@@ -82,9 +81,13 @@ def rows_of_speakers(
     timeline: bool,
     journal: Journal | None,
     advance: Advance,
+    hear: Callable[..., Sequence[Any]],
 ) -> Iterator[DecidedRow]:
-    """Yield the row of each voice of each recording, in order; nothing is kept in the journal."""
-    heard: list[Prediction] | AudioError = []
+    """Yield the row of each voice of each recording, in order; nothing is kept in the journal.
+
+    ``hear`` finds the voices, as ``runtime.speakers.predict_speakers`` does.
+    """
+    heard: Sequence[Any] | AudioError = []
     for recording in recordings:
         if recording.problem is not None:
             heard = recording.problem
@@ -92,7 +95,7 @@ def rows_of_speakers(
             assert recording.source is not None
             try:
                 with decoder_faults():
-                    heard = predict_speakers(recognizer, recording.source, timeline)
+                    heard = hear(recognizer, recording.source, timeline)
             except AudioError as error:
                 heard = error
         said: _Entry | ThymosError

@@ -16,11 +16,22 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from thymos.audio.excerpt import part_name
 from thymos.errors import ThymosError
 from thymos.escaping import json_line
-from thymos.runtime.formats import result_row
+from thymos.runtime.formats import ResultRow, result_row
 from thymos.serving.bounds import ServingBounds
-from thymos.serving.content import JSON, JSON_LINES, accepted, check_number, checked_query, rendered, wanted_of
+from thymos.serving.content import (
+    JSON,
+    JSON_LINES,
+    accepted,
+    check_number,
+    checked_query,
+    flag_of,
+    number_of,
+    rendered,
+    wanted_of,
+)
 from thymos.serving.frames import Head
 from thymos.serving.gate import Admission, Gate
 from thymos.serving.jobs import BusyError, JobQueue, WorkerHungError
@@ -68,19 +79,25 @@ class Service:
             "timeline": wanted.timeline,
             "windows": wanted.windows,
             "explain": wanted.explain,
+            "channels": wanted.channels,
+            "speakers": wanted.speakers,
+            "vad_threshold": wanted.vad_threshold,
+            "shortest": wanted.shortest,
         }
         try:
             check_number(wanted, len(uploads))
-            rows, labels = [], list(model.about.labels)
+            rows, labels = list[ResultRow](), list(model.about.labels)
             while unheard:
                 upload = unheard.pop(0)
                 answer = await self._heard(request, head, upload)
-                if "said" in answer:
-                    labels = answer["labels"]
-                    self.metrics.sound.labels("file").inc(answer["said"]["duration_s"])
-                rows.append(result_row(upload.name, answer["said"] if "said" in answer else _error(answer)))
-                if len(uploads) == 1 or answer.get("kind") == "call":
-                    _raise_problem(answer)
+                labels = answer.get("labels", labels)
+                parts = answer.get("parts", [answer])
+                for part in parts:
+                    self.metrics.sound.labels("file").inc(part.get("said", {}).get("duration_s", 0))
+                if answer.get("kind") == "call" or (len(uploads) == 1 and all("error" in part for part in parts)):
+                    _raise_problem(parts[0])
+                rows += [_row(upload.name, part) for part in parts]
+            check_number(wanted, len(rows), " channels or voices of it" if len(uploads) == 1 else "")
         finally:
             for upload in unheard:
                 upload.close()
@@ -88,12 +105,17 @@ class Service:
 
     async def embed(self, request: Request) -> Response:
         """Answer the embeddings of recordings."""
-        checked_query(request.query_params, ("model",))
-        model = find_model(self.models, request.query_params.get("model"))
+        query = request.query_params
+        checked_query(query, ("model", "what", "windows", "vad_threshold"))
+        model = find_model(self.models, query.get("model"))
+        what = query.get("what", "embedding")
+        if what not in ("embedding", "statistics"):
+            raise ProblemError(400, f"what is embedding or statistics, not {what[:40]!r}")
         accepted(request.headers.get("accept"), (JSON, JSON_LINES))
         uploads = await read_uploads(request, self.bounds)
         unheard = list(uploads)
-        head = {"do": "embed", "model": str(model.folder)}
+        asked = {"windows": flag_of(query, "windows"), "vad_threshold": number_of(query, "vad_threshold")}
+        head = {"do": "embed", "model": str(model.folder), "what": what, **asked}
         try:
             rows: list[dict[str, Any]] = []
             while unheard:
@@ -150,8 +172,9 @@ class Service:
         finally:
             gone.cancel()
             job.answer.cancel()
-        if answer.get("kind") == "fault":
-            self.log.told_fault("of a worker", [str(answer.get("fault"))])
+        for each in (answer, *answer.get("parts", ())):
+            if each.get("kind") == "fault":
+                self.log.told_fault("of a worker", [str(each.get("fault"))])
         return answer
 
 
@@ -188,6 +211,14 @@ def web_application(service: Service, admission: Admission, streams: StreamEndpo
 async def _until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _row(name: str, part: Head) -> ResultRow:
+    """Return the row of what a worker says of a recording, of a channel or of a voice in it."""
+    where = {what: part[what] for what in ("channel", "speaker") if what in part}
+    for what, number in where.items():
+        name = part_name(name, what, number)
+    return result_row(name, part["said"] if "said" in part else _error(part)) | where
 
 
 def _error(answer: Head) -> ThymosError:

@@ -1,25 +1,28 @@
 """What a client asks for, and how it is answered: the parameters of the query, and the format that Accept names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from thymos.config import nearest
-from thymos.escaping import json_line
-from thymos.runtime.annotations import srt, textgrid, web_vtt
-from thymos.runtime.formats import Columns, ResultRow, csv_lines
+from thymos.runtime import formats
+from thymos.runtime.formats import IN_TIME, PER_FILE, Columns, Format, ResultRow
 from thymos.serving.problems import ProblemError
 
-JSON, JSON_LINES, CSV = "application/json", "application/jsonl", "text/csv"
-TEXTGRID, SUBRIP, WEB_VTT = "text/praat-textgrid", "application/x-subrip", "text/vtt"
+JSON, JSON_LINES = "application/json", "application/jsonl"
 _SAME = {"application/x-ndjson": JSON_LINES, "application/x-jsonlines": JSON_LINES}
 _FLAGS = {"": True, "true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
-OF_ONE: dict[str, Callable[[ResultRow], str]] = {TEXTGRID: textgrid, SUBRIP: srt, WEB_VTT: web_vtt}
-"""Formats that describe one recording, in time."""
-OFFERED = (JSON, JSON_LINES, CSV, *OF_ONE)
+TEXTS: dict[str, Format] = {
+    JSON_LINES: "jsonl", "text/csv": "csv", "text/tab-separated-values": "tsv", "text/praat-textgrid": "textgrid",
+    "application/x-subrip": "srt", "text/vtt": "vtt", "text/x-rttm": "rttm", "text/x-audacity-labels": "audacity",
+}  # fmt: skip
+"""Formats of the command line by their media types. Not among them: what needs libraries of its own, or links a file
+where it lies (ELAN), which nothing here may."""
+OFFERED = (JSON, *TEXTS)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Wanted:
         timeline: say from when to when.
         windows: tell the windows that the timeline is made of.
         explain: say which regions of time and frequency carried the decision.
+        channels: all as one, each by itself, or the number of one.
+        speakers: how many voices of one channel are told apart; None: none are.
+        vad_threshold: probability at which speech begins; None: as it is set.
+        shortest: shortest stretch of a timeline, in seconds; None: as it is set.
         media_type: of the answer.
     """
 
@@ -40,6 +47,10 @@ class Wanted:
     timeline: bool
     windows: bool
     explain: bool
+    channels: Literal["mix", "split"] | int
+    speakers: int | None
+    vad_threshold: float | None
+    shortest: float | None
     media_type: str
 
 
@@ -49,15 +60,25 @@ def wanted_of(query: QueryParams, accept: str | None) -> Wanted:
     Raises:
         ProblemError: a parameter is not known or not usable, or no format is offered that would be accepted.
     """
-    checked_query(query, ("model", "labels", "timeline", "windows", "explain"))
+    known = ("model", "labels", "timeline", "windows", "explain", "channels", "speakers", "vad_threshold", "shortest")
+    checked_query(query, known)
     media_type = accepted(accept, OFFERED)
     labels = query.get("labels")
+    speakers, explain = query.get("speakers"), flag_of(query, "explain")
+    if speakers is not None and speakers != "2":
+        raise ProblemError(400, f"speakers are 2, the voices that can be told apart, not {speakers[:40]!r}")
+    if speakers is not None and explain:
+        raise ProblemError(400, "where speakers are told apart, nothing is explained: leave one of both out")
     return Wanted(
         model=query.get("model"),
         labels=None if labels is None else [word for part in labels.split(",") if (word := part.strip())],
-        timeline=_flag(query, "timeline") or media_type in OF_ONE,
-        windows=_flag(query, "windows"),
-        explain=_flag(query, "explain"),
+        timeline=flag_of(query, "timeline") or TEXTS.get(media_type) in IN_TIME,
+        windows=flag_of(query, "windows"),
+        explain=explain,
+        channels=_channels(query.get("channels", "mix")),
+        speakers=None if speakers is None else int(speakers),
+        vad_threshold=number_of(query, "vad_threshold"),
+        shortest=number_of(query, "shortest"),
         media_type=media_type,
     )
 
@@ -75,12 +96,34 @@ def checked_query(query: QueryParams, known: Sequence[str]) -> None:
             raise ProblemError(400, f"the parameter {name!r} is given twice")
 
 
-def _flag(query: QueryParams, name: str) -> bool:
+def flag_of(query: QueryParams, name: str) -> bool:
+    """Return whether the query says ``name``; raises ``ProblemError`` where it says neither that nor the contrary."""
     given = query.get(name, "false")
     value = _FLAGS.get(given.strip().lower())
     if value is None:
         raise ProblemError(400, f"{name} is true or false, not {given[:40]!r}")
     return value
+
+
+def number_of(query: QueryParams, name: str) -> float | None:
+    """Return the number that the query gives as ``name``, if it does; raises ``ProblemError`` where that is none."""
+    given = query.get(name)
+    if given is None:
+        return None
+    try:
+        return float(given)
+    except ValueError:
+        raise ProblemError(400, f"{name} is a number, not {given[:40]!r}") from None
+
+
+def _channels(given: str) -> Literal["mix", "split"] | int:
+    if given == "mix":
+        return "mix"
+    if given == "split":
+        return "split"
+    if given.isascii() and given.isdecimal() and len(given) < 6 and int(given):
+        return int(given)
+    raise ProblemError(400, f"channels are mix, split, or the number of one from 1, not {given[:40]!r}")
 
 
 def accepted(accept: str | None, offered: Sequence[str]) -> str:
@@ -134,25 +177,17 @@ def rendered(
 
     One recording is a JSON object, several are lines of them: each is a line of ``thymos predict --format jsonl``.
     """
-    media_type = wanted.media_type
-    if media_type == JSON and len(rows) == 1:
-        text = json_line(rows[0]) + "\n"
-    elif media_type in (JSON, JSON_LINES):
-        media_type = JSON_LINES
-        text = "".join(json_line(row) + "\n" for row in rows)
-    elif media_type == CSV:
-        text = csv_lines(rows, Columns(labels, wanted.timeline, dimensions))
-    else:
-        text = OF_ONE[media_type](rows[0])
-    # Names may hold what is no Unicode, as file systems allow.
-    return Response(text.encode("utf-8", "backslashreplace"), media_type=f"{media_type}; charset=utf-8")
+    media_type = JSON_LINES if wanted.media_type == JSON and len(rows) != 1 else wanted.media_type
+    columns = Columns(labels, wanted.timeline, dimensions)
+    content = formats.rendered(rows, TEXTS.get(media_type, "jsonl"), columns)
+    return Response(content, media_type=f"{media_type}; charset=utf-8")
 
 
-def check_number(wanted: Wanted, recordings: int) -> None:
-    """Check that the format can tell so many recordings.
+def check_number(wanted: Wanted, rows: int, what: str = "") -> None:
+    """Check that the format can tell so many recordings, or parts of them as ``what`` says.
 
     Raises:
         ProblemError: it tells one, and there are more.
     """
-    if wanted.media_type in OF_ONE and recordings != 1:
-        raise ProblemError(406, f"{wanted.media_type} tells of one recording, and there are {recordings}")
+    if TEXTS.get(wanted.media_type) in PER_FILE and rows != 1:
+        raise ProblemError(406, f"{wanted.media_type} tells of one recording, and there are {rows}{what}")

@@ -4,17 +4,22 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from thymos.audio.blocks import channels_of
+from thymos.audio.decode import Channel
+from thymos.audio.excerpt import Excerpt
 from thymos.audio.media import MediaExtraError
 from thymos.errors import AudioError, ThymosError, TooLongError
 from thymos.live import TIME_CONSTANT_S
 from thymos.live.piped import RawPcm
 from thymos.live.smoothing import Smoother
 from thymos.live.utterances import UtteranceWatch
+from thymos.runtime.prediction import Prediction
 from thymos.runtime.recognizer import Recognizer
+from thymos.runtime.speakers import predict_speakers
 from thymos.runtime.stream import Stream
 from thymos.serving.frames import Head, receive_frame, send_frame
 
@@ -95,10 +100,14 @@ class _Hearing:
 
     def answer(self, head: Head, content: bytes) -> Head:
         """Return the answer to a frame: with ``error``, one sentence, and ``kind`` where there is none."""
+        return self._guarded(lambda: self._answer(str(head["do"]), head, content), head["do"] == "open")
+
+    def _guarded(self, work: Callable[[], Head], is_call: bool = False) -> Head:
+        """Return what ``work`` does, or what is wrong with it: with the sound, or the call where it ``is_call``."""
         try:
-            return self._answer(str(head["do"]), head, content)
+            return work()
         except AudioError as error:  # of a recording, whose name the server knows
-            of_sound = "call" if head["do"] == "open" else "sound"
+            of_sound = "call" if is_call else "sound"
             kind = {TooLongError: "too_long", MediaExtraError: "unsupported"}.get(type(error), of_sound)
             return {"error": error.reason, "kind": kind}
         except ThymosError as error:
@@ -118,9 +127,7 @@ class _Hearing:
         if what == "predict":
             return self._predict(head, content)
         if what == "embed":
-            recognizer = self.models[head["model"]]
-            # The shortest decimals that are these 32-bit numbers again.
-            return {"embedding": [float(str(value)) for value in recognizer.embed(content)], "model": recognizer.name}
+            return self._embed(head, content)
         if what == "open":
             self.streams[head["stream"]] = _HeardStream.open(self.models[head["model"]], head)
             return {"labels": self.streams[head["stream"]].labels}
@@ -133,9 +140,44 @@ class _Hearing:
         self.streams.pop(head["stream"], None)
         return {}
 
+    def _embed(self, head: Head, content: bytes) -> Head:
+        recognizer = self.models[head["model"]].tuned(head["vad_threshold"])
+        if not head["windows"]:
+            return {"embedding": _decimals(recognizer.embed(content, head["what"])), "model": recognizer.name}
+        told = recognizer.embed_windows(content, head["what"])
+        rows = zip(told.start_s.tolist(), told.end_s.tolist(), told.values, strict=True)
+        windows = [{"start_s": start, "end_s": end, "embedding": _decimals(values)} for start, end, values in rows]
+        return {"windows": windows, "model": recognizer.name}
+
     def _predict(self, head: Head, content: bytes) -> Head:
-        recognizer = self.models[head["model"]].among(head["labels"])
-        prediction = recognizer.predict(content, head["timeline"] or head["windows"])
+        recognizer = self.models[head["model"]].among(head["labels"]).tuned(head["vad_threshold"], head["shortest"])
+        channels: Sequence[Channel] = [head["channels"]]
+        if head["channels"] == "split":
+            count = channels_of(content)
+            channels = range(1, count + 1) if count > 1 else ["mix"]
+        parts = [part for channel in channels for part in self._parts(recognizer, head, content, channel)]
+        return {"parts": parts, "labels": list(recognizer.labels)}
+
+    def _parts(self, recognizer: Recognizer, head: Head, content: bytes, channel: Channel) -> list[Head]:
+        """Return what is said of a channel, or of each voice in it; each with ``said``, or ``error`` and ``kind``."""
+        source = content if channel == "mix" else Excerpt(content, channel=channel)
+        in_time = head["timeline"] or head["windows"]
+
+        def hear() -> Head:
+            if head["speakers"] is not None:
+                heard = predict_speakers(recognizer, source, in_time)
+            else:
+                heard = [recognizer.predict(source, in_time)]
+            return {"said": [self._said(recognizer, head, source, prediction) for prediction in heard]}
+
+        told = self._guarded(hear)
+        count = head["speakers"] or 1
+        parts = [told] * count if "error" in told else [{"said": said} for said in told["said"]]
+        where = {} if channel == "mix" else {"channel": channel}
+        speakers = [{}] if head["speakers"] is None else [{"speaker": number} for number in range(1, count + 1)]
+        return [part | where | speaker for part, speaker in zip(parts, speakers, strict=True)]
+
+    def _said(self, recognizer: Recognizer, head: Head, source: bytes | Excerpt, prediction: Prediction) -> Head:
         said = prediction.to_dict()
         if prediction.timeline is not None:
             if not head["timeline"]:
@@ -143,8 +185,13 @@ class _Hearing:
             if head["windows"]:
                 said["windows"] = [window.to_dict() for window in prediction.timeline.windows]
         if head["explain"]:
-            said["explanation"] = None if prediction.emotion is None else recognizer.explain(content).to_dict()
-        return {"said": said, "labels": list(recognizer.labels)}
+            said["explanation"] = None if prediction.emotion is None else recognizer.explain(source).to_dict()
+        return said
+
+
+def _decimals(values: Any) -> list[float]:
+    """Return the shortest decimals that are these 32-bit numbers again."""
+    return [float(str(value)) for value in values]
 
 
 @dataclass
@@ -159,7 +206,7 @@ class _HeardStream:
 
     @classmethod
     def open(cls, recognizer: Recognizer, head: Head) -> "_HeardStream":
-        recognizer = recognizer.among(head["labels"])
+        recognizer = recognizer.among(head["labels"]).tuned(head["vad_threshold"])
         stream = recognizer.stream(head["rate"], head["window"], head["hop"], adapt=head["adapt"])
         pcm = RawPcm(head["format"], head["channels"])
         smoother = Smoother(recognizer.labels, head["smoothing"] or TIME_CONSTANT_S)

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from thymos.serving.bounds import ServingBounds
-from thymos.serving.content import CSV, JSON, JSON_LINES, SUBRIP, TEXTGRID, WEB_VTT
+from thymos.serving.content import JSON, OFFERED, TEXTS
 from thymos.serving.model_list import ServedModel
 from thymos.serving.problems import MEDIA_TYPE, problem_of
 
@@ -65,6 +65,12 @@ def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
+_CHANNELS = {"default": "mix", "anyOf": [{"enum": ["mix", "split"]}, {"type": "integer", "minimum": 1}]}
+_WHAT = {"type": "string", "enum": ["embedding", "statistics"], "default": "embedding"}
+_PROBABILITY = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+_VAD = _query("vad_threshold", "Probability at which speech begins; less hears fainter speech.", _PROBABILITY)
+
+
 def _model(models: Sequence[ServedModel]) -> dict[str, Any]:
     names = [model.name for model in models]
     return _query("model", "Which model hears.", {"type": "string", "enum": names, "default": names[0]})
@@ -81,6 +87,10 @@ def _predict(models: Sequence[ServedModel], bounds: ServingBounds, labels: list[
             _query("explain", "Say also which regions of time and frequency carried the decision.", _FLAG),
             _query("labels", "Tell only these apart: words with commas between them.", _TEXT)
             | {"example": ",".join(labels[:2])},
+            _query("channels", "All as one (mix), each by itself (split), or the number of one.", _CHANNELS),
+            _query("speakers", "Experimental: tell two voices of one channel apart.", {"type": "integer", "enum": [2]}),
+            _VAD,
+            _query("shortest", "Shortest stretch of a timeline, in seconds.", {"type": "number", "minimum": 0}),
         ],
         "requestBody": _body(bounds),
         "responses": {
@@ -91,11 +101,7 @@ def _predict(models: Sequence[ServedModel], bounds: ServingBounds, labels: list[
                         "schema": {"$ref": "#/components/schemas/Prediction"},
                         "example": example_prediction(labels),
                     },
-                    JSON_LINES: {"schema": _TEXT},
-                    CSV: {"schema": _TEXT},
-                    TEXTGRID: {"schema": _TEXT},
-                    SUBRIP: {"schema": _TEXT},
-                    WEB_VTT: {"schema": _TEXT},
+                    **{media_type: {"schema": _TEXT} for media_type in TEXTS},
                 },
             },
             **_problems(bounds),
@@ -107,7 +113,12 @@ def _embed(models: Sequence[ServedModel], bounds: ServingBounds) -> dict[str, An
     return {
         "operationId": "embed",
         "summary": "Return the embedding of recordings",
-        "parameters": [_model(models)],
+        "parameters": [
+            _model(models),
+            _query("what", "Made for telling emotions apart, or mean and deviation of states, layer by layer.", _WHAT),
+            _query("windows", "Of each window with speech, not of the whole.", _FLAG),
+            _VAD,
+        ],
         "requestBody": _body(bounds),
         "responses": {
             "200": {
@@ -151,7 +162,7 @@ def _problems(bounds: ServingBounds) -> dict[str, Any]:
     sentences = {
         400: "there is no parameter 'timelines'; did you mean 'timeline'?",
         401: "a token is needed: Authorization: Bearer …",
-        406: f"the answer can be {JSON}, {CSV}",
+        406: f"the answer can be {', '.join(OFFERED)}",
         408: "the body of the request came too slowly",
         413: f"the body of the request is larger than {bounds.body_bytes / 1e6:g} MB",
         415: "a body is taken as it is, not with Content-Encoding gzip",
@@ -195,6 +206,7 @@ def _schemas(labels: Sequence[str]) -> dict[str, Any]:
     seconds: dict[str, Any] = {"type": "number", "minimum": 0}
     share: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
     word: dict[str, Any] = {"type": ["string", "null"]}
+    numbers: dict[str, Any] = {"type": "array", "items": {"type": "number"}}
     words: dict[str, Any] = {"type": "array", "items": _TEXT}
     shares = {"type": ["object", "null"], "additionalProperties": share}
     stretch = {"start_s": seconds, "end_s": seconds, "emotion": word, "probability": {"type": ["number", "null"]}}
@@ -209,7 +221,10 @@ def _schemas(labels: Sequence[str]) -> dict[str, Any]:
         "flags": words | {"description": "What speaks against trusting the answer."},
         "model": _TEXT,
     }
-    told_of_long_ones = {
+    counted = {"type": "integer", "minimum": 1}
+    told_of_some = {
+        "channel": counted | {"description": "Of the recording, where channels are heard by themselves."},
+        "speaker": counted | {"description": "Which voice of the recording, where two are told apart."},
         "shares": shares | {"description": "How much of the time each emotion has, where it was heard in windows."},
         "long": {"type": "boolean", "description": "Too long to be heard whole: its shares say what was heard."},
     }
@@ -220,15 +235,24 @@ def _schemas(labels: Sequence[str]) -> dict[str, Any]:
             **_object(prediction),
             "properties": {
                 **prediction,
-                **told_of_long_ones,
+                **told_of_some,
                 "timeline": {"type": "array", "items": {"$ref": "#/components/schemas/Stretch"}},
                 "windows": {"type": "array", "items": {"$ref": "#/components/schemas/Window"}},
                 "explanation": {"type": ["object", "null"]},
             },
         },
-        "Embedding": _object(
-            {"file": _TEXT, "embedding": {"type": "array", "items": {"type": "number"}}, "model": _TEXT}
-        ),
+        "Embedding": {
+            **_object({"file": _TEXT, "model": _TEXT}),
+            "properties": {
+                "file": _TEXT,
+                "model": _TEXT,
+                "embedding": numbers,
+                "windows": {
+                    "type": "array",
+                    "items": _object({"start_s": seconds, "end_s": seconds, "embedding": numbers}),
+                },
+            },
+        },
         "Models": _object({"models": {"type": "array", "items": {"type": "object", "required": ["name", "labels"]}}}),
         "Problem": _object(
             {

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
+from thymos.audio.excerpt import Excerpt
 from thymos.errors import ArgumentError, AudioError, ThymosError
 from thymos.runtime.prediction import Failure
 
 TOKEN_VARIABLE = "THYMOS_TOKEN"
 PATIENCE_S = 600.0
 """For one recording, waiting for a busy server included."""
+_OF_THE_ROW = frozenset({"file", "channel", "speaker"})
+"""What the command line says itself of each of its rows."""
 _OF_THE_RECORDING = frozenset({408, 413, 415, 422, 500, 504})
 """Answers that say something of one recording; others are of the call."""
 
@@ -49,6 +52,7 @@ class RemoteRecognizer:
         dimensions: such as arousal, that it tells beside them.
         sha256: of its files, by name.
         asked: labels that it is asked for; None: all of the model's.
+        tuning: parameters of its query that say how it hears.
     """
 
     address: str
@@ -57,6 +61,7 @@ class RemoteRecognizer:
     dimensions: tuple[str, ...]
     sha256: dict[str, str] = field(repr=False)
     asked: tuple[str, ...] | None = None
+    tuning: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def find(cls, address: str, model: str | None) -> "RemoteRecognizer":
@@ -69,7 +74,7 @@ class RemoteRecognizer:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise RemoteError(f"{address} is no address of a server, such as http://127.0.0.1:8450")
         address = address.rstrip("/") + "/"
-        told = _asked(urllib.request.Request(address + "v1/models", headers=_token()), address)
+        (told,) = _asked(urllib.request.Request(address + "v1/models", headers=_token()), address)
         try:
             models = {each["name"]: each for each in told["models"]}
             chosen = models[model] if model is not None else next(iter(models.values()))
@@ -97,6 +102,11 @@ class RemoteRecognizer:
         chosen = tuple(self.labels[place] for place in places)
         return replace(self, labels=chosen, asked=chosen)
 
+    def tuned(self, vad_threshold: float | None = None, shortest_s: float | None = None) -> "RemoteRecognizer":
+        """Return one that takes less, or more, for speech or for a stretch; see ``Recognizer.tuned``."""
+        given = {"vad_threshold": vad_threshold, "shortest": shortest_s}
+        return replace(self, tuning={name: value for name, value in given.items() if value is not None})
+
     def predict_many(
         self,
         sources: Iterable[Any],
@@ -108,21 +118,36 @@ class RemoteRecognizer:
         Raises:
             RemoteError: the server cannot be asked any more.
         """
-        query = {"model": self.model, "timeline": str(timeline).lower()}
-        query |= {} if self.asked is None else {"labels": ",".join(self.asked)}
         for place, source in enumerate(sources):
             result: RemotePrediction | Failure
             try:
-                content = _opened(source)
-                with content:
-                    result = RemotePrediction(self._answer(f"v1/predict?{urlencode(query)}", content))
+                (result,) = self._heard(source, timeline)
             except AudioError as error:
                 result = Failure(source, error)
             if finished is not None:
                 finished(place, result)
             yield result
 
-    def _answer(self, path: str, content: IO[bytes]) -> dict[str, Any]:
+    def predict_speakers(self, source: Any, timeline: bool = False) -> list[RemotePrediction]:
+        """Return what the server hears in each of two voices; see ``runtime.speakers.predict_speakers``.
+
+        Raises:
+            AudioError: the recording cannot be heard.
+            RemoteError: the server cannot be asked any more.
+        """
+        return self._heard(source, timeline, {"speakers": 2})
+
+    def _heard(self, source: Any, timeline: bool, more: dict[str, int] | None = None) -> list[RemotePrediction]:
+        query: dict[str, Any] = {"model": self.model, "timeline": str(timeline).lower()} | self.tuning | (more or {})
+        query |= {} if self.asked is None else {"labels": ",".join(self.asked)}
+        if isinstance(source, Excerpt) and source.start_s == 0 and source.end_s is None:
+            query |= {"channels": source.channel}
+            source = source.path
+        with _opened(source) as content:
+            rows = self._answer(f"v1/predict?{urlencode(query)}", content)
+        return [RemotePrediction({key: row[key] for key in row if key not in _OF_THE_ROW}) for row in rows]
+
+    def _answer(self, path: str, content: IO[bytes]) -> list[dict[str, Any]]:
         n_bytes = content.seek(0, os.SEEK_END)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(n_bytes)} | _token()
         end_s = time.monotonic() + PATIENCE_S
@@ -130,13 +155,12 @@ class RemoteRecognizer:
             content.seek(0)
             request = urllib.request.Request(self.address + path, content, headers, method="POST")
             try:
-                row = _asked(request, self.address)
+                return _asked(request, self.address)
             except _BusyError as error:
                 if time.monotonic() + error.retry_s > end_s:
                     raise RemoteError(str(error)) from None
                 time.sleep(error.retry_s)
                 continue
-            return {key: value for key, value in row.items() if key != "file"}
 
 
 class _BusyError(ThymosError):
@@ -161,8 +185,8 @@ def _token() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _asked(request: urllib.request.Request, address: str) -> dict[str, Any]:
-    """Return the JSON that a server answers.
+def _asked(request: urllib.request.Request, address: str) -> list[dict[str, Any]]:
+    """Return the JSON objects that a server answers, a line each.
 
     Raises:
         AudioError: it says what is wrong with the recording.
@@ -171,7 +195,7 @@ def _asked(request: urllib.request.Request, address: str) -> dict[str, Any]:
     """
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-            told = json.load(answer)
+            told = [json.loads(line) for line in answer.read().splitlines()]
     except urllib.error.HTTPError as error:
         sentence = _detail(error)
         if error.code in (429, 503) and (error.headers.get("Retry-After") or "").isdecimal():
@@ -184,7 +208,7 @@ def _asked(request: urllib.request.Request, address: str) -> dict[str, Any]:
         reason = getattr(error, "reason", error)
         said = getattr(reason, "strerror", None) or reason
         raise RemoteError(f"{address} does not answer as a server: {said}") from None
-    if not isinstance(told, dict):
+    if not told or not all(isinstance(each, dict) for each in told):
         raise RemoteError(f"{address} is no server of Thymos")
     return told
 

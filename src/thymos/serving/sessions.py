@@ -43,6 +43,8 @@ class Session(BaseModel):
     """Time constant, in seconds."""
     labels: Labels | None = None
     """To tell apart; None: all of the model's."""
+    vad_threshold: float | None = Field(None, gt=0, lt=1)
+    """Probability at which speech begins; None: as it is set."""
     adaptation: bool = False
     """Get to know the voice, room or line while it is heard, and take it out."""
     model: str | None = None
@@ -72,6 +74,7 @@ class Session(BaseModel):
             "window": self.window,
             "hop": self.hop,
             "smoothing": self.smoothing,
+            "vad_threshold": self.vad_threshold,
             "adapt": self.adaptation,
         }
 
