@@ -109,7 +109,7 @@ def test_a_dropped_file_is_shown_with_the_command_line_s_numbers(page, clip, thy
         + (f"{at['emotion']} {at['probability']:.2f}" if at["emotion"] else "none heard")
         for at in row["timeline"]
     ]
-    assert [each.text_content() for each in page.locator("#stretches button").all()] == stretches
+    assert [each.text_content() for each in page.locator(".stretches button").all()] == stretches
     colours = page.evaluate(
         """() => { const canvas = document.getElementById("waveform"), pen = canvas.getContext("2d");
         const seen = new Set(), pixels = pen.getImageData(0, 0, canvas.width, canvas.height).data;
@@ -123,7 +123,7 @@ def test_a_dropped_file_is_shown_with_the_command_line_s_numbers(page, clip, thy
 
 def test_a_stretch_is_heard_when_it_is_clicked(page, clip):
     dropped(page, clip)
-    page.locator("#stretches button").nth(1).click()
+    page.locator(".stretches button").nth(1).click()
     page.wait_for_selector("#player")
     end_s = time.monotonic() + 20
     while page.evaluate("() => document.getElementById('player').currentTime") < 0.3 and time.monotonic() < end_s:
@@ -133,10 +133,10 @@ def test_a_stretch_is_heard_when_it_is_clicked(page, clip):
 
 def test_why_is_answered_when_it_is_asked(page, clip):
     dropped(page, clip)
-    page.locator("#explain").click()
-    expect(page.locator("#explanation-words")).not_to_be_empty()
+    page.locator(".explain").click()
+    expect(page.locator(".explanation-words")).not_to_be_empty()
     explanation = load("thymos").explain(clip)
-    expect(page.locator("#explanation-words")).to_contain_text(
+    expect(page.locator(".explanation-words")).to_contain_text(
         f"from {explanation.probability:.2f} to {explanation.probability_without:.2f}"
     )
 
@@ -193,6 +193,49 @@ def test_labels_are_chosen(page, clip, thymos_here):
     assert page.is_checked("#labels input[value=fear]")
 
 
+def test_channels_are_heard_side_by_side(page, mini, thymos_here, tmp_path):
+    ends = [
+        resample(read_waveform(sorted(mini.glob(f"{emotion}/*"))[3]), 16_000).samples
+        for emotion in ("anger", "sadness")
+    ]
+    call = tmp_path / "call.wav"
+    soundfile.write(call, np.stack([end[: min(map(len, ends))] for end in ends], axis=1), 16_000, subtype="PCM_16")
+    dropped(page, call)
+    expect(page.locator("#status")).to_have_text("1 heard")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    page.click("#options summary")
+    page.select_option("#channels", "split")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    said = thymos_here("predict", call, "--channels", "split", "--timeline", "--format", "jsonl").stdout
+    rows = [json.loads(line) for line in said.splitlines()]
+    for number, row in enumerate(rows):
+        cells = page.locator("#rows tr").nth(number).locator("td")
+        expect(cells.nth(0)).to_have_text(f"call.wav · channel {number + 1}")
+        expect(cells.nth(2)).to_have_text(f"{row['probabilities'][row['emotion']]:.2f}")
+    expect(page.locator(".part")).to_have_count(2)
+    boxes = [part.bounding_box() for part in page.locator(".part").all()]
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"], "side by side"
+    page.locator(".explain").nth(1).click()
+    expect(page.locator(".explanation").nth(1)).to_be_visible()
+    expect(page.locator(".explanation").nth(0)).to_be_hidden()
+    taken = []
+    page.on("download", taken.append)
+    page.click("#export-one [data-export=srt]")
+    end_s = time.monotonic() + 30
+    while len(taken) < 2 and time.monotonic() < end_s:
+        page.wait_for_timeout(50)
+    assert [download.suggested_filename for download in taken] == ["call.channel1.srt", "call.channel2.srt"]
+    expected = [thymos_here("predict", call, "--channels", str(n), "--format", "srt").stdout for n in (1, 2)]
+    assert [Path(download.path()).read_text(encoding="utf-8") for download in taken] == expected
+    with page.expect_download() as download:
+        page.click("#export-one [data-export=json]")
+    lines = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]
+    assert lines == [row | {"file": row["file"].replace(str(call), call.name)} for row in rows]
+    page.select_option("#channels", "speakers")
+    expect(page.locator("#rows tr").first).to_contain_text("voice 1")
+    expect(page.locator("#subtitles")).to_be_hidden()
+
+
 def test_a_recording_of_the_microphone_is_heard(page):
     page.click("#record")
     expect(page.locator("#record")).to_have_attribute("aria-pressed", "true")
@@ -217,30 +260,30 @@ def test_live_answers_come_soon(page):
 
 
 def test_everything_is_done_by_the_keyboard(page, clip):
-    def go_to(id: str) -> None:
+    def go_to(place: str) -> None:
         for _ in range(60):
-            if page.evaluate("() => document.activeElement.id || document.activeElement.closest('[id]')?.id") == id:
+            if page.evaluate("place => document.activeElement.closest(place) !== null", place):
                 return
             page.keyboard.press("Tab")
-        raise AssertionError(f"{id} is not reached")
+        raise AssertionError(f"{place} is not reached")
 
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.className") == "skip"
-    go_to("law-open")
+    go_to("#law-open")
     page.keyboard.press("Enter")
     expect(page.locator("#law")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#law")).to_be_hidden()
-    go_to("files")
+    go_to("#files")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
     chooser.value.set_files(clip)
     expect(page.locator("#status")).to_have_text("1 heard")
-    go_to("stretches")
+    go_to(".stretches")
     page.keyboard.press("Enter")
-    go_to("explain")
+    go_to(".explain")
     page.keyboard.press("Enter")
-    expect(page.locator("#explanation")).to_be_visible()
+    expect(page.locator(".explanation")).to_be_visible()
 
 
 GREEK_PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
@@ -274,8 +317,8 @@ def test_no_violation_of_accessibility(page, clip, tmp_path):
     bad.write_bytes(b"no sound")
     page.set_input_files("#files", [clip, bad])
     expect(page.locator("#rows tr")).to_have_count(2)
-    page.click("#explain")
-    expect(page.locator("#explanation")).to_be_visible()
+    page.click(".explain")
+    expect(page.locator(".explanation")).to_be_visible()
     page.click("#options summary")
     page.click("#listen")
     page.wait_for_selector("#live:not([hidden])")

@@ -8,11 +8,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
+from thymos.audio.elsewhere import RemoteFile
 from thymos.audio.excerpt import Excerpt
 from thymos.errors import ArgumentError, AudioError, ThymosError
 from thymos.runtime.prediction import Failure
@@ -169,9 +171,11 @@ class _BusyError(ThymosError):
         self.retry_s = retry_s
 
 
-def _opened(source: Any) -> IO[bytes]:
+def _opened(source: Any) -> AbstractContextManager[IO[bytes]]:
     if isinstance(source, bytes):
         return io.BytesIO(source)
+    if isinstance(source, RemoteFile):
+        return source.fetched()
     if not isinstance(source, str | os.PathLike):
         raise AudioError("is a part of a file, which is not sent: write it to a file of its own")
     try:

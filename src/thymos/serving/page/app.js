@@ -1,12 +1,12 @@
 // The page: what people do, and what follows.
 
 import { showCard } from "./card.js";
-import { draw, explain, show, shownItem } from "./detail.js";
+import { draw, show, shownItem } from "./detail.js";
 import { isListening, listen, redraw, stop } from "./live.js";
 import { element, emotionTag, find, save } from "./parts.js";
 import { models, predict, predictAs, whenTokenIsNeeded } from "./server.js";
 import { openMicrophone, wavOf } from "./sound.js";
-import { emotionWord, flagWord, language, setLanguage, word } from "./words.js";
+import { emotionWord, flagWord, language, partWord, setLanguage, sure, word } from "./words.js";
 
 const SOUND = /\.(wav|flac|og[ga]|opus|mp3|aiff?|au|w64|m4[abv]|mp4|mov|3g[p2]|aac|amr|web[ma]|mk[va]|wm[av]|asf|avi|flv|mpe?g|m2?ts|ogv|spx|caf)$/i;
 
@@ -22,7 +22,12 @@ const ticked = () => [...find("labels").querySelectorAll("input:checked")].map((
 
 function choice() {
   const labels = ticked();
-  return { model: model().name, labels: labels.length === model().labels.length ? null : labels };
+  const apart = find("channels").value, number = (id) => (find(id).value === "" || !find(id).checkValidity() ? null : Number(find(id).value));
+  return {
+    model: model().name, labels: labels.length === model().labels.length ? null : labels.join(","),
+    channels: apart === "split" ? "split" : null, speakers: apart === "speakers" ? 2 : null,
+    vad_threshold: number("vad"), shortest: number("shortest"),
+  };
 }
 
 function showLabels() {
@@ -45,13 +50,15 @@ const fail = (text) => { find("problem").textContent = text === "" ? "" : text |
 
 async function hearAll(recordings) {
   fail("");
-  const fresh = recordings.map(({ blob, name }) => ({ number: (made += 1), blob, name, row: null, labels: [] }));
+  const fresh = recordings.map(({ blob, name }) => ({ number: (made += 1), blob, name, rows: null, labels: [] }));
   items.push(...fresh);
   await hear(fresh);
-  const first = fresh.find((item) => item.row && !item.row.error);
+  const first = fresh.find(isHeard);
   if (first) await show(first);
   showTable();
 }
+
+const isHeard = (item) => item.rows !== null && item.rows.some((row) => !row.error);
 
 async function hear(some) {
   let bad = 0;
@@ -59,14 +66,14 @@ async function hear(some) {
   for (const [place, item] of some.entries()) {
     say("hearing", place + 1, some.length);
     try {
-      item.row = await predict(item.blob, asked);
+      item.rows = await predict(item.blob, asked);
       item.labels = labels;
       item.choice = asked;
     } catch (error) {
       bad += 1;
-      item.row = { error: error.message || word("connectionLost") };
+      item.rows = [{ error: error.message || word("connectionLost") }];
     }
-    delete item.explanation;
+    item.explained = new Map();
     showTable();
   }
   say("heard", some.length - bad, bad);
@@ -77,29 +84,31 @@ async function again() {
   if (!items.length) return;
   await hear(items);
   const item = shownItem();
-  if (item) await show(item.row.error ? null : item);
+  if (item) await show(isHeard(item) ? item : null);
+  showTable();
 }
 
 function showTable() {
   find("results").hidden = items.length === 0;
-  find("rows").replaceChildren(...items.map((item) => {
-    const { row, labels } = item, line = element("tr");
-    line.setAttribute("aria-selected", String(item === shownItem()));
+  find("rows").replaceChildren(...items.flatMap((item) => (item.rows ?? [null]).map((row) => {
+    const { labels } = item, line = element("tr"), part = row === null ? "" : partWord(row), name = part ? `${item.name} · ${part}` : item.name;
+    line.className = item === shownItem() ? "shown" : "";
     if (row === null || row.error) {
-      line.append(element("td", { textContent: item.name }), element("td", { colSpan: 5, className: row ? "problem" : "", textContent: row?.error ?? "…" }));
+      line.append(element("td", { textContent: name }), element("td", { colSpan: 5, className: row ? "problem" : "", textContent: row?.error ?? "…" }));
       return line;
     }
-    const open = element("button", { type: "button", textContent: item.name });
+    const open = element("button", { type: "button", textContent: name });
+    if (item === shownItem()) open.setAttribute("aria-current", "true");
     open.addEventListener("click", async () => { await show(item); showTable(); find("detail").scrollIntoView({ block: "start" }); });
     line.append(
       element("td", {}, open), element("td", {}, emotionTag(row.emotion, labels)),
-      element("td", { className: "number", textContent: row.emotion === null ? "" : row.probabilities[row.emotion].toFixed(2) }),
+      element("td", { className: "number", textContent: sure(row) }),
       element("td", { textContent: row.prediction_set.slice(1).map(emotionWord).join(", ") }),
       element("td", { className: "number", textContent: word("seconds", row.speech_s.toFixed(1)) }),
       element("td", { textContent: row.flags.map(flagWord).join(", ") }),
     );
     return line;
-  }));
+  })));
 }
 
 // --- files ---
@@ -183,7 +192,7 @@ const SUFFIXES = { csv: "csv", textgrid: "TextGrid", srt: "srt", vtt: "vtt", jso
 
 // The server writes the formats, so that they are those of the command line.
 async function texts(some, kind) {
-  if (kind === "json") return some.map((item) => `${JSON.stringify({ file: item.name, ...Object.fromEntries(Object.entries(item.row).filter(([key]) => key !== "file" && key !== "windows")) })}\n`).join("");
+  if (kind === "json") return some.flatMap((item) => item.rows.map((row) => jsonLine(item, row))).join("");
   let text = "";
   for (const item of some) {
     const own = await predictAs(item.blob, item.name, item.choice, TYPES[kind]);
@@ -192,22 +201,29 @@ async function texts(some, kind) {
   return text;
 }
 
+// A row as the command line has it: with the name that the server was not told, and without the windows.
+function jsonLine(item, row) {
+  const told = Object.entries(row).filter(([key]) => key !== "file" && key !== "windows");
+  return `${JSON.stringify({ file: `${item.name}${(row.file ?? "-").slice(1)}`, ...Object.fromEntries(told) })}\n`;
+}
+
 async function exported(some, kind, name) {
   try { save(await texts(some, kind), `${name}.${SUFFIXES[kind]}`, TYPES[kind]); } catch (error) { fail(error.message); }
 }
 
 for (const button of document.querySelectorAll("#export-all [data-export]")) {
-  button.addEventListener("click", () => exported(items.filter((item) => item.row && !item.row.error), button.dataset.export, "thymos"));
+  button.addEventListener("click", () => exported(items.filter(isHeard), button.dataset.export, "thymos"));
 }
 for (const button of document.querySelectorAll("#export-one [data-export]")) {
-  button.addEventListener("click", () => exported([shownItem()], button.dataset.export, shownItem().name.split("/").at(-1).replace(/\.[^.]*$/, "")));
+  button.addEventListener("click", async () => {
+    const item = shownItem(), kind = button.dataset.export, stem = item.name.split("/").at(-1).replace(/\.[^.]*$/, "");
+    const channels = kind === "json" ? [] : item.rows.map((row) => row.channel).filter(Boolean);
+    if (!channels.length) await exported([item], kind, stem);
+    // A file for each channel, named as the command line names them.
+    for (const channel of channels) await exported([{ ...item, choice: { ...item.choice, channels: channel } }], kind, `${stem}.channel${channel}`);
+  });
 }
 find("clear").addEventListener("click", async () => { items = []; await show(null); showTable(); say(); fail(""); find("files").focus(); });
-find("explain").addEventListener("click", async () => {
-  find("explain").disabled = true;
-  try { await explain(shownItem().choice); } catch (error) { fail(error.message); }
-  find("explain").disabled = false;
-});
 
 // --- language, light, dialogs ---
 
@@ -234,6 +250,7 @@ find("theme").addEventListener("click", () => {
 find("about-open").addEventListener("click", () => find("about").showModal());
 find("law-open").addEventListener("click", () => find("law").showModal());
 find("model").addEventListener("change", () => { showLabels(); showCard(find("card"), model()); again(); });
+for (const id of ["channels", "vad", "shortest"]) find(id).addEventListener("change", () => (find(id).checkValidity() ? again() : find(id).reportValidity()));
 whenTokenIsNeeded(() => new Promise((given) => {
   find("token").addEventListener("close", () => given(find("token-value").value || null), { once: true });
   find("token").showModal();

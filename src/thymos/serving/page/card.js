@@ -5,7 +5,7 @@ import { emotionWord, word } from "./words.js";
 
 export function showCard(place, model) {
   const rows = [
-    ["model", model.model],
+    [word("model"), model.model],
     [word("cardLabels"), model.labels.map(emotionWord).join(", ")],
     [word("cardNot"), word("cardNotText")],
     [word("cardLicence"), model.licence],

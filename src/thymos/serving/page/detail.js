@@ -1,13 +1,14 @@
-// One recording: played, drawn, and told stretch by stretch.
+// One recording: played, drawn, and told stretch by stretch; each of its channels or voices beside the others.
 
-import { COLUMNS, drawCurve, drawExplanation, drawWaveform } from "./draw.js";
+import { COLUMNS, drawCurve, drawExplanation, drawWaveform, LEFT } from "./draw.js";
 import { element, emotionTag, find, showLegend } from "./parts.js";
 import { predict } from "./server.js";
 import { peaksOf } from "./sound.js";
-import { emotionWord, flagWord, word } from "./words.js";
+import { emotionWord, flagWord, partWord, sure, word } from "./words.js";
 
 const player = find("player");
 let shown = null;
+let parts = []; // of the shown recording: each a row, and where it is told
 let playUntil = Infinity;
 
 export const shownItem = () => shown;
@@ -15,7 +16,7 @@ export const shownItem = () => shown;
 export async function show(item) {
   shown = item;
   find("detail").hidden = item === null;
-  if (item === null) { player.removeAttribute("src"); player.load(); return; }
+  if (item === null) { parts = []; player.removeAttribute("src"); player.load(); return; }
   if (player.dataset.of !== String(item.number)) {
     if (player.src) URL.revokeObjectURL(player.src);
     player.src = URL.createObjectURL(item.blob);
@@ -31,34 +32,56 @@ export async function show(item) {
 }
 
 function tell(item) {
-  const { row, labels } = item, set = row.prediction_set.slice(1).map(emotionWord);
+  const heard = item.rows.filter((row) => !row.error);
   find("detail-title").textContent = item.name;
-  const remarks = [...(set.length ? [`${word("columnSet").toLowerCase()} ${set.join(", ")}`] : []), ...row.flags.map(flagWord)];
-  const sure = row.emotion === null ? "" : ` ${row.probabilities[row.emotion].toFixed(2)}`;
-  find("answer").replaceChildren(emotionTag(row.emotion, labels, emotionWord(row.emotion) + sure), remarks.length ? ` – ${remarks.join("; ")}` : "");
-  find("stretches").replaceChildren(...row.timeline.map((at) => {
-    const times = `${at.start_s.toFixed(1)} – ${word("seconds", at.end_s.toFixed(1))}  `;
-    const said = emotionWord(at.emotion) + (at.emotion === null ? "" : ` ${at.probability.toFixed(2)}`);
-    const button = element("button", { type: "button" }, times, emotionTag(at.emotion, labels, said));
-    button.addEventListener("click", () => play(at));
+  find("subtitles").hidden = heard.some((row) => row.speaker); // one voice alone is no file
+  parts = heard.map((row) => ({ row, place: find("part").content.firstElementChild.cloneNode(true) }));
+  find("parts").replaceChildren(...parts.map(({ place }) => place));
+  parts.forEach((part) => tellPart(item, part));
+  showLegend(find("legend"), item.labels);
+  find("waveform").setAttribute("aria-label", word("waveformOf", item.name));
+  find("waveform").style.height = `${Math.max(150, 110 * parts.length)}px`;
+  draw();
+}
+
+function tellPart(item, { row, place }) {
+  const { labels } = item, set = row.prediction_set.slice(1).map(emotionWord), at = (name) => place.querySelector(`.${name}`);
+  const title = partWord(row), whole = title ? `${item.name}, ${title}` : item.name;
+  at("part-title").textContent = title;
+  at("part-title").hidden = !title;
+  const dimensions = Object.entries(row.dimensions ?? {}).map(([name, value]) => `${word(name)} ${value.toFixed(2)}`);
+  const remarks = [...(set.length ? [`${word("columnSet").toLowerCase()} ${set.join(", ")}`] : []), ...dimensions, ...row.flags.map(flagWord)];
+  at("answer").replaceChildren(emotionTag(row.emotion, labels, `${emotionWord(row.emotion)} ${sure(row)}`.trim()), remarks.length ? ` – ${remarks.join("; ")}` : "");
+  at("stretches").replaceChildren(...row.timeline.map((stretch) => {
+    const times = `${stretch.start_s.toFixed(1)} – ${word("seconds", stretch.end_s.toFixed(1))}  `;
+    const said = emotionWord(stretch.emotion) + (stretch.emotion === null ? "" : ` ${stretch.probability.toFixed(2)}`);
+    const button = element("button", { type: "button" }, times, emotionTag(stretch.emotion, labels, said));
+    button.addEventListener("click", () => play(stretch));
     return element("li", {}, button);
   }));
-  showLegend(find("legend"), labels);
-  find("waveform").setAttribute("aria-label", word("waveformOf", item.name));
-  find("curve").setAttribute("aria-label", word("curveOf", item.name));
-  find("explain").hidden = row.emotion === null;
-  find("explanation").hidden = item.explanation === undefined;
-  draw();
-  if (item.explanation) tellExplanation(item);
+  at("curve").setAttribute("aria-label", word("curveOf", whole));
+  for (const each of place.querySelectorAll("[data-text]")) each.textContent = word(each.dataset.text);
+  const button = at("explain");
+  button.hidden = row.emotion === null || row.speaker !== undefined;
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try { await explain(item, row, place); } catch (error) { find("problem").textContent = error.message || word("connectionLost"); }
+    button.disabled = false;
+  });
+  if (item.explained.has(row)) tellExplanation(item, row, place);
 }
 
 export function draw() {
   if (shown === null) return;
-  const { row, labels, peaks } = shown, position = player.currentTime > 0 ? player.currentTime : null;
-  drawWaveform(find("waveform"), { peaks, stretches: row.timeline, duration: row.duration_s, labels, position });
-  const points = row.windows.map((window) => ({ at: (window.start_s + window.end_s) / 2, from: window.start_s, to: window.end_s, probabilities: window.probabilities }));
-  drawCurve(find("curve"), { points, from: 0, to: row.duration_s, labels, position });
-  if (shown.explanation && !find("explanation").hidden) drawExplanation(find("explanation-picture"), shown.explanation);
+  const { labels, peaks } = shown, position = player.currentTime > 0 ? player.currentTime : null;
+  const duration = Math.max(...parts.map(({ row }) => row.duration_s));
+  const lanes = parts.map(({ row }) => ({ stretches: row.timeline, name: partWord(row), peaks: row.channel && peaks ? [peaks[row.channel - 1] ?? null] : peaks }));
+  drawWaveform(find("waveform"), { lanes, duration, labels, position });
+  for (const { row, place } of parts) {
+    const points = row.windows.map((window) => ({ at: (window.start_s + window.end_s) / 2, from: window.start_s, to: window.end_s, probabilities: window.probabilities }));
+    drawCurve(place.querySelector(".curve"), { points, from: 0, to: duration, labels, position });
+    if (shown.explained.has(row)) drawExplanation(place.querySelector(".explanation-picture"), shown.explained.get(row));
+  }
 }
 
 async function play(at) {
@@ -73,30 +96,34 @@ function follow() {
   if (!player.paused) requestAnimationFrame(follow);
 }
 
-function tellExplanation(item) {
-  const { explanation } = item, marked = explanation.marked.flat().some(Boolean);
+async function explain(item, row, place) {
+  if (!item.explained.has(row)) {
+    const [told] = await predict(item.blob, { ...item.choice, channels: row.channel }, { explain: true });
+    item.explained.set(row, told.explanation);
+  }
+  tellExplanation(item, row, place);
+}
+
+function tellExplanation(item, row, place) {
+  const explanation = item.explained.get(row), marked = explanation.marked.flat().some(Boolean);
   const said = marked
     ? word("carried", { emotion: emotionWord(explanation.emotion), before: explanation.probability.toFixed(2), after: explanation.probability_without.toFixed(2) })
     : word("noRegion");
-  find("explanation-words").textContent = said;
-  find("explanation-picture").setAttribute("aria-label", word("explanationOf", said));
-  find("explanation").hidden = false;
-  drawExplanation(find("explanation-picture"), explanation);
-}
-
-export async function explain(choice) {
-  const item = shown;
-  item.explanation ??= (await predict(item.blob, choice, { explain: true })).explanation;
-  if (shown === item) tellExplanation(item);
+  place.querySelector(".explanation-words").textContent = said;
+  place.querySelector(".explanation-picture").setAttribute("aria-label", word("explanationOf", said));
+  place.querySelector(".explanation").hidden = false;
+  if (shown === item) draw();
 }
 
 player.addEventListener("play", () => requestAnimationFrame(follow));
 player.addEventListener("seeked", draw);
 player.addEventListener("error", () => { if (shown !== null && player.src) { player.hidden = true; find("unplayable").hidden = false; } });
 find("waveform").addEventListener("click", (event) => {
-  const LEFT = 34, box = find("waveform").getBoundingClientRect();
-  const seconds = shown.row.duration_s * (event.clientX - box.left - LEFT) / (box.width - LEFT);
-  const at = shown.row.timeline.find((each) => seconds >= each.start_s && seconds < each.end_s);
+  const box = find("waveform").getBoundingClientRect();
+  const { row } = parts[Math.min(parts.length - 1, Math.floor(parts.length * (event.clientY - box.top) / box.height))];
+  const duration = Math.max(...parts.map((part) => part.row.duration_s));
+  const seconds = duration * (event.clientX - box.left - LEFT) / (box.width - LEFT);
+  const at = row.timeline.find((each) => seconds >= each.start_s && seconds < each.end_s);
   if (at) play(at);
 });
 new ResizeObserver(draw).observe(find("waveform"));

@@ -1,6 +1,6 @@
 // Pictures of a recording, on canvases.
 
-import { emotionWord, look } from "./words.js";
+import { emotionWord, look, word } from "./words.js";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -17,43 +17,59 @@ function prepared(canvas) {
 
 export const COLUMNS = 1200;
 const BAND = 26;
-const LEFT = 34;
+export const LEFT = 34;
 
-// The waveform, coloured by the stretches under it, and a band that names them; a line where the player is.
-export function drawWaveform(canvas, { peaks, stretches, duration, labels, position }) {
-  const { pen, width, height } = prepared(canvas);
-  const x = (seconds) => LEFT + (width - LEFT) * seconds / duration, top = height - BAND;
-  const channels = peaks ?? [null], each = top / channels.length;
-  for (const at of stretches) {
-    const { colour } = look(at.emotion, labels), from = x(at.start_s), wide = x(at.end_s) - from;
-    if (at.emotion === null) continue;
-    pen.globalAlpha = 0.18; pen.fillStyle = colour; pen.fillRect(from, 0, wide, top);
-    pen.globalAlpha = 1; pen.fillRect(from, top + 2, wide, BAND - 2);
-    pen.strokeStyle = style("--card"); pen.strokeRect(from, top + 2, wide, BAND - 2);
-    const said = `${emotionWord(at.emotion)} ${at.probability.toFixed(2)}`;
-    if (pen.measureText(said).width + 8 < wide) { pen.fillStyle = inkOn(colour); pen.fillText(said, from + 5, height - 8); }
-  }
-  channels.forEach((own, channel) => {
-    const middle = each * (channel + 0.5);
-    pen.fillStyle = style("--line"); pen.fillRect(LEFT, middle, width - LEFT, 1);
-    if (!own) return;
-    let most = 0.02;
-    for (const value of own) most = Math.max(most, Math.abs(value));
-    const scale = 0.46 * each / most, columns = own.length / 2;
-    for (let column = 0; column < width - LEFT; column += 1) {
-      const first = Math.floor(column * columns / (width - LEFT)), last = Math.max(first + 1, Math.floor((column + 1) * columns / (width - LEFT)));
-      let low = 0, high = 0;
-      for (let i = first; i < last; i += 1) { low = Math.min(low, own[2 * i]); high = Math.max(high, own[2 * i + 1]); }
-      const emotion = emotionAt(stretches, duration * column / (width - LEFT));
-      pen.fillStyle = emotion === null ? style("--wave") : look(emotion, labels).colour;
-      pen.fillRect(LEFT + column, middle - high * scale, 1, Math.max(1, (high - low) * scale));
-    }
-    if (channels.length > 1) { pen.fillStyle = style("--muted"); pen.fillText(String(channel + 1), 10, middle + 4); }
+// The waveform, coloured by the stretches under it, and a band that names them; a line where the player is. Each lane,
+// a channel or a voice that was heard by itself, has its own; what was heard as one is drawn channel by channel.
+export function drawWaveform(canvas, { lanes, duration, labels, position }) {
+  const { pen, width, height } = prepared(canvas), x = (seconds) => LEFT + (width - LEFT) * seconds / duration;
+  const each = height / Math.max(1, lanes.length);
+  lanes.forEach((lane, place) => {
+    const roof = place * each, floor = roof + each - BAND - (place + 1 < lanes.length ? 6 : 0);
+    drawStretches(pen, lane.stretches, { roof, floor, x, labels });
+    const channels = lane.peaks ?? [null], high = (floor - roof) / channels.length;
+    channels.forEach((own, channel) => {
+      const middle = roof + high * (channel + 0.5), name = lane.name ? /\d+$/.exec(lane.name)?.[0] : channels.length > 1 ? String(channel + 1) : "";
+      drawSound(pen, own, { middle, high, width, colourAt: (share) => colourOf(lane.stretches, duration * share, labels) });
+      if (name && (channel === 0 || !lane.name)) { pen.fillStyle = style("--muted"); pen.fillText(name, 12, middle + 4); }
+    });
   });
   if (position !== null) { pen.fillStyle = style("--ink"); pen.fillRect(x(position) - 1, 0, 2, height); }
 }
 
-const emotionAt = (stretches, seconds) => stretches.find((at) => seconds >= at.start_s && seconds < at.end_s)?.emotion ?? null;
+function drawStretches(pen, stretches, { roof, floor, x, labels }) {
+  for (const at of stretches) {
+    if (at.emotion === null) continue;
+    const { colour } = look(at.emotion, labels), from = x(at.start_s), wide = x(at.end_s) - from;
+    pen.globalAlpha = 0.18; pen.fillStyle = colour; pen.fillRect(from, roof, wide, floor - roof);
+    pen.globalAlpha = 1; pen.fillRect(from, floor + 2, wide, BAND - 2);
+    pen.strokeStyle = style("--card"); pen.strokeRect(from, floor + 2, wide, BAND - 2);
+    const words = [`${emotionWord(at.emotion)} ${at.probability.toFixed(2)}`, emotionWord(at.emotion)];
+    const said = words.find((each) => pen.measureText(each).width + 8 < wide);
+    if (said) { pen.fillStyle = inkOn(colour); pen.fillText(said, from + 5, floor + BAND - 8); }
+  }
+}
+
+function drawSound(pen, peaks, { middle, high, width, colourAt }) {
+  pen.fillStyle = style("--line"); pen.fillRect(LEFT, middle, width - LEFT, 1);
+  if (!peaks) return;
+  let most = 0.02;
+  for (const value of peaks) most = Math.max(most, Math.abs(value));
+  const scale = 0.46 * high / most, columns = peaks.length / 2;
+  for (let column = 0; column < width - LEFT; column += 1) {
+    const first = Math.floor(column * columns / (width - LEFT)), last = Math.max(first + 1, Math.floor((column + 1) * columns / (width - LEFT)));
+    let low = 0, top = 0;
+    for (let i = first; i < last; i += 1) { low = Math.min(low, peaks[2 * i]); top = Math.max(top, peaks[2 * i + 1]); }
+    pen.fillStyle = colourAt(column / (width - LEFT));
+    pen.fillRect(LEFT + column, middle - top * scale, 1, Math.max(1, (top - low) * scale));
+  }
+}
+
+function colourOf(stretches, seconds, labels) {
+  const emotion = stretches.find((at) => seconds >= at.start_s && seconds < at.end_s)?.emotion ?? null;
+  return emotion === null ? style("--wave") : look(emotion, labels).colour;
+}
+
 
 function inkOn(colour) {
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -71,7 +87,7 @@ export function drawCurve(canvas, { points, from, to, labels, position = null })
   }
   pen.textAlign = "center";
   const step = [0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800].find((s) => (to - from) / s <= width / 70) ?? 3600;
-  for (let t = Math.ceil(from / step) * step; t <= to + 1e-6; t += step) pen.fillText(`${+t.toFixed(1)} s`, Math.min(width - 18, Math.max(LEFT + 10, x(t))), height - 3);
+  for (let t = Math.ceil(from / step) * step; t <= to + 1e-6; t += step) pen.fillText(word("seconds", +t.toFixed(1)), Math.min(width - 18, Math.max(LEFT + 10, x(t))), height - 3);
   pen.textAlign = "left";
   for (const label of labels) {
     const { colour, dash } = look(label, labels);
@@ -107,5 +123,5 @@ export function drawExplanation(canvas, explanation) {
   pen.fillStyle = style("--muted"); pen.textAlign = "right";
   bands.forEach((hz, row) => pen.fillText(`${Math.round(hz)} Hz`, left - 6, Math.min(floor, Math.max(11, floor - row * rowHeight + 4))));
   pen.textAlign = "center";
-  times.forEach((t, column) => { if (column % 2 === 0) pen.fillText(`${t.toFixed(1)} s`, Math.min(width - 18, x(t)), height - 5); });
+  times.forEach((t, column) => { if (column % 2 === 0) pen.fillText(word("seconds", t.toFixed(1)), Math.min(width - 18, x(t)), height - 5); });
 }

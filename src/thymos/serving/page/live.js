@@ -20,7 +20,7 @@ export async function listen(choice, labels, fail) {
   const microphone = await openMicrophone((block) => { find("level").value = levelDb(block); line?.send(block); });
   const shown = { labels, points, emotion: undefined };
   line = stream(
-    { ...SESSION, rate: microphone.rate, model: choice.model, ...(choice.labels ? { labels: choice.labels } : {}) },
+    { ...SESSION, rate: microphone.rate, model: choice.model, ...(choice.labels ? { labels } : {}), ...(choice.vad_threshold ? { vad_threshold: choice.vad_threshold } : {}) },
     (event) => {
       if (event.type === "error") fail(event.error.detail);
       if (event.type === "measurement.result") { points.push({ at: event.end_s, probabilities: event.smoothed.probabilities, emotion: event.smoothed.emotion }); draw(shown); }

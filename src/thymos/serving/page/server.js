@@ -32,14 +32,14 @@ async function ask(address, options = {}) {
 export const models = async () => (await (await ask("v1/models")).json()).models;
 
 function predictAddress(choice, more) {
-  const query = new URLSearchParams({ model: choice.model, ...(choice.labels ? { labels: choice.labels.join(",") } : {}), ...more });
-  return `v1/predict?${query}`;
+  const given = Object.entries({ ...choice, ...more }).filter(([, value]) => value !== undefined && value !== null);
+  return `v1/predict?${new URLSearchParams(given)}`;
 }
 
-// The row of one recording: what `thymos predict --format jsonl` says of it, with its windows.
+// The rows of one recording: what `thymos predict --format jsonl` says of it, or of each channel or voice, with windows.
 export async function predict(blob, choice, more = { timeline: true, windows: true }) {
   const answer = await ask(predictAddress(choice, more), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
-  return answer.json();
+  return (await answer.text()).trim().split("\n").map((line) => JSON.parse(line));
 }
 
 // The same as text of another format, in which the recording has its name.

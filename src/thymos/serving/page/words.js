@@ -12,7 +12,9 @@ const ENGLISH = {
   close: "Close", inputsTitle: "Sound", drop: "Drop recordings or a folder here", files: "Choose files",
   folder: "Choose a folder", record: "Record", stopRecording: "Stop recording", listen: "Listen live",
   stopListening: "Stop listening", options: "Options", model: "Model", labels: "Tell these apart",
-  channels: "Channels apart", liveTitle: "Live", level: "Level", results: "Recordings", clear: "Clear",
+  channels: "Channels", channelsMix: "as one", channelsSplit: "each by itself, side by side",
+  channelsSpeakers: "as one, with two voices told apart (experimental)", channelN: (n) => `channel ${n}`, voiceN: (n) => `voice ${n}`,
+  vad: "Speech begins at a probability of", shortest: "Shortest stretch, in seconds", arousal: "arousal", valence: "valence", dominance: "dominance", liveTitle: "Live", level: "Level", results: "Recordings", clear: "Clear",
   columnFile: "Recording", columnEmotion: "Emotion", columnProbability: "Probability", columnSet: "May also be",
   columnSpeech: "Speech", columnFlags: "Remarks", stretches: "From when to when",
   unplayable: "This browser cannot play this format; what was heard is shown all the same.",
@@ -31,7 +33,7 @@ const ENGLISH = {
   cardSets: "sets", cardCoverage: (c) => `“May also be” holds the true emotion in ${Math.round(100 * c)} % of recordings like those it was set on`,
   cardNot: "not for", cardNotText: "Decisions about people. Acted and read speech is most of what it was trained on; languages, accents, ages and illnesses that it never heard are judged worse, and it cannot tell you so in every case.",
   cardFiles: "SHA-256", clips: (n) => `${n} recordings`,
-  flags: { too_short: "too little speech", too_quiet: "too quiet", no_speech: "nobody speaks", unsure: "hardly sure", unfamiliar: "unlike what the model was trained on" },
+  flags: { too_short: "too little speech", too_quiet: "too quiet", no_speech: "nobody speaks", faint_speech: "perhaps nobody speaks", cut_short: "the file ends too soon", damaged: "parts are damaged", rescaled: "rescaled", offset: "offset taken off", clipped: "clipped", inverted_channel: "a channel was inverted", silent_channel: "a channel is silent", mixed_channels: "channels that differ were mixed", unsure: "hardly sure", unfamiliar: "unlike what the model was trained on" },
   emotions: {},
 };
 
@@ -47,7 +49,9 @@ const GREEK = {
   close: "Κλείσιμο", inputsTitle: "Ήχος", drop: "Αφήστε εδώ ηχογραφήσεις ή έναν φάκελο", files: "Επιλογή αρχείων",
   folder: "Επιλογή φακέλου", record: "Ηχογράφηση", stopRecording: "Τέλος ηχογράφησης", listen: "Ζωντανή ακρόαση",
   stopListening: "Τέλος ακρόασης", options: "Επιλογές", model: "Μοντέλο", labels: "Να διακρίνονται",
-  channels: "Κανάλια χωριστά", liveTitle: "Ζωντανά", level: "Στάθμη", results: "Ηχογραφήσεις", clear: "Καθαρισμός",
+  channels: "Κανάλια", channelsMix: "σαν ένα", channelsSplit: "καθένα χωριστά, δίπλα δίπλα",
+  channelsSpeakers: "σαν ένα, με δύο φωνές χωριστά (πειραματικό)", channelN: (n) => `κανάλι ${n}`, voiceN: (n) => `φωνή ${n}`,
+  vad: "Η ομιλία αρχίζει από πιθανότητα", shortest: "Συντομότερο τμήμα, σε δευτερόλεπτα", arousal: "διέγερση", valence: "σθένος", dominance: "κυριαρχία", liveTitle: "Ζωντανά", level: "Στάθμη", results: "Ηχογραφήσεις", clear: "Καθαρισμός",
   columnFile: "Ηχογράφηση", columnEmotion: "Συναίσθημα", columnProbability: "Πιθανότητα", columnSet: "Ίσως και",
   columnSpeech: "Ομιλία", columnFlags: "Παρατηρήσεις", stretches: "Από πότε ως πότε",
   unplayable: "Ο περιηγητής δεν παίζει αυτή τη μορφή· ό,τι ακούστηκε φαίνεται πάντως.",
@@ -66,7 +70,7 @@ const GREEK = {
   cardSets: "σύνολα", cardCoverage: (c) => `Το «ίσως και» περιέχει το αληθινό συναίσθημα στο ${Math.round(100 * c)} % ηχογραφήσεων σαν εκείνες στις οποίες ρυθμίστηκε`,
   cardNot: "όχι για", cardNotText: "Αποφάσεις για ανθρώπους. Εκπαιδεύτηκε κυρίως σε υποδυόμενο και αναγνωσμένο λόγο· γλώσσες, προφορές, ηλικίες και παθήσεις που δεν άκουσε τις κρίνει χειρότερα, και δεν το καταλαβαίνει πάντα.",
   cardFiles: "SHA-256", clips: (n) => `${n} ηχογραφήσεις`,
-  flags: { too_short: "πολύ λίγη ομιλία", too_quiet: "πολύ χαμηλά", no_speech: "κανείς δεν μιλά", unsure: "σχεδόν στην τύχη", unfamiliar: "διαφέρει από όσα έμαθε το μοντέλο" },
+  flags: { too_short: "πολύ λίγη ομιλία", too_quiet: "πολύ χαμηλά", no_speech: "κανείς δεν μιλά", faint_speech: "ίσως δεν μιλά κανείς", cut_short: "το αρχείο τελειώνει πρόωρα", damaged: "έχει φθαρμένα μέρη", rescaled: "άλλαξε η κλίμακα", offset: "αφαιρέθηκε σταθερή μετατόπιση", clipped: "ψαλιδισμένος ήχος", inverted_channel: "ένα κανάλι ήταν ανεστραμμένο", silent_channel: "ένα κανάλι είναι σιωπηλό", mixed_channels: "ανόμοια κανάλια ακούστηκαν σαν ένα", unsure: "σχεδόν στην τύχη", unfamiliar: "διαφέρει από όσα έμαθε το μοντέλο" },
   emotions: { anger: "θυμός", disgust: "αηδία", fear: "φόβος", happiness: "χαρά", sadness: "λύπη", neutral: "ουδέτερο", surprise: "έκπληξη", calm: "ηρεμία", boredom: "ανία", contempt: "περιφρόνηση" },
 };
 
@@ -92,6 +96,9 @@ export function setLanguage(name) {
 export const language = () => code;
 export const word = (key, ...values) => { const said = current[key] ?? ENGLISH[key]; return typeof said === "function" ? said(...values) : said; };
 export const emotionWord = (emotion) => emotion === null ? word("noneHeard") : current.emotions[emotion] ?? emotion;
+export const partWord = (row) => [row.channel && word("channelN", row.channel), row.speaker && word("voiceN", row.speaker)].filter(Boolean).join(", ");
+// How sure an answer is; of minutes, how much of the time its emotion has.
+export const sure = (row) => (row.emotion === null ? "" : row.long && row.shares ? `${Math.round(100 * row.shares[row.emotion])} %` : row.probabilities[row.emotion].toFixed(2));
 export const flagWord = (flag) => current.flags[flag] ?? ENGLISH.flags[flag] ?? flag.replaceAll("_", " ");
 
 export function look(emotion, labels) {
