@@ -219,7 +219,7 @@ def test_channels_are_heard_side_by_side(page, mini, thymos_here, tmp_path):
     expect(page.locator(".explanation").nth(1)).to_be_visible()
     expect(page.locator(".explanation").nth(0)).to_be_hidden()
     taken = []
-    page.on("download", taken.append)
+    page.on("download", lambda download: taken.append(download))
     page.click("#export-one [data-export=srt]")
     end_s = time.monotonic() + 30
     while len(taken) < 2 and time.monotonic() < end_s:

@@ -63,17 +63,14 @@ const isHeard = (item) => item.rows !== null && item.rows.some((row) => !row.err
 async function hear(some) {
   let bad = 0;
   const asked = choice(), labels = ticked();
+  for (const item of some) item.asked = asked; // who is asked anew meanwhile takes no older answer
   for (const [place, item] of some.entries()) {
+    if (item.asked !== asked) return;
     say("hearing", place + 1, some.length);
-    try {
-      item.rows = await predict(item.blob, asked);
-      item.labels = labels;
-      item.choice = asked;
-    } catch (error) {
-      bad += 1;
-      item.rows = [{ error: error.message || word("connectionLost") }];
-    }
-    item.explained = new Map();
+    const rows = await predict(item.blob, asked).catch((error) => [{ error: error.message || word("connectionLost") }]);
+    if (item.asked !== asked) return;
+    bad += Number(rows.every((row) => row.error));
+    Object.assign(item, { rows, labels, choice: asked, explained: new Map() });
     showTable();
   }
   say("heard", some.length - bad, bad);
