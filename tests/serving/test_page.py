@@ -233,6 +233,7 @@ def test_channels_are_heard_side_by_side(page, mini, thymos_here, tmp_path):
     assert lines == [row | {"file": row["file"].replace(str(call), call.name)} for row in rows]
     page.select_option("#channels", "speakers")
     expect(page.locator("#rows tr").first).to_contain_text("voice 1")
+    expect(page.locator("#rows tr td").nth(2)).to_have_text("100 % of the time")  # a share, not a probability
     expect(page.locator("#subtitles")).to_be_hidden()
 
 

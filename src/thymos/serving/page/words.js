@@ -14,7 +14,7 @@ const ENGLISH = {
   stopListening: "Stop listening", options: "Options", model: "Model", labels: "Tell these apart",
   channels: "Channels", channelsMix: "as one", channelsSplit: "each by itself, side by side",
   channelsSpeakers: "as one, with two voices told apart (experimental)", channelN: (n) => `channel ${n}`, voiceN: (n) => `voice ${n}`,
-  vad: "Speech begins at a probability of", shortest: "Shortest stretch, in seconds", arousal: "arousal", valence: "valence", dominance: "dominance", liveTitle: "Live", level: "Level", results: "Recordings", clear: "Clear",
+  ofTheTime: (n) => `${n} % of the time`, vad: "Speech begins at a probability of", shortest: "Shortest stretch, in seconds", arousal: "arousal", valence: "valence", dominance: "dominance", liveTitle: "Live", level: "Level", results: "Recordings", clear: "Clear",
   columnFile: "Recording", columnEmotion: "Emotion", columnProbability: "Probability", columnSet: "May also be",
   columnSpeech: "Speech", columnFlags: "Remarks", stretches: "From when to when",
   unplayable: "This browser cannot play this format; what was heard is shown all the same.",
@@ -51,7 +51,7 @@ const GREEK = {
   stopListening: "Τέλος ακρόασης", options: "Επιλογές", model: "Μοντέλο", labels: "Να διακρίνονται",
   channels: "Κανάλια", channelsMix: "σαν ένα", channelsSplit: "καθένα χωριστά, δίπλα δίπλα",
   channelsSpeakers: "σαν ένα, με δύο φωνές χωριστά (πειραματικό)", channelN: (n) => `κανάλι ${n}`, voiceN: (n) => `φωνή ${n}`,
-  vad: "Η ομιλία αρχίζει από πιθανότητα", shortest: "Συντομότερο τμήμα, σε δευτερόλεπτα", arousal: "διέγερση", valence: "σθένος", dominance: "κυριαρχία", liveTitle: "Ζωντανά", level: "Στάθμη", results: "Ηχογραφήσεις", clear: "Καθαρισμός",
+  ofTheTime: (n) => `${n} % του χρόνου`, vad: "Η ομιλία αρχίζει από πιθανότητα", shortest: "Συντομότερο τμήμα, σε δευτερόλεπτα", arousal: "διέγερση", valence: "σθένος", dominance: "κυριαρχία", liveTitle: "Ζωντανά", level: "Στάθμη", results: "Ηχογραφήσεις", clear: "Καθαρισμός",
   columnFile: "Ηχογράφηση", columnEmotion: "Συναίσθημα", columnProbability: "Πιθανότητα", columnSet: "Ίσως και",
   columnSpeech: "Ομιλία", columnFlags: "Παρατηρήσεις", stretches: "Από πότε ως πότε",
   unplayable: "Ο περιηγητής δεν παίζει αυτή τη μορφή· ό,τι ακούστηκε φαίνεται πάντως.",
@@ -98,7 +98,7 @@ export const word = (key, ...values) => { const said = current[key] ?? ENGLISH[k
 export const emotionWord = (emotion) => emotion === null ? word("noneHeard") : current.emotions[emotion] ?? emotion;
 export const partWord = (row) => [row.channel && word("channelN", row.channel), row.speaker && word("voiceN", row.speaker)].filter(Boolean).join(", ");
 // How sure an answer is; of minutes, how much of the time its emotion has.
-export const sure = (row) => (row.emotion === null ? "" : row.long && row.shares ? `${Math.round(100 * row.shares[row.emotion])} %` : row.probabilities[row.emotion].toFixed(2));
+export const sure = (row) => (row.emotion === null ? "" : row.long && row.shares ? word("ofTheTime", Math.round(100 * row.shares[row.emotion])) : row.probabilities[row.emotion].toFixed(2));
 export const flagWord = (flag) => current.flags[flag] ?? ENGLISH.flags[flag] ?? flag.replaceAll("_", " ");
 
 export function look(emotion, labels) {
