@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+KILLED_CLUSTERS = pytest.mark.skipif(
+    "THYMOS_TEST_CLUSTER" not in os.environ,
+    reason="killing nodes of a cluster takes minutes, and a free machine (THYMOS_TEST_CLUSTER)",
+)
+
 
 @pytest.fixture(scope="module")
 def ray_home() -> Iterator[Path]:

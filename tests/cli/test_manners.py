@@ -28,7 +28,7 @@ def test_help_breaks_no_word_at_eighty_columns(thymos_here, monkeypatch):
         env={"PATH": "/usr/bin", "COLUMNS": "80", "TERM": "dumb", "PYTHONPATH": ":".join(filter(None, sys.path))},
     )  # fmt: skip
     assert done.returncode == 0 and max(map(len, done.stdout.splitlines())) <= 80
-    assert {word for word in done.stdout.split() if word.isalpha()} <= wide
+    assert {word for word in done.stdout.split() if word.isalpha()} <= wide | {"python"}, "as it was called"
 
 
 def completing(**words: str) -> str:

@@ -80,4 +80,4 @@ def test_models_that_come_along_are_named_by_their_names(monkeypatch):
 def test_the_model_that_comes_along_says_what_it_was_tested_on():
     said = thymos("models", "thymos-aesdd").stdout
     (line,) = (line for line in said.splitlines() if "accuracy, file:protocols" in line)
-    assert "0.940 on 149 recordings of aesdd" in line, "140 of EmoBox's 149 were right"
+    assert "0.933 on 149 recordings of aesdd" in line, "139 of EmoBox's 149 were right"

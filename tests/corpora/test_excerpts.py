@@ -30,6 +30,7 @@ WriteSound = Callable[..., Path]
         ("1.5", 1.5),
         (" 2 ", 2.0),
         ("2.5s", 2.5),
+        ("1,5", 1.5),
         ("1e-1", 0.1),
         ("NaT", None),
         ("", None),
@@ -40,7 +41,7 @@ def test_times(text: str, seconds: float | None) -> None:
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["soon", "1,5", "days", "1:2:3:4", "--1"])
+@pytest.mark.parametrize("text", ["soon", "1,5,5", "days", "1:2:3:4", "--1"])
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match="is no time"):
         seconds_of(text)

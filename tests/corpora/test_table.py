@@ -78,7 +78,7 @@ def test_a_table_tells_gender_language_and_dimensions(tmp_path: Path, write_soun
     one, two = open_corpus(tmp_path / "clips.csv").clips
     assert (one.gender, one.language, one.arousal, one.valence, one.dominance) == ("female", "el", 0.75, None, None)
     assert (two.gender, two.language, two.arousal, two.valence) == ("male", "de", -0.1, 2.0)
-    for wrong in ("high", "nan", "1,5"):
+    for wrong in ("high", "inf", "1,5,5"):
         (tmp_path / "clips.csv").write_text(head + f'a.wav,anger,female,el,"{wrong}",\n')
         with pytest.raises(CorpusError, match="is no value of a dimension"):
             open_corpus(tmp_path / "clips.csv")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import KILLED_CLUSTERS
 
 from thymos.corpora import Corpus
 from thymos.engine.joining import _check_address, _sentence
@@ -311,6 +312,7 @@ def test_a_study_and_an_evaluation_give_the_bytes_of_one_worker(
 
 
 @pytest.mark.slow
+@KILLED_CLUSTERS
 def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_bytes(
     cluster: Any, mini: Path, tmp_path: Path
 ) -> None:
@@ -348,6 +350,7 @@ def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_byte
 
 
 @pytest.mark.slow
+@KILLED_CLUSTERS
 def test_a_cluster_of_ones_own_leaves_nothing_and_ends_with_ctrl_c(mini: Path, tmp_path: Path) -> None:
     """Nothing in the home folder, no process, exit code 130."""
     (tmp_path / "study.yaml").write_text(STUDY.replace("{epochs}", "15"))

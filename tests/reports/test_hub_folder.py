@@ -41,7 +41,7 @@ def test_the_card_says_what_a_hub_looks_for(folder):
     assert said["language"] == ["am", "el", "en", "it", "pl", "tr"]  # those of its seven corpora
     (scored,) = said["model-index"][0]["results"]
     assert scored["dataset"]["name"] == "aesdd, speaker"
-    assert {each["type"]: each["value"] for each in scored["metrics"]} == {"accuracy": 0.8093, "uar": 0.8089}
+    assert {each["type"]: each["value"] for each in scored["metrics"]} == {"accuracy": 0.7828, "uar": 0.7827}
 
 
 def test_labels_and_licences_are_told(folder):
