@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import KILLED_CLUSTERS
+from clusters import ON_A_CLUSTER, asked_for
 
 from thymos.corpora import Corpus
 from thymos.engine.joining import _check_address, _sentence
@@ -30,6 +30,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """A home folder of the tests: Ray keeps its token there. Its path is short, since sockets lie below it."""
+    asked_for()
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
     (folder / "ray").mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -312,7 +313,7 @@ def test_a_study_and_an_evaluation_give_the_bytes_of_one_worker(
 
 
 @pytest.mark.slow
-@KILLED_CLUSTERS
+@ON_A_CLUSTER
 def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_bytes(
     cluster: Any, mini: Path, tmp_path: Path
 ) -> None:
@@ -350,7 +351,7 @@ def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_byte
 
 
 @pytest.mark.slow
-@KILLED_CLUSTERS
+@ON_A_CLUSTER
 def test_a_cluster_of_ones_own_leaves_nothing_and_ends_with_ctrl_c(mini: Path, tmp_path: Path) -> None:
     """Nothing in the home folder, no process, exit code 130."""
     (tmp_path / "study.yaml").write_text(STUDY.replace("{epochs}", "15"))
