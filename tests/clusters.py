@@ -10,22 +10,16 @@ from typing import Any
 
 import pytest
 
-ON_A_CLUSTER = pytest.mark.skipif(
-    "THYMOS_TEST_CLUSTER" not in os.environ,
-    reason="a real Ray cluster takes minutes, and a free machine (THYMOS_TEST_CLUSTER)",
-)
-
-
-def asked_for() -> None:
-    """Skip the test that asks for a cluster where none is wanted."""
-    if "THYMOS_TEST_CLUSTER" not in os.environ:
-        pytest.skip("a real Ray cluster takes minutes, and a free machine (THYMOS_TEST_CLUSTER)")
+WANTED = "THYMOS_TEST_CLUSTER" in os.environ
+REASON = "a real Ray cluster takes minutes, and a free machine (THYMOS_TEST_CLUSTER)"
+ON_A_CLUSTER = pytest.mark.skipif(not WANTED, reason=REASON)
 
 
 @pytest.fixture(scope="module")
 def ray_home() -> Iterator[Path]:
     """A home folder of the tests: Ray keeps its token there. Its path is short, since sockets lie below it."""
-    asked_for()
+    if not WANTED:
+        pytest.skip(REASON)
     folder = Path(tempfile.mkdtemp(prefix="ray-"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import ON_A_CLUSTER, asked_for
+from clusters import ON_A_CLUSTER, add_node
 
 from thymos.corpora import Corpus
 from thymos.engine.joining import _check_address, _sentence
@@ -28,22 +28,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 
 @pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """A home folder of the tests: Ray keeps its token there. Its path is short, since sockets lie below it."""
-    asked_for()
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))
-    (folder / "ray").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        patch.setenv("RAY_TMPDIR", str(folder))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.delenv("RAY_ADDRESS", raising=False)
-        yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def cluster(home: Path) -> Iterator[Any]:
+def cluster(ray_home: Path) -> Iterator[Any]:
     """A head and another node, a core each; the head has an accelerator that is none."""
     head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False}
     cluster = cluster_utils.Cluster()
@@ -51,16 +36,6 @@ def cluster(home: Path) -> Iterator[Any]:
     add_node(cluster, num_cpus=1)
     yield cluster
     cluster.shutdown()
-
-
-def add_node(cluster: Any, **how: Any) -> Any:
-    """Add a node; on a machine that is busy, one that Ray has not waited long enough for is started again."""
-    for _ in range(4):
-        try:
-            return cluster.add_node(**how)
-        except Exception as error:
-            assert "timed out" in str(error)
-    pytest.fail("Ray does not start on this machine")
 
 
 @pytest.fixture(scope="module")
