@@ -22,7 +22,7 @@ from thymos.files import write_json
 HEAR = """async (content) => {
     const { predict } = await import("./page/server.js");
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0)), began = performance.now();
-    const row = await predict(new Blob([bytes]), { model: "thymos", labels: null });
+    const [row] = await predict(new Blob([bytes]), { model: "thymos", labels: null });
     return [row, (performance.now() - began) / 1000];
 }"""
 

@@ -134,8 +134,10 @@ def heard_in_browser(page: Page, path: Path, labels: list[str] | None = None) ->
         const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
         return predict(new Blob([bytes]), { model: "thymos", labels });
     }"""
-    row: dict[str, Any] = page.evaluate(code, [base64.b64encode(path.read_bytes()).decode(), labels])
-    return row
+    content = base64.b64encode(path.read_bytes()).decode()
+    [row] = page.evaluate(code, [content, labels and ",".join(labels)])
+    told: dict[str, Any] = row
+    return told
 
 
 def check_alike(said: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -182,9 +184,9 @@ def test_files_to_take_along_are_those_of_the_command_line(page, recognizer, rec
 
 def test_a_file_is_chosen_shown_and_taken_along(page, recordings):
     page.set_input_files("#files", [str(recordings["pauses"])])
-    page.wait_for_selector("#stretches li")
+    page.wait_for_selector(".stretches li")
     assert page.locator("#rows tr").count() == 1
-    assert page.locator("#explain").is_hidden()
+    assert page.locator(".explain").is_hidden()
     with page.expect_download() as taken:
         page.click("#export-one [data-export=textgrid]")
     assert Path(taken.value.path()).read_text("utf-8").startswith('File type = "ooTextFile"')

@@ -12,7 +12,8 @@ LANGUAGES.en.privacy = "Everything happens in this browser. Recordings and the m
 LANGUAGES.el.privacy = "Όλα γίνονται σε αυτόν τον περιηγητή. Οι ηχογραφήσεις και ο ήχος του μικροφώνου δεν φεύγουν ποτέ από τη συσκευή· αφού φορτωθεί, η σελίδα δεν ζητά τίποτα από κανέναν διακομιστή.";
 
 export class Problem extends Error {}
-export const whenTokenIsNeeded = () => {};
+/** @returns {void} nothing here asks for one */
+export const whenTokenIsNeeded = (ask) => {};
 
 // --- the recogniser, in a worker of its own ---
 
@@ -34,6 +35,7 @@ function ask(method, values, handed = []) {
 
 const about = fetch(new URL("../models.json", import.meta.url)).then((answer) => answer.json());
 
+/** @returns {Promise<Model[]>} */
 export async function models() {
   await ask("opened", []);
   return (await about).models;
@@ -48,23 +50,29 @@ async function decoded(blob) {
   return samples;
 }
 
-export async function predict(blob, choice) {
+const labelsOf = (choice) => choice.labels?.split(",") ?? null;
+
+/** @returns {Promise<Row[]>} */
+export async function predict(blob, choice, more = { timeline: true, windows: true }) {
   const samples = await decoded(blob);
-  return ask("predict", [samples, choice.labels], [samples.buffer]);
+  return [await ask("predict", [samples, labelsOf(choice)], [samples.buffer])];
 }
 
 const WRITERS = { "text/csv": "csv", "text/praat-textgrid": "textgrid", "application/x-subrip": "srt", "text/vtt": "vtt" };
 
-export async function predictAs(blob, name, choice, mediaType) {
-  const labels = choice.labels ?? (await about).models[0].labels;
-  return formats[WRITERS[mediaType]]({ file: name, ...await predict(blob, choice) }, labels);
+/** @returns {Promise<string>} */
+export async function predictAs(blob, name, choice, mediaType, more = {}) {
+  const labels = labelsOf(choice) ?? (await about).models[0].labels, [row] = await predict(blob, choice);
+  return formats[WRITERS[mediaType]]({ file: name, ...row }, labels);
 }
 
 // --- live ---
 
 // As the server's stream: windows every hop, and beside each the emotion smoothed over the last seconds. Where this
 // machine is slower than the sound, hops are left out, so that what is told is of now.
-export function stream({ rate, window: windowS, hop: hopS, smoothing, labels }, events) {
+/** @returns {{send: (samples: Float32Array) => void, end: () => void}} */
+export function stream(session, events, closed) {
+  const { rate, window: windowS, hop: hopS, smoothing, labels } = session;
   const resampler = new Resampler(rate, RATE_HZ), window = Math.round(windowS * RATE_HZ), hop = Math.round(hopS * RATE_HZ), smooth = smoother(smoothing);
   let kept = new Float32Array(0), passed = 0, next = window, busy = false, open = true;
 

@@ -1,9 +1,11 @@
 // What is asked of the server. Addresses are relative, so that a proxy may put the page under any path.
+// The static page has a module of the same face in this one's place, examples/web/server.js: tests/test_page_face.py.
 
 let token = sessionStorage.getItem("token");
 let askToken = async () => null;
 
 export class Problem extends Error {}
+/** @returns {void} */
 export const whenTokenIsNeeded = (ask) => { askToken = ask; };
 
 async function ask(address, options = {}) {
@@ -29,6 +31,7 @@ async function ask(address, options = {}) {
   }
 }
 
+/** @returns {Promise<Model[]>} */
 export const models = async () => (await (await ask("v1/models")).json()).models;
 
 function predictAddress(choice, more) {
@@ -37,12 +40,14 @@ function predictAddress(choice, more) {
 }
 
 // The rows of one recording: what `thymos predict --format jsonl` says of it, or of each channel or voice, with windows.
+/** @returns {Promise<Row[]>} */
 export async function predict(blob, choice, more = { timeline: true, windows: true }) {
   const answer = await ask(predictAddress(choice, more), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
   return (await answer.text()).trim().split("\n").map((line) => JSON.parse(line));
 }
 
 // The same as text of another format, in which the recording has its name.
+/** @returns {Promise<string>} */
 export async function predictAs(blob, name, choice, mediaType, more = {}) {
   const form = new FormData();
   form.append("file", blob, name);
@@ -50,6 +55,7 @@ export async function predictAs(blob, name, choice, mediaType, more = {}) {
 }
 
 // A live stream: `events` gets each message; returns functions that send samples and end it.
+/** @returns {{send: (samples: Float32Array) => void, end: () => void}} */
 export function stream(session, events, closed) {
   const address = new URL("v1/stream", document.baseURI);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
