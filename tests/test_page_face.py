@@ -29,7 +29,8 @@ def face(module: str) -> dict[str, tuple[str | None, str | None]]:
 def test_a_face_is_read_off_a_module():
     module = (
         "const own = 1;\nexport class Problem extends Error {}\n"
-        "/** @returns {Promise<Row[]>} */\nexport async function predict(blob, more = { windows: true }) {\n  go();\n}\n"
+        "/** @returns {Promise<Row[]>} */\nexport async function predict(blob, more = { windows: true }) {\n"
+        "  go();\n}\n"
         "/** @returns {void} nothing asks */\nexport const asked = (ask) => {};\nexport const bare = async () => 3;\n"
     )
     assert face(module) == {
