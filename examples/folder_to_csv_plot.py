@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import thymos
-from thymos.audio.decode import AUDIO_SUFFIXES
+from thymos.audio import AUDIO_SUFFIXES
 
 
 def hear(folder: Path) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import soundfile
 
 from thymos.audio import Samples
 from thymos.audio.blocks import open_blocks
-from thymos.audio.source import Remark
+from thymos.audio.containers import Remark
 
 RATE_HZ = 24_000
 

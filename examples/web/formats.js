@@ -1,4 +1,4 @@
-// Rows as text, each as src/thymos/runtime/formats.py and annotations.py write it.
+// Rows as text, each as src/thymos/runtime/formats.py writes it.
 
 const number = (value) => (Number.isInteger(value) ? `${value}.0` : String(value)); // as Python writes what is a float
 

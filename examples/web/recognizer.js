@@ -129,7 +129,7 @@ class Recognizer {
     return logits;
   }
 
-  // Descriptions of parts of the frames, layer by layer mean and deviation: as src/thymos/runtime/moments.py.
+  // Descriptions of parts of the frames, layer by layer mean and deviation: as src/thymos/runtime/hearing.py.
   parts(states, { number, share }) {
     const [, frames, columns] = states.dims, values = states.data, layers = this.about.layers.length, width = columns / layers;
     const sums = new Float64Array((frames + 1) * columns), squares = new Float64Array((frames + 1) * columns);

@@ -9,7 +9,7 @@ import soundfile
 from thymos.audio import blocks as module
 from thymos.audio import read_waveform
 from thymos.audio.blocks import open_blocks
-from thymos.audio.decode import Limits
+from thymos.audio.source import Limits
 from thymos.errors import AudioError, TooLongError
 
 

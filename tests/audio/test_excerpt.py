@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from thymos.audio import Samples, read_waveform
-from thymos.audio.decode import Limits
 from thymos.audio.excerpt import read_excerpt
+from thymos.audio.source import Limits
 from thymos.errors import AudioError
 
 WriteSound = Callable[..., Path]

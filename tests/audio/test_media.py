@@ -16,8 +16,9 @@ import pytest
 
 from thymos.audio import Samples, media, read_info, read_waveform
 from thymos.audio.blocks import open_blocks
+from thymos.audio.containers import MEDIA_SUFFIXES, media_kind
 from thymos.audio.decode import read_waveform_and_info
-from thymos.audio.media import MEDIA_SUFFIXES, MediaExtraError, media_kind
+from thymos.audio.media import MediaExtraError
 from thymos.errors import AudioError, MissingExtraError
 
 av = pytest.importorskip("av")

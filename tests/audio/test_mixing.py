@@ -7,9 +7,10 @@ import pytest
 import soundfile
 from sound_bytes import RATE_HZ, heard, voice_like
 
-from thymos.audio.decode import Limits, open_sound
+from thymos.audio.decode import open_sound
 from thymos.audio.excerpt import read_excerpt
 from thymos.audio.mixing import ClippedCounter
+from thymos.audio.source import Limits
 from thymos.errors import AudioError
 
 SPEECH = voice_like(5.0)

@@ -10,20 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thymos.audio.containers import Remark
 from thymos.audio.decode import open_sound
 from thymos.audio.elsewhere import RemoteFile
 from thymos.audio.excerpt import Excerpt, open_excerpt
 from thymos.audio.mixing import Channel, Mixer, RawBlock
-from thymos.audio.source import (
-    BLOCK_FRAMES,
-    DEFAULT_LIMITS,
-    UNKNOWN_FRAMES,
-    Limits,
-    Remark,
-    Samples,
-    Source,
-    no_source,
-)
+from thymos.audio.source import BLOCK_FRAMES, DEFAULT_LIMITS, UNKNOWN_FRAMES, Limits, Samples, Source, no_source
 from thymos.errors import AudioError, TooLongError
 
 Array = tuple[NDArray[Any], int]

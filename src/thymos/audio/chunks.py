@@ -10,7 +10,8 @@ import struct
 from dataclasses import dataclass
 
 from thymos.audio.byte_view import ByteView, patched
-from thymos.audio.source import CUT_SHORT, NO_REMARKS, Findings, Remark, SoundPart, Span, Structure
+from thymos.audio.containers import Remark
+from thymos.audio.source import CUT_SHORT, NO_REMARKS, Findings, SoundPart, Span, Structure
 
 FORMS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
 """How a file begins, and the order of bytes in it."""

@@ -1,12 +1,15 @@
 """Sound in: a path, bytes or a file object becomes mono float32 samples, within bounds.
 
-libsndfile reads what it can, in this process; what else there is (``media.py``) is decoded in one of its own.
+A file is looked at before it is decoded: is all of it there? libsndfile reads one sound from a file, believes its
+header and ends early without a word. So joined files are told apart, lengths that were never filled in are, and what
+is missing or damaged becomes a remark. Then libsndfile reads what it can, in this process; what else there is
+(``media.py``) is decoded in one of its own. Whatever goes wrong costs one recording, and is an ``AudioError``.
 """
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,24 +17,124 @@ from pathlib import Path
 import numpy as np
 
 from thymos.audio.byte_view import ByteView, viewed
-from thymos.audio.containers import AUDIO_SUFFIXES as AUDIO_SUFFIXES
-from thymos.audio.containers import HEAD_BYTES, MediaKind, media_kind
+from thymos.audio.chunks import (
+    FORMS,
+    W64_FORM,
+    aiff_structure,
+    au_structure,
+    caf_structure,
+    w64_structure,
+    wav_structure,
+)
+from thymos.audio.containers import HEAD_BYTES, MediaKind, Remark, media_kind
 from thymos.audio.elsewhere import RemoteFile
-from thymos.audio.examination import structure_of
-from thymos.audio.faults import decoder_faults, guarded, state_of
 from thymos.audio.libsndfile import SndFile, open_sndfile
 from thymos.audio.media import open_media
-from thymos.audio.mixing import Channel as Channel
-from thymos.audio.mixing import Mixer
-from thymos.audio.source import BLOCK_FRAMES as BLOCK_FRAMES
-from thymos.audio.source import DEFAULT_LIMITS as DEFAULT_LIMITS
-from thymos.audio.source import UNKNOWN_FRAMES, OpenSound, Structure, check_info, check_samples, watched
-from thymos.audio.source import AudioInfo as AudioInfo
-from thymos.audio.source import Limits as Limits
-from thymos.audio.source import Remark as Remark
-from thymos.audio.source import Samples as Samples
-from thymos.audio.source import Source as Source
-from thymos.errors import AudioAbsentError, AudioError, AudioFileError
+from thymos.audio.mixing import Channel, Mixer
+from thymos.audio.mpeg import before_tags, is_header, mpeg_structure
+from thymos.audio.ogg import ogg_structure
+from thymos.audio.source import (
+    DEFAULT_LIMITS,
+    UNKNOWN_FRAMES,
+    AudioInfo,
+    Limits,
+    OpenSound,
+    Samples,
+    SoundPart,
+    Source,
+    Structure,
+    check_info,
+    check_samples,
+    watched,
+)
+from thymos.errors import AudioAbsentError, AudioError, AudioFileError, ThymosError
+
+State = tuple[int, int, int] | None
+
+
+@contextmanager
+def decoder_faults() -> Iterator[None]:
+    """Turn what a decoder, or a file that it reads, raises inside the block into an ``AudioError`` of one sentence."""
+    try:
+        yield
+    except ThymosError:
+        raise
+    except MemoryError:
+        raise AudioError("takes more memory to decode than there is") from None
+    except OSError as error:
+        raise AudioFileError(f"cannot be read: {error.strerror or error}") from error
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AudioError(f"made its decoder fail ({said})") from error
+
+
+def guarded(blocks: Iterator[Samples], source: Source, before: State) -> Iterator[Samples]:
+    """Yield ``blocks``; in the end, find that ``source`` is as it was ``before``.
+
+    Raises:
+        AudioError: the decoder failed, or somebody has written into the file: what was heard is of no one recording.
+    """
+    while True:
+        with decoder_faults():
+            block = next(blocks, None)
+        if block is None:
+            break
+        yield block
+    after = state_of(source)
+    if before is not None and after is not None and before != after:
+        raise AudioFileError("was changed while it was read; hear it again once it is whole")
+
+
+def state_of(source: Source) -> State:
+    """Return what changes when somebody writes into the file at a path; None of anything else, or where it is gone."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    try:
+        status = Path(source).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+_FLAC_BEGINNINGS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
+"""The marker, and the head of the block that always comes first, with others behind it or as the only one."""
+
+
+def structure_of(view: ByteView) -> Structure:
+    """Return how the file is built; of formats that are not known here, nothing is said.
+
+    Raises:
+        AudioError: it cannot be read, or holds no whole piece of sound.
+    """
+    head = view.read(0, 16)
+    looks: tuple[tuple[bool, Callable[[ByteView], Structure]], ...] = (
+        (head[:4] in FORMS and head[8:12] == b"WAVE", wav_structure),
+        (head == W64_FORM, w64_structure),
+        (head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), aiff_structure),
+        (head[:4] == b"caff", caf_structure),
+        (head[:4] in (b".snd", b"dns."), au_structure),
+        (head[:4] == b"fLaC", _flac_structure),
+        (head[:4] == b"OggS", ogg_structure),
+        (is_header(head[:4]) or head[:3] == b"ID3", mpeg_structure),
+    )
+    structure = next((look(view) for is_it, look in looks if is_it), Structure())
+    view.rewind()
+    return structure
+
+
+def _flac_structure(view: ByteView) -> Structure:
+    """Return the FLAC files that a file is joined of, without tags behind them, by which a last frame would be lost."""
+    starts = [0]
+    for beginning in _FLAC_BEGINNINGS:
+        at = 0
+        while (at := view.find(beginning, at + 1)) >= 0:
+            starts.append(at)
+    sound = before_tags(view)
+    if len(starts) == 1 and sound == view.size:
+        return Structure()
+    starts.sort()
+    return Structure(tuple(SoundPart(((start, end),)) for start, end in zip(starts, [*starts[1:], sound], strict=True)))
+
 
 TINY_FILE_BYTES = 1024
 

@@ -14,7 +14,8 @@ import numpy as np
 import soundfile
 
 from thymos.audio.conditioning import exactly, played, resample
-from thymos.audio.decode import Samples, Waveform
+from thymos.audio.decode import Waveform
+from thymos.audio.source import Samples
 from thymos.errors import AudioError, MissingExtraError
 
 MP3_RATE_HZ = 16_000

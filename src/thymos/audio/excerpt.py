@@ -8,18 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from thymos.audio.decode import (
-    DEFAULT_LIMITS,
-    Channel,
-    Limits,
-    Source,
-    Waveform,
-    joined_blocks,
-    open_sound,
-    read_waveform_and_info,
-)
+from thymos.audio.containers import Remark
+from thymos.audio.decode import Waveform, joined_blocks, open_sound, read_waveform_and_info
 from thymos.audio.elsewhere import RemoteFile
-from thymos.audio.source import AudioInfo, OpenSound, Remark, Samples, check_size
+from thymos.audio.mixing import Channel
+from thymos.audio.source import DEFAULT_LIMITS, AudioInfo, Limits, OpenSound, Samples, Source, check_size
 from thymos.errors import AudioError
 
 _IS_PART = re.compile(r"#(t|channel)=[\d.,]+(&\w+=\d+)*$")

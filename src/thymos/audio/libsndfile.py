@@ -10,8 +10,9 @@ import numpy as np
 import soundfile
 
 from thymos.audio.byte_view import ByteView, SpannedFile
+from thymos.audio.containers import Remark
 from thymos.audio.mixing import RawBlock
-from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, Remark, SoundPart
+from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, SoundPart
 from thymos.errors import AudioError
 
 _SOUGHT_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "FLAC"})

@@ -22,11 +22,9 @@ from typing import IO, Any
 import numpy as np
 
 from thymos.audio.byte_view import PIECE_BYTES, ByteView
-from thymos.audio.containers import MEDIA_SUFFIXES as MEDIA_SUFFIXES
-from thymos.audio.containers import MediaKind as MediaKind
-from thymos.audio.containers import media_kind as media_kind
+from thymos.audio.containers import MediaKind, Remark
 from thymos.audio.mixing import RawBlock
-from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, LocalSource, OpenSound, Remark
+from thymos.audio.source import BLOCK_FRAMES, UNKNOWN_FRAMES, AudioInfo, LocalSource, OpenSound
 from thymos.errors import AudioError, MissingExtraError
 
 MEMORY_BYTES = 432 << 20

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio.source import Remark, Samples, check_samples
+from thymos.audio.containers import Remark
+from thymos.audio.source import Samples, check_samples
 from thymos.errors import AudioError
 
 RawBlock = NDArray[np.float32]

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from thymos.audio.byte_view import PIECE_BYTES, ByteView
-from thymos.audio.source import Findings, Remark, SoundPart, Span, Structure, nothing_whole
+from thymos.audio.containers import Remark
+from thymos.audio.source import Findings, SoundPart, Span, Structure, nothing_whole
 
 OPUS_HZ = 48_000
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))

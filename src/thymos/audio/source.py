@@ -8,8 +8,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio.containers import REMARKS as REMARKS
-from thymos.audio.containers import Remark as Remark
+from thymos.audio.containers import Remark
 from thymos.audio.elsewhere import RemoteFile
 from thymos.errors import AudioError
 
