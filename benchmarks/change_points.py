@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from thymos.audio import read_waveform, resample
 from thymos.files import write_json, write_text
 from thymos.runtime import timeline as timelines
+from thymos.runtime.hearing import MOMENT_S
 from thymos.runtime.listening import Recording
-from thymos.runtime.moments import MOMENT_S
 from thymos.runtime.prediction import Stretch
 from thymos.runtime.recognizer import Recognizer, load
 from thymos.runtime.vad import FRAME_S, VadStream

@@ -16,10 +16,10 @@ import onnxruntime
 
 from thymos.audio import resample
 from thymos.corpora import open_corpus, protocol_named
+from thymos.encoder.describe import start_of
 from thymos.encoder.experiment import EncoderExperiment, FittedHead
 from thymos.encoder.export import export_encoder
 from thymos.encoder.log_mel import RATE_HZ
-from thymos.encoder.start import start_of
 from thymos.engine.process import one_thread
 from thymos.experiment import TrainingPart, Work
 from thymos.files import write_json, write_text

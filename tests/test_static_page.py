@@ -19,8 +19,7 @@ import soundfile
 from thymos.audio import read_waveform
 from thymos.audio.conditioning import resample
 from thymos.audio.decode import Waveform
-from thymos.runtime.annotations import srt, textgrid, web_vtt
-from thymos.runtime.formats import Columns, csv_lines
+from thymos.runtime.formats import Columns, csv_lines, srt, textgrid, web_vtt
 from thymos.runtime.recognizer import Recognizer, load
 
 pytest.importorskip("playwright", reason="needs playwright, of the extra dev")

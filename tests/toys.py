@@ -71,10 +71,9 @@ def write_toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
     import torch
 
     from thymos.encoder.fine_tuning import FineTuningRecipe, make_lesson
-    from thymos.encoder.network import EmotionNetwork, PoolingSettings
+    from thymos.encoder.network import EmotionNetwork, LayerSettings, PoolingSettings, WhisperLayers
     from thymos.encoder.sounds import HeardClip, Sounds, digest_of
     from thymos.encoder.weights import write_encoder
-    from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 
     root = tmp_path_factory.mktemp("encoders")
     size = LayerSettings(layers=2, width=64, heads=4, hidden=64)

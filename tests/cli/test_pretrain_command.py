@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from thymos.cli import app
 from thymos.encoder.fine_tuning import CHECKPOINT
+from thymos.encoder.network import PREFIX, LayerSettings, WhisperLayers
 from thymos.encoder.weights import read_encoder
-from thymos.encoder.whisper_layers import PREFIX, LayerSettings, WhisperLayers
 from thymos.errors import CorpusError, RecipeError, RunError, ThymosError
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from thymos.audio import Waveform
 from thymos.cli import app
-from thymos.cnn.mel import LogMel, PowerSpectrogram
+from thymos.cnn.front_end import LogMel, PowerSpectrogram
 from thymos.errors import AudioError, ThymosError
 from thymos.reports.sound_figure import MOST_COLUMNS, draw_sound, mean_power, mel_spectrogram, sound_figure
 

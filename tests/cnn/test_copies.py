@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from thymos.audio import Samples
-from thymos.cnn.parts import plain_part, training_part
 from thymos.cnn.recipe import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
-from thymos.cnn.spectrograms import cache_key, changed_copy, make_spectrograms, open_spectrograms
+from thymos.cnn.spectrograms import (
+    cache_key,
+    changed_copy,
+    make_spectrograms,
+    open_spectrograms,
+    plain_part,
+    training_part,
+)
 from thymos.corpora import Corpus, open_corpus
 
 RATE_HZ = 16_000

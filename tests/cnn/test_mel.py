@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, cut, normalise_peak, read_waveform, resample, study_spans
 from thymos.audio.mel_scale import mel_filterbank
-from thymos.cnn.front_end import front_end
-from thymos.cnn.mel import LogMel, PowerSpectrogram, power_to_db
+from thymos.cnn.front_end import LogMel, PowerSpectrogram, front_end, power_to_db
 from thymos.cnn.recipe import FeatureSettings, SoundSettings
 
 RATE_HZ = 44_100

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from thymos.audio import cut, normalise_peak, read_waveform, resample, study_spans
-from thymos.cnn.front_end import MelMfccChroma, chroma_filterbank, front_end, repeat_rows
-from thymos.cnn.mel import LogMel
+from thymos.cnn.front_end import LogMel, MelMfccChroma, chroma_filterbank, front_end, repeat_rows
 from thymos.cnn.networks import build_model
 from thymos.cnn.recipe import FeatureSettings, SoundSettings
 from thymos.errors import RecipeError

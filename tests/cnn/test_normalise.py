@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thymos.cnn.parts import normalise_speakers, number_speakers, speaker_scale, speakers_of
+from thymos.cnn.spectrograms import normalise_speakers, number_speakers, speaker_scale, speakers_of
 from thymos.corpora import open_corpus
 from thymos.errors import ProtocolError
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from thymos.encoder.log_mel import RATE_HZ
+from thymos.encoder.network import LayerSettings, WhisperLayers
 from thymos.encoder.sounds import HeardClip, Sounds
-from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 
 TINY = LayerSettings(layers=3, width=16, heads=2, hidden=32, positions=1500)
 

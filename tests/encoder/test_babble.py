@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from thymos.encoder.babble import PITCHES_HZ, made_up_voices
 from thymos.encoder.log_mel import RATE_HZ
+from thymos.encoder.variation import PITCHES_HZ, made_up_voices
 
 
 def voices(count=6):

@@ -13,10 +13,9 @@ import torch
 
 from thymos.encoder.data_parallel import Ranks, ranks_of_launcher
 from thymos.encoder.fine_tuning import FineTuning, FineTuningRecipe, fine_tune, make_lesson
-from thymos.encoder.network import PoolingSettings
+from thymos.encoder.network import PoolingSettings, WhisperLayers
 from thymos.encoder.sounds import Sounds
 from thymos.encoder.variation import AugmentSettings
-from thymos.encoder.whisper_layers import WhisperLayers
 from thymos.errors import RecipeError, RunError
 
 RECIPE = FineTuningRecipe(

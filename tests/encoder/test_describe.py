@@ -8,7 +8,7 @@ from thymos.audio import Waveform
 from thymos.encoder import describe as module
 from thymos.encoder.describe import Describer, describe, pooled_states
 from thymos.encoder.log_mel import WhisperLogMel, at_level
-from thymos.encoder.whisper_layers import States
+from thymos.encoder.network import States
 
 
 @pytest.fixture

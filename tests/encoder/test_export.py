@@ -12,12 +12,11 @@ import torch
 
 from thymos.audio import Waveform, read_waveform
 from thymos.audio.conditioning import resample
-from thymos.encoder.describe import describe
+from thymos.encoder.describe import Start, describe, start_of
 from thymos.encoder.discriminant import Discriminant
 from thymos.encoder.export import export_encoder, export_in_float32, exportable
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.start import Start, start_of
 from thymos.encoder.weights import ABOUT, WEIGHTS, read_encoder
 from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.bundle import find_bundle, shipped_encoder

@@ -9,9 +9,9 @@ import pytest
 import thymos
 from thymos.corpora import Corpus
 from thymos.encoder import in_fold
+from thymos.encoder.describe import read_start, start_of
 from thymos.encoder.experiment import EncoderExperiment, TunedHead
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.start import read_start, start_of
 from thymos.evaluation.train import train
 from thymos.experiment import Epoch, TrainingPart, Work
 

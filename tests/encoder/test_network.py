@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from thymos.encoder.network import AttentivePooling, EmotionNetwork, PoolingSettings
-from thymos.encoder.whisper_layers import States
+from thymos.encoder.network import AttentivePooling, EmotionNetwork, PoolingSettings, States
 
 POOLING = PoolingSettings(attention=4, embedding=6)
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from thymos.encoder.log_mel import N_MELS
-from thymos.encoder.whisper_layers import PREFIX, LayerSettings, WhisperLayers, read_whisper_layers
+from thymos.encoder.network import PREFIX, LayerSettings, WhisperLayers, read_whisper_layers
 from thymos.errors import RecipeError
 
 

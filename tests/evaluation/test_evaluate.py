@@ -19,8 +19,8 @@ from thymos.corpora import Corpus, open_corpus
 from thymos.engine.tasks import ThisProcess
 from thymos.errors import ProtocolError, RecipeError, RunError, TrainingError
 from thymos.evaluation.evaluate import Watcher, evaluate, threads_each
-from thymos.scoring.comparison import FinishedRun
 from thymos.scoring.metrics import confusion, scores
+from thymos.scoring.paired import FinishedRun
 
 SMALL = (
     "training.epochs=3",

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from thymos.reports import method
-from thymos.reports.bibliography import CORPORA, author_and_year, bibtex_of, corpus_key, fields_of
-from thymos.reports.method import describe_run
+from thymos.reports.method import CORPORA, author_and_year, bibtex_of, corpus_key, describe_run, fields_of
 from thymos.scoring.results import Results, read_results
 
 

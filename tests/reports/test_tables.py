@@ -10,8 +10,7 @@ import pytest
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.evaluation.evaluate import evaluate
 from thymos.reports.run_report import write_report
-from thymos.reports.run_tables import run_tables
-from thymos.reports.tables import PaperTable, table_latex, table_markdown, write_tables
+from thymos.reports.tables import PaperTable, run_tables, table_latex, table_markdown, write_tables
 from thymos.scoring.results import read_results
 
 TABLE = PaperTable(

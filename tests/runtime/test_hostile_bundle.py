@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from thymos.errors import BundleError
-from thymos.runtime import probe
+from thymos.runtime import graph_check
 from thymos.runtime.bundle import ABOUT, DISTRIBUTION, find_bundle, read_bundle
 from thymos.runtime.graph_check import OPERATORS, check_graph
 from thymos.runtime.hearing import ENCODER_GRAPH, ENCODER_OUTPUTS, ENCODER_WEIGHTS, HEAD
@@ -156,7 +156,7 @@ def test_graphs_that_hang_or_fill_the_memory_are_refused(copy, make, words):
 
 
 def test_a_graph_that_reckons_for_too_long_is_ended(copy, monkeypatch):
-    monkeypatch.setattr(probe, "CPU_S", 1)
+    monkeypatch.setattr(graph_check, "CPU_S", 1)
     line = helper.make_node("Unsqueeze", ["waveform", "one"], ["line"])
     wide = helper.make_node("Conv", ["line", "w"], ["out"], pads=[10_000, 10_000])
     put_graph(copy, model([line, wide], {"one": np.array([1]), "w": np.ones((8, 1, 20_001), np.float32)}))
@@ -184,7 +184,7 @@ def test_a_damaged_graph_is_one_sentence(bundle, cut):
 
 
 def test_all_graphs_that_come_along_are_of_operators_that_are_run(bundle):
-    shipped = Path(probe.__file__).parents[1] / "weights"
+    shipped = Path(graph_check.__file__).parents[1] / "weights"
     for path in (*shipped.rglob("*.onnx"), bundle / ENCODER_GRAPH):
         check_graph(path.read_bytes(), path)
     assert not {"Loop", "If", "Scan", "SequenceMap"} & {name for _, name in OPERATORS}
@@ -194,7 +194,7 @@ def test_a_model_is_probed_once(bundle, copy, monkeypatch, tmp_path):
     monkeypatch.setenv("THYMOS_CACHE", str(tmp_path / "cache"))
     load(copy)
     (mark,) = (tmp_path / "cache" / "models").iterdir()
-    monkeypatch.setattr(probe.subprocess, "run", lambda *words, **options: pytest.fail("once is enough"))
+    monkeypatch.setattr(graph_check.subprocess, "run", lambda *words, **options: pytest.fail("once is enough"))
     load(copy)
     mark.unlink()
     with pytest.raises(pytest.fail.Exception):

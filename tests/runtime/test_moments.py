@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thymos.runtime.moments import MOMENT_S, POOLED_S, Moments, descriptions_of, means_of, moments_in
+from thymos.runtime.hearing import MOMENT_S, POOLED_S, Moments, descriptions_of, means_of, moments_in
 from thymos.runtime.recognizer import load
 
 

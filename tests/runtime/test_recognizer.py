@@ -16,7 +16,7 @@ from scipy.special import softmax
 from thymos.audio import read_waveform, resample
 from thymos.errors import AudioError
 from thymos.runtime import listening
-from thymos.runtime.listening import WHOLE_S
+from thymos.runtime.bundle import WHOLE_S
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import load
 from thymos.runtime.windows import WindowSamples

@@ -13,8 +13,7 @@ from scipy.signal import resample_poly
 
 from thymos.audio import Samples, read_waveform, resample
 from thymos.errors import AudioError
-from thymos.runtime.bundle import DEFAULT_MODEL
-from thymos.runtime.listening import WHOLE_S
+from thymos.runtime.bundle import DEFAULT_MODEL, WHOLE_S
 from thymos.runtime.prediction import Prediction
 from thymos.runtime.recognizer import Recognizer, load
 

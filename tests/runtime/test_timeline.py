@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from praatio import textgrid as praat
 
-from thymos.runtime.annotations import srt, textgrid
-from thymos.runtime.formats import Columns, csv_lines, table_head, table_lines
+from thymos.runtime.formats import Columns, csv_lines, srt, table_head, table_lines, textgrid
 from thymos.runtime.prediction import Prediction, Timeline
 from thymos.runtime.timeline import likeliest_path, make_timeline
 from thymos.runtime.vad import FRAME_S

@@ -129,9 +129,9 @@ def _read_calibration(path: Path) -> dict[str, Any]:
 
 def _export_encoder(encoder: Path, out: Path) -> None:
     """Write the encoder that ``thymos pretrain`` made as the runtime takes it: with its graph, in 8 bits."""
+    from thymos.encoder.describe import start_of
     from thymos.encoder.export import export_encoder
     from thymos.encoder.recipe import EncoderRecipe
-    from thymos.encoder.start import start_of
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists; choose another --out for the encoder")

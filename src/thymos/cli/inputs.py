@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thymos.audio.blocks import channels_of
-from thymos.audio.decode import Channel
 from thymos.audio.elsewhere import RemoteFile, is_address, remote_file, remote_files
 from thymos.audio.excerpt import Excerpt, excerpt_name, part_name
+from thymos.audio.mixing import Channel
 from thymos.audio.search import is_sound_name, sounds_below, told_hidden
 from thymos.errors import ArgumentError, AudioError
 from thymos.escaping import printable

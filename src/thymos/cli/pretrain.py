@@ -63,9 +63,9 @@ def pretrain(
     from thymos.cache import default_cache_dir
     from thymos.encoder.data_parallel import ranks_of_launcher
     from thymos.encoder.fine_tuning import CHECKPOINT, FineTuning, fine_tune, fine_tuning_recipe, make_lesson
+    from thymos.encoder.network import read_whisper_layers
     from thymos.encoder.sounds import read_sounds
     from thymos.encoder.weights import ABOUT, write_encoder
-    from thymos.encoder.whisper_layers import read_whisper_layers
     from thymos.engine.process import chosen_device
     from thymos.machine import available_cores
     from thymos.scoring.results import versions

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from thymos.audio.decode import decoder_faults
 from thymos.audio.elsewhere import RemoteFile
 from thymos.audio.excerpt import Excerpt, excerpt_name
-from thymos.audio.faults import decoder_faults
 from thymos.cli.console import say
 from thymos.cli.inputs import NamedRecording
 from thymos.cli.journal import Journal, key_of

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from thymos.cnn.export import check_graph, exportable
 from thymos.cnn.fit import FittedNetwork, check_buildable, fit, predict_probabilities
-from thymos.cnn.parts import plain_part, speakers_of, training_part
 from thymos.cnn.recipe import CnnRecipe
-from thymos.cnn.spectrograms import Spectrograms, cache_key, make_spectrograms, open_spectrograms
+from thymos.cnn.spectrograms import (
+    Spectrograms,
+    cache_key,
+    make_spectrograms,
+    open_spectrograms,
+    plain_part,
+    speakers_of,
+    training_part,
+)
 from thymos.corpora.table import Corpus
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work
 from thymos.export import Exportable, check_exportable

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.audio.decode import AudioInfo, Remark, Samples, Waveform, joined_blocks
+from thymos.audio.containers import Remark
+from thymos.audio.decode import Waveform, decoder_faults, joined_blocks
 from thymos.audio.excerpt import open_excerpt
-from thymos.audio.faults import decoder_faults
 from thymos.audio.mixing import ClippedCounter
+from thymos.audio.source import AudioInfo, Samples
 from thymos.corpora.near_copies import LONGEST_S, fingerprint_of, from_text, to_text
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError

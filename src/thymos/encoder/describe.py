@@ -1,8 +1,16 @@
-"""Descriptions of recordings: how the states of some layers lie over time, for a linear decision."""
+"""What describes recordings: the encoder that a recipe starts from, and how the states of its layers lie over time.
 
+It is the shipped encoder, one in a folder, or Whisper's layers as they were published.
+"""
+
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thymos.audio import Samples, Waveform, played
+from thymos.corpora.near_copies import from_text
+from thymos.corpora.table import Clip
 from thymos.encoder.log_mel import RATE_HZ, WhisperLogMel, at_level
-from thymos.encoder.network import EmotionNetwork
-from thymos.encoder.whisper_layers import States, WhisperLayers
+from thymos.encoder.network import EmotionNetwork, States, WhisperLayers, read_whisper_layers
+from thymos.encoder.recipe import SHIPPED, EncoderRecipe
+from thymos.encoder.sounds import digest_of
+from thymos.encoder.weights import WEIGHTS, WHISPER, FineTuned, read_encoder
+from thymos.errors import RecipeError
+from thymos.files import home_path
+from thymos.runtime.bundle import shipped_encoder
 
 LAYERS = (2, 3)
 """Whose states carry emotion best, the first being 1."""
@@ -143,3 +158,74 @@ def _moments(describer: Describer, windows: Sequence[Samples], half: bool) -> ND
     mean, spread = parts[:, :, 0].reshape(len(windows), -1), parts[:, :, 1].reshape(len(windows), -1)
     seconds = lengths.double().numpy()[:, None] / RATE_HZ
     return np.concatenate([seconds, seconds * mean, seconds * (spread**2 + mean**2), seconds * embedding], axis=1)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What describes recordings.
+
+    Attributes:
+        describer: in evaluation mode.
+        digest: SHA-256 of its weights' file.
+        fine_tuned: its network and what it has heard; None: Whisper as it was published, which has heard no corpus.
+        folder: where the encoder lies; None: Whisper as it was published.
+    """
+
+    describer: Describer
+    digest: str
+    fine_tuned: FineTuned | None
+    folder: Path | None = None
+    _answers: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+    """Whether it has heard a sound, by its digest: several ask."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what a bundle tells of it: its digest, Whisper with its licence, and the corpora that it has heard."""
+        about = {} if self.fine_tuned is None else self.fine_tuned.about
+        heard = [
+            {"name": name, "clips": clips, "stage": "pretraining"} for name, clips in about.get("corpora", {}).items()
+        ]
+        knows = {"near_copies": True} if self.fine_tuned is not None and self.fine_tuned.heard else {}
+        return {"start_from": {"sha256": self.digest, "layers_of": WHISPER, **knows}, "trained_on": heard}
+
+    def has_heard_exactly(self, clip: Clip) -> bool:
+        """Return whether the encoder was fitted to the very sound of ``clip``."""
+        return self.fine_tuned is not None and self.fine_tuned.has_seen(digest_of(clip))
+
+    def has_heard(self, clip: Clip) -> bool:
+        """Return whether the encoder was fitted to ``clip``, or to a near-copy of it."""
+        if self.fine_tuned is None:
+            return False
+        if clip.sound.sha256 not in self._answers:
+            self._answers[clip.sound.sha256] = self.has_heard_exactly(clip) or bool(
+                self.fine_tuned.fingerprints.near_copies(from_text(clip.sound.fingerprint))
+            )
+        return self._answers[clip.sound.sha256]
+
+
+def start_of(recipe: EncoderRecipe) -> Start:
+    """Return what ``recipe`` starts from.
+
+    Raises:
+        RecipeError: there is no such encoder, it cannot be used, or it has fewer layers than are asked for.
+    """
+    path = shipped_encoder() if recipe.start_from == SHIPPED else home_path(recipe.start_from)
+    return read_start(path, recipe.layers)
+
+
+@lru_cache(maxsize=2)
+def read_start(path: Path, layers: tuple[int, ...]) -> Start:
+    """Return the encoder in the folder ``path``, or the layers of the Whisper checkpoint of that name.
+
+    Raises:
+        RecipeError: as ``start_of``.
+    """
+    if path.is_dir() or not path.suffix:
+        fine_tuned = read_encoder(path)
+        depth = len(fine_tuned.network.layers.layers)
+        if max(layers) > depth:
+            raise RecipeError(f"layers: the encoder in {path} has {depth}, not {max(layers)}")
+        digest = str(fine_tuned.about["sha256"][WEIGHTS])
+        return Start(Describer(fine_tuned.network.layers, layers, fine_tuned.network).eval(), digest, fine_tuned, path)
+    # States of published layers are taken as they are, and nothing after the layers was ever fitted: no embedding.
+    whisper = read_whisper_layers(path, max(layers))
+    return Start(Describer(whisper, layers).eval(), hashlib.sha256(path.read_bytes()).hexdigest(), None)

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, played
 from thymos.corpora.table import Clip, Corpus
-from thymos.encoder.babble import made_up_voices
-from thymos.encoder.describe import Describer, Descriptions, describe
+from thymos.encoder.describe import Describer, Descriptions, Start, describe
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.start import Start
-from thymos.encoder.variation import Augmenter, AugmentSettings
+from thymos.encoder.variation import Augmenter, AugmentSettings, made_up_voices
 from thymos.engine.process import one_thread
 from thymos.experiment import Work
 from thymos.sealed import is_sealed_array, save_sealed_array

@@ -12,14 +12,13 @@ from scipy.special import softmax
 
 from thymos.corpora import open_corpus
 from thymos.corpora.table import Clip, Corpus, clip_names
-from thymos.encoder.describe import Descriptions
+from thymos.encoder.describe import Descriptions, Start, start_of
 from thymos.encoder.described import DescribedCorpus, describe_corpus
 from thymos.encoder.discriminant import Discriminant, fit_discriminant
 from thymos.encoder.export import exportable, linear_reading
 from thymos.encoder.in_fold import EPOCH, described_by, tuned_start, undescribed
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.ridge import USUAL_PENALTY, Ridge, choose_penalties, fit_ridge
-from thymos.encoder.start import Start, start_of
 from thymos.encoder.voices import fit_voice_space
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work, corpus_for

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thymos.encoder.describe import Start
 from thymos.encoder.discriminant import Discriminant
 from thymos.encoder.graph import write_encoder_graph
 from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW
+from thymos.encoder.network import LayerSettings
 from thymos.encoder.ridge import Ridge
-from thymos.encoder.start import Start
 from thymos.encoder.weights import WHISPER, write_encoder_files
-from thymos.encoder.whisper_layers import LayerSettings
 from thymos.errors import BundleError
 from thymos.export import Exportable, check_exportable
 from thymos.files import whole_file, write_json

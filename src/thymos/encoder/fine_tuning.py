@@ -26,10 +26,9 @@ from thymos.audio import Samples
 from thymos.config import Settings, apply_change, first_complaint
 from thymos.encoder.data_parallel import ALONE, Ranks
 from thymos.encoder.log_mel import HOP
-from thymos.encoder.network import EmotionNetwork, PoolingSettings
+from thymos.encoder.network import EmotionNetwork, PoolingSettings, WhisperLayers
 from thymos.encoder.sounds import HeardClip, Sounds
 from thymos.encoder.variation import Augmenter, AugmentSettings, Mask
-from thymos.encoder.whisper_layers import WhisperLayers
 from thymos.errors import CorpusError, RecipeError, RunError, TrainingError
 from thymos.files import whole_file
 from thymos.labels import in_order

@@ -22,9 +22,8 @@ from thymos.encoder.log_mel import (
     WINDOW,
     mel_filters,
 )
-from thymos.encoder.network import LEAST_VARIANCE
+from thymos.encoder.network import LEAST_VARIANCE, LayerSettings
 from thymos.encoder.packed import JOINED, SCALE
-from thymos.encoder.whisper_layers import LayerSettings
 from thymos.files import whole_file
 from thymos.runtime.hearing import ENCODER_OUTPUTS, INPUT
 

@@ -12,12 +12,12 @@ from copy import deepcopy
 from dataclasses import replace
 
 from thymos.corpora.table import Corpus
+from thymos.encoder.describe import Start, read_start, start_of
 from thymos.encoder.described import DescribedCorpus, describe_corpus
 from thymos.encoder.export import export_encoder
 from thymos.encoder.fine_tuning import CHECKPOINT, FineTuning, FineTuningRecipe, Step, fine_tune, make_lesson
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.sounds import HeardClip, digest_of, read_sounds
-from thymos.encoder.start import Start, read_start, start_of
 from thymos.encoder.weights import ABOUT, write_encoder
 from thymos.engine.process import one_thread
 from thymos.experiment import Epoch, Rows, Work

@@ -21,9 +21,8 @@ from torch import Tensor
 from thymos.corpora.near_copies import SPARSE, Fingerprints, Words, from_arrays, from_text, to_arrays
 from thymos.encoder.fine_tuning import FineTuningRecipe, Lesson
 from thymos.encoder.graph import write_encoder_graph
-from thymos.encoder.network import EmotionNetwork, PoolingSettings
+from thymos.encoder.network import EmotionNetwork, LayerSettings, PoolingSettings, WhisperLayers
 from thymos.encoder.packed import pack, unpack
-from thymos.encoder.whisper_layers import LayerSettings, WhisperLayers
 from thymos.errors import RecipeError
 from thymos.files import bounded_bytes, parsed_json, whole_file, write_json
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_HEARD, ENCODER_WEIGHTS

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from thymos.audio.blocks import checked_rate
 from thymos.audio.chunks import CODECS, FORMS, NEVER_FILLED_IN, wav_tag
 from thymos.audio.containers import media_kind
-from thymos.audio.decode import DEFAULT_LIMITS
+from thymos.audio.source import DEFAULT_LIMITS
 from thymos.errors import AudioError
 from thymos.live import PcmFormat
 

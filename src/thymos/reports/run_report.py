@@ -16,7 +16,7 @@ from thymos.files import write_text
 from thymos.reports import figures
 from thymos.reports.curves import LARGE, Curve, CurvePlot, curve_plot, folds_curves_figure, mean_curve
 from thymos.reports.page import render
-from thymos.reports.run_tables import run_tables, write_run_tables
+from thymos.reports.tables import run_tables, write_run_tables
 from thymos.scoring.metrics import Level
 from thymos.scoring.results import LEVELS, PerLevel, Results, read_results, recipe_name
 

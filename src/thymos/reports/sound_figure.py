@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform
 from thymos.audio.conditioning import Resampler
-from thymos.audio.decode import Limits, read_waveform_and_info
+from thymos.audio.decode import read_waveform_and_info
 from thymos.audio.mel_scale import hz_to_mel, mel_filterbank
+from thymos.audio.source import Limits
 from thymos.corpora.findings import channels_name, printable
 from thymos.errors import AudioError, FigureFormatError
 from thymos.files import FIGURE_FORMATS

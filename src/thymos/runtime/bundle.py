@@ -24,11 +24,11 @@ from thymos.runtime.hearing import (
     HEAD,
     Heard,
     Hearing,
+    Moments,
     read_encoder_with_head,
     read_logit_graph,
 )
 from thymos.runtime.model_files import ModelFiles, read_json
-from thymos.runtime.moments import Moments
 from thymos.runtime.out_of_distribution import EmbeddingDistribution
 
 FORMAT = 3

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Self
 
-from thymos.audio.decode import DEFAULT_LIMITS, Limits
+from thymos.audio.source import DEFAULT_LIMITS, Limits
 from thymos.errors import ArgumentError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from thymos.runtime.adaptation import Coordinates, VoiceSpace
 from thymos.runtime.bundle import About, AdaptationAbout
+from thymos.runtime.hearing import MOMENT_S
 from thymos.runtime.listening import HeardWindow, Impression, Recording
-from thymos.runtime.moments import MOMENT_S
 from thymos.runtime.prediction import Flag, Prediction, Timeline, Window
 from thymos.runtime.timeline import SHORTEST_S, make_timeline
 

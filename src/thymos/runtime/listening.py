@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from thymos.audio import Samples
 from thymos.audio.blocks import Sound, open_blocks
 from thymos.audio.conditioning import played
-from thymos.audio.decode import DEFAULT_LIMITS, Channel, Limits, Waveform
-from thymos.audio.source import Remark
+from thymos.audio.containers import Remark
+from thymos.audio.decode import Waveform
+from thymos.audio.mixing import Channel
+from thymos.audio.source import DEFAULT_LIMITS, Limits
 from thymos.errors import AudioError
 from thymos.runtime.adaptation import Coordinates
 from thymos.runtime.bundle import WHOLE_S, Bundle
-from thymos.runtime.hearing import Heard
-from thymos.runtime.moments import Moments, moments_in
+from thymos.runtime.hearing import Heard, Moments, moments_in
 from thymos.runtime.vad import FAINT_S, FRAME_S, Spans
 from thymos.runtime.windows import WindowCutter, WindowSamples
 

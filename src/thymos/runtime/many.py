@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from thymos.audio.blocks import Sound, channels_of
-from thymos.audio.decode import Channel
+from thymos.audio.mixing import Channel
 from thymos.errors import ArgumentError, AudioError, ThymosError, UnexpectedError
 from thymos.runtime.prediction import Failure, describe
 

@@ -1,4 +1,4 @@
-"""The child process of ``probe.py``, never imported: runs a graph once, within bounds that the kernel keeps.
+"""The child process of ``graph_check.py``, never imported: runs a graph once, within bounds that the kernel keeps.
 
 It is told the graph's file and its SHA-256, the same of the file that its tensors lie in (or two empty words), the
 outputs to ask for with commas between them, how many samples to hear, and the bounds. It writes that it has begun, and

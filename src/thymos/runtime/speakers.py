@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, resample
 from thymos.audio.blocks import Sound, open_blocks
-from thymos.audio.decode import Channel, joined_blocks
+from thymos.audio.decode import joined_blocks
 from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
+from thymos.audio.mixing import Channel
 from thymos.errors import AudioError
+from thymos.runtime.hearing import moments_in
 from thymos.runtime.listening import Listener, Recording
-from thymos.runtime.moments import moments_in
 from thymos.runtime.prediction import Prediction
 from thymos.runtime.vad import FRAME_S, Spans, VadStream, speech_spans
 from thymos.runtime.windows import WindowSamples

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.runtime.moments import MOMENT_S
+from thymos.runtime.hearing import MOMENT_S
 from thymos.runtime.prediction import Stretch, Timeline, Window
 from thymos.runtime.vad import FRAME_S, Spans
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thymos.audio.blocks import channels_of
-from thymos.audio.decode import Channel
 from thymos.audio.excerpt import Excerpt
 from thymos.audio.media import MediaExtraError
+from thymos.audio.mixing import Channel
 from thymos.errors import AudioError, ThymosError, TooLongError
 from thymos.live import TIME_CONSTANT_S
 from thymos.live.piped import RawPcm

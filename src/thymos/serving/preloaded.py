@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from thymos.audio.decode import Limits
+from thymos.audio.source import Limits
 from thymos.errors import ThymosError
 from thymos.runtime.recognizer import Recognizer, load
 from thymos.serving.hearing_process import WANTED

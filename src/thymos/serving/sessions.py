@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from thymos.audio.decode import DEFAULT_LIMITS
-from thymos.audio.media import MediaKind, following_bytes, media_command
+from thymos.audio.containers import MediaKind
+from thymos.audio.media import following_bytes, media_command
+from thymos.audio.source import DEFAULT_LIMITS
 from thymos.config import in_words
 from thymos.live import HOP_S, TIME_CONSTANT_S
 from thymos.serving.bounds import BURST_S
