@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thymos.cli.bench import screen
+from thymos.cli.doctor import screen
 from thymos.runtime.benchmark import LEAST_HOPS, LEAST_STARTS, real_time, repeated, synthetic_speech
 from thymos.runtime.recognizer import load
 
@@ -94,7 +94,7 @@ def test_the_network_never_rests_on_synthetic_speech():
 
 
 def test_it_needs_the_light_install_only():
-    code = "import sys, thymos.cli.bench, thymos.runtime.benchmark; print(*sys.modules)"
+    code = "import sys, thymos.cli.doctor, thymos.runtime.benchmark; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "pandas", "scipy", "sklearn", "matplotlib", "yaml", "safetensors"} & set(loaded)
 

@@ -14,7 +14,7 @@ import pytest
 from thymos.cache import cache_place
 from thymos.cli.inputs import NamedRecording, find_recordings
 from thymos.cli.journal import Journal, journal_path
-from thymos.cli.result_names import own_names
+from thymos.cli.outputs import own_names
 from thymos.runtime.formats import OF_NAMES
 
 Thymos = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thymos.cli.inputs import NamedRecording, find_recordings
-from thymos.cli.shards import ShardMark, of_shard
+from thymos.cli.parts import ShardMark, of_shard
 from thymos.errors import ArgumentError
 
 

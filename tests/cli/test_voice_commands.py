@@ -14,8 +14,7 @@ from typer.testing import CliRunner, Result
 
 from thymos.audio import read_waveform
 from thymos.cli import app
-from thymos.cli.groups import SpeakerError, groups_of
-from thymos.cli.inputs import find_recordings
+from thymos.cli.inputs import SpeakerError, find_recordings, groups_of
 from thymos.cli.journal import Journal, key_of
 from thymos.runtime.adaptation import FEW
 from thymos.runtime.bundle import AdaptationAbout, ConformalAbout

@@ -7,29 +7,23 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from thymos.cli.adapt import adapt
 from thymos.cli.audit import audit
-from thymos.cli.bench import bench
-from thymos.cli.compare import compare
-from thymos.cli.corpora import corpora
-from thymos.cli.describe import describe
-from thymos.cli.doctor import doctor
+from thymos.cli.doctor import bench, doctor
 from thymos.cli.embed import embed
-from thymos.cli.enrol import enrol
+from thymos.cli.enrol import adapt, enrol, voices
 from thymos.cli.evaluate import evaluate
 from thymos.cli.export import export
 from thymos.cli.listen import listen, listen_epilog
-from thymos.cli.merge import merge
-from thymos.cli.models import models
+from thymos.cli.lists import corpora, models, recipes
+from thymos.cli.parts import merge
 from thymos.cli.predict import predict
 from thymos.cli.pretrain import pretrain
-from thymos.cli.recipes import recipes
+from thymos.cli.runs import compare, describe
 from thymos.cli.search import search
 from thymos.cli.serve import serve
 from thymos.cli.show import show
 from thymos.cli.study import study
 from thymos.cli.train import train
-from thymos.cli.voices import voices
 from thymos.errors import ThymosError
 from thymos.escaping import printable
 from thymos.interruption import ending_when_interrupted

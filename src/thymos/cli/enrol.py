@@ -1,4 +1,6 @@
-"""``thymos enrol``: get to know a voice by some of its recordings."""
+"""What is got to know before anything is heard: ``thymos enrol`` a voice by some of its recordings; ``thymos voices``
+that are known; ``thymos adapt`` a model to a room or line, which is taken out of everything that it hears.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,12 @@ from thymos.errors import BundleError
 if TYPE_CHECKING:
     from thymos.runtime.recognizer import Recognizer
     from thymos.runtime.voice import Voice
+
+from pathlib import Path
+
+from rich.table import Table
+
+from thymos.cli.console import console, notes, shown
 
 
 def enrol(
@@ -80,3 +88,69 @@ def describe_known(recognizer: "Recognizer", voice: "Voice") -> str:
     """Return by what a voice, room or line is known."""
     offset = voice.offset(recognizer.space)
     return f"{voice.name}: {offset.clips} clips, {voice.speech_s:.1f} s of speech, in {offset.variety:.1f} emotions"
+
+
+def voices(
+    folder: VoicesOption = None,
+    forget: Annotated[str | None, typer.Option(metavar="NAME", help="Delete what is known of this voice.")] = None,
+) -> None:
+    """Say which voices are known, by which model and how well; with --forget, delete one."""
+    from thymos.runtime.voice import find_voice, read_voice, voice_path, voices_folder
+
+    if forget is not None:
+        path = voice_path(forget, folder)
+        if not path.is_file():
+            find_voice(forget, folder)  # says so, and which are known
+        path.unlink()
+        tell(f"forgotten: {path}")
+        return
+    place = folder or voices_folder()
+    table = Table("voice", "model")
+    table.add_column("clips", justify="right")
+    table.add_column("speech", justify="right")
+    failures = 0
+    for path in sorted(place.glob("*.json")):
+        try:
+            voice = read_voice(path)
+        except BundleError as error:
+            failures += 1
+            notes.print(f"[yellow]not usable:[/yellow] {shown(error)}", soft_wrap=True)
+            continue
+        clips = str(len(voice.coordinates))
+        table.add_row(shown(path.stem), shown(voice.model), clips, f"{voice.speech_s:.1f} s")
+    if table.row_count:
+        console.print(table)
+    elif not failures:
+        say(f"no voice is known in {place}: `thymos enrol NAME FILES…` makes one")
+    if failures:
+        raise typer.Exit(1)
+
+
+def adapt(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILES…", help="Recordings from the room or line; of several voices, best.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    model: ModelOption = None,
+    name: Annotated[str | None, typer.Option(help="Of the new model (default: the old one's, and -adapted).")] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a model that knows a room or line: what all these recordings share is taken out, for everybody.
+
+    Nobody has to say in which emotions they are. Files that cannot be heard are named, and the exit code is then 1.
+    """
+    from thymos.runtime.recognizer import load
+    from thymos.runtime.rewriting import check_folder, write_adapted
+
+    check_folder(out)
+    recognizer = load(model)
+    name = name or f"{recognizer.bundle.about.name}-adapted"
+    known, failures = known_by(recognizer, paths, name, quiet)
+    if known is None:
+        raise typer.Exit(1)
+    write_adapted(recognizer.bundle, out, known, name)
+    tell(f"{describe_known(recognizer, known)}; model: {out}")
+    for doubt in known.doubts(recognizer.space):
+        say(f"{name}: {doubt}")
+    if failures:
+        raise typer.Exit(1)

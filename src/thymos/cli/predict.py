@@ -15,6 +15,7 @@ from thymos.cli.console import (
     FiguresOption,
     ModelOption,
     QuietOption,
+    Throughput,
     VadOption,
     VoiceOption,
     VoicesOption,
@@ -132,7 +133,7 @@ def predict(
     """
     from thymos.cli.inputs import by_channel, by_speaker, find_recordings
     from thymos.cli.outputs import Outputs, outputs_of
-    from thymos.cli.shards import of_shard
+    from thymos.cli.parts import of_shard
     from thymos.cli.watching import Arrivals, WatchedOutputs, hear_arrivals
     from thymos.files import figure_formats
 
@@ -162,7 +163,7 @@ def predict(
     timeline = timeline or outputs.format in IN_TIME
     draw = None
     if explain:
-        from thymos.cli.drawing import explanations_drawn
+        from thymos.cli.show import explanations_drawn
 
         draw = explanations_drawn(explain_out or Path(), formats)
     tuning = {"vad_threshold": vad_threshold, "shortest": shortest}
@@ -259,7 +260,7 @@ def _way_to_hear(
     timeline: bool,
 ) -> WayToHear:
     """Return how ``recordings`` are heard: by a server, each voice apart, adapted to each other, or each at once."""
-    from thymos.cli.groups import groups_of
+    from thymos.cli.inputs import groups_of
     from thymos.cli.rows import rows_adapted, rows_at_once, rows_of_speakers
     from thymos.runtime.recognizer import load
     from thymos.runtime.speakers import predict_speakers
@@ -323,7 +324,6 @@ def _hear_all(
     no_progress: bool,
 ) -> int:
     """Hear ``recordings`` and write what is heard; return of how many there is no result, each of which is named."""
-    from thymos.cli.throughput import Throughput
     from thymos.cli.writing import writer_of
 
     failures, remarks = 0, Counter[str]()

@@ -8,8 +8,7 @@ from pathlib import Path
 from thymos.cli.console import not_heard, say
 from thymos.cli.inputs import NamedRecording, find_recordings
 from thymos.cli.journal import Journal, journal_path, key_of
-from thymos.cli.outputs import check_outputs, format_of, recordings_told
-from thymos.cli.result_names import fixed_part, is_pattern, names_by_pattern
+from thymos.cli.outputs import check_outputs, fixed_part, format_of, is_pattern, names_by_pattern, recordings_told
 from thymos.cli.rows import DecidedRow
 from thymos.cli.writing import print_result
 from thymos.errors import ArgumentError

@@ -1,4 +1,4 @@
-"""What a recogniser answers: plain, typed, printable. And what a recording sounds like, in numbers."""
+"""What a recogniser answers: plain, typed, printable."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,13 +11,6 @@ from thymos.escaping import printable
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
-
-import numpy as np
-from numpy.typing import NDArray
-
-from thymos.errors import BundleError
-from thymos.runtime.hearing import Heard
-from thymos.runtime.listening import Recording
 
 NONE_HEARD = "none heard"
 """What stands in place of an emotion where nobody speaks."""
@@ -281,58 +274,3 @@ def values_text(dimensions: dict[str, float]) -> str:
 def rounded(probabilities: dict[str, float] | None) -> dict[str, float] | None:
     """Return probabilities to four decimals, as files have them."""
     return None if probabilities is None else {word: round(value, 4) for word, value in probabilities.items()}
-
-
-What = Literal["embedding", "statistics"]
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """Embeddings of a recording, or of its windows.
-
-    Attributes:
-        start_s: where each begins, shape ``(n,)``.
-        end_s: where it ends.
-        values: float32, shape ``(n, E)``.
-    """
-
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    values: NDArray[np.float32]
-
-
-def embeddings_of(recording: Recording, what: What, windows: bool) -> Embeddings:
-    """Return the embedding of all of ``recording``, or those of its windows with speech.
-
-    Raises:
-        AudioError: nobody speaks.
-        BundleError: the model has no statistics.
-    """
-    if not recording.vectors:
-        raise AudioError("holds no speech, so it has no embedding")
-    if not windows:
-        first = recording.vectors[0]
-        if recording.in_windows:
-            seconds = np.array([window.speech_s for window in recording.windows if window.impression is not None])
-            each = np.array([_vector(heard, what) for heard in recording.vectors], np.float64)
-            values = (seconds @ each / seconds.sum()).astype(np.float32)
-        else:
-            values = _vector(first, what)
-        return Embeddings(np.zeros(1), np.array([recording.duration_s]), values[None])
-    spoken = [window for window in recording.windows if window.impression is not None]
-    own = recording.vectors if recording.in_windows else recording.vectors[1:]
-    if not spoken:
-        raise AudioError("holds no window with enough speech for an embedding")
-    return Embeddings(
-        np.array([window.start_s for window in spoken]),
-        np.array([window.end_s for window in spoken]),
-        np.stack([_vector(heard, what) for heard in own]),
-    )
-
-
-def _vector(heard: Heard, what: What) -> NDArray[np.float32]:
-    if what == "embedding":
-        return heard.embedding
-    if heard.description is None:
-        raise BundleError("this model tells logits itself, and has no statistics of states: take its embedding")
-    return heard.description

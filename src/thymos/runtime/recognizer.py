@@ -15,10 +15,11 @@ from thymos.runtime.adaptation import Offset, named_groups, offsets_of_groups
 from thymos.runtime.bundle import find_bundle, read_bundle
 from thymos.runtime.chosen import ChosenModel
 from thymos.runtime.decision import Decider, RunningOffset
+from thymos.runtime.embedding import Embeddings, What, embeddings_of
 from thymos.runtime.explain import Explanation, explain_part, frame_evidence, part_to_explain
 from thymos.runtime.listening import Recording, Share
 from thymos.runtime.many import checked_channel, each_channel, heard_in_order, named
-from thymos.runtime.prediction import Embeddings, Failure, Prediction, Timeline, What, Window, embeddings_of
+from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
 from thymos.runtime.stream import FIRST_S, Stream
 from thymos.runtime.voice import Voice
 from thymos.runtime.windows import WindowSamples

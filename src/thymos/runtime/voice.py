@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from thymos.cache import default_cache_dir
+from thymos.cache import default_cache_dir, opened_seal, write_sealed
 from thymos.errors import BundleError
 from thymos.runtime.adaptation import Coordinates, Offset, VoiceSpace
 from thymos.runtime.model_files import read_json
-from thymos.sealed import opened_seal, write_sealed
 
 FORMAT = 2
 _KEPT_AS = "voice"
