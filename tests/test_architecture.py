@@ -9,8 +9,8 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 ORDER = (
-    "errors", "escaping", "streams", "interruption", "labels", "files", "sealed", "machine", "cache",
-    "settings_text", "config", "audio", "runtime", "live", "serving", "corpora", "scoring", "engine", "experiment",
+    "errors", "escaping", "streams", "interruption", "labels", "files", "machine", "cache",
+    "config", "audio", "runtime", "live", "serving", "corpora", "scoring", "engine", "experiment",
     "export", "cnn", "encoder", "baseline", "recipes", "evaluation", "reports", "cli",
 )  # fmt: skip
 LIGHT = ORDER[: ORDER.index("corpora")]

@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thymos.corpora import open_corpus
-from thymos.errors import RunError
-from thymos.evaluation.evaluate import evaluate
-from thymos.sealed import (
+from thymos.cache import (
     KeptFileWarning,
     is_sealed_array,
     is_sealed_folder,
@@ -20,6 +17,9 @@ from thymos.sealed import (
     seal_folder,
     write_sealed,
 )
+from thymos.corpora import open_corpus
+from thymos.errors import RunError
+from thymos.evaluation.evaluate import evaluate
 
 Damage = Callable[[Path], object]
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from thymos.config import apply_change
+from thymos.config import SettingsTextError, apply_change, settings_of
 from thymos.corpora.label_map import read_label_map
 from thymos.errors import CorpusError, RecipeError
 from thymos.evaluation.study_plan import load_study
 from thymos.labels import natural_key
 from thymos.recipes import load_recipe
-from thymos.settings_text import SettingsTextError, settings_of
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in zip("abcdefgh", "bcdefghi", strict=True)

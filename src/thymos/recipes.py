@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from thymos.config import Settings, apply_change, first_complaint, nearest, read_yaml
+from thymos.config import Settings, apply_change, first_complaint, nearest, read_yaml, settings_of
 from thymos.errors import RecipeError
 from thymos.experiment import Experiment
-from thymos.settings_text import settings_of
 
 
 class Kind(NamedTuple):

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from thymos.audio import Samples, Waveform
+from thymos.cache import write_sealed
 from thymos.corpora.measure import measure_entries, measure_sound, silence_s
 from thymos.corpora.table import ClipEntry
-from thymos.sealed import write_sealed
 
 RATE_HZ = 16_000
 
@@ -122,7 +122,7 @@ def test_a_file_that_has_not_changed_is_not_decoded_again(tmp_path: Path, entrie
     assert failed[0].clip == "a.wav"
 
 
-@pytest.mark.filterwarnings("ignore:.*made again:thymos.sealed.KeptFileWarning")
+@pytest.mark.filterwarnings("ignore:.*made again:thymos.cache.KeptFileWarning")
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"version": 1, "sounds": []}', '{"version": 1, "sounds": {"x": {"peak": 1}}}']
 )

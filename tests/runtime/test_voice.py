@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import thymos
+from thymos.cache import write_sealed
 from thymos.errors import AudioError, BundleError, ThymosError
 from thymos.files import write_json
 from thymos.runtime.adaptation import FEW, ONE_SIDED, Offset
@@ -23,7 +24,6 @@ from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer, load
 from thymos.runtime.rewriting import digest
 from thymos.runtime.voice import Voice, find_voice, read_voice, voice_path
-from thymos.sealed import write_sealed
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ from starlette.responses import PlainTextResponse
 
 from thymos.serving.bounds import ServingBounds
 from thymos.serving.gate import Admission, Gate, Rates, host_name
+from thymos.serving.records import ServerLog, ServerMetrics
 from thymos.serving.server import ServerError, ServerSettings
-from thymos.serving.server_log import ServerLog
-from thymos.serving.server_metrics import ServerMetrics
 
 
 def asked(admission: Admission, path: str = "/v1/predict", method: str = "POST", app=None, **headers: str):

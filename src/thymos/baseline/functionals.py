@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from thymos.audio import Waveform, resample
+from thymos.cache import is_sealed_array, save_sealed_array
 from thymos.config import Settings
 from thymos.corpora.table import Clip, Corpus
 from thymos.errors import MissingExtraError
-from thymos.sealed import is_sealed_array, save_sealed_array
 
 SHORTEST_S = 0.1
 """Shorter recordings are followed by silence up to this length: openSMILE's longest frame is 60 ms."""

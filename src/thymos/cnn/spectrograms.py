@@ -33,13 +33,12 @@ from thymos.audio import (
     wiener,
 )
 from thymos.audio.conditioning import Span
-from thymos.cache import raw_to_npy, whole_folder
+from thymos.cache import is_sealed_folder, raw_to_npy, seal_folder, whole_folder
 from thymos.cnn.front_end import front_end
 from thymos.cnn.recipe import UNCHANGED, CopySettings, FeatureSettings, SoundSettings
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.engine.process import one_thread
 from thymos.errors import ProtocolError
-from thymos.sealed import is_sealed_folder, seal_folder
 
 _SPECTROGRAMS_VERSION = 2
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from thymos.cache import read_sealed, write_sealed
 from thymos.corpora.near_copies import SPARSE, Fingerprints, from_text
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.errors import LeakageError, ProtocolError
-from thymos.sealed import read_sealed, write_sealed
 
 GroupOf = Callable[[Clip], tuple[str, ...]]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from thymos.config import SettingsTextError, settings_in
 from thymos.corpora.table import LEFT_OUT, ClipEntry, Exclusion, LabelUse, summed_uses
 from thymos.errors import CorpusError
 from thymos.files import home_path
 from thymos.labels import house_spelling, label_key, one_spelling, tidy, to_emotion
-from thymos.settings_text import SettingsTextError, settings_in
 
 ALL_OTHERS = "*"
 Rules = Mapping[str, str]

@@ -15,11 +15,11 @@ from thymos.audio.decode import Waveform, decoder_faults, joined_blocks
 from thymos.audio.excerpt import open_excerpt
 from thymos.audio.mixing import ClippedCounter
 from thymos.audio.source import AudioInfo, Samples
+from thymos.cache import read_sealed, write_sealed
 from thymos.corpora.near_copies import LONGEST_S, fingerprint_of, from_text, to_text
 from thymos.corpora.table import Clip, ClipEntry, Exclusion, KeptWaveforms, Measurements
 from thymos.errors import AudioError
 from thymos.files import whole_file
-from thymos.sealed import read_sealed, write_sealed
 
 SILENCE_FRAME_S = 0.025
 SILENCE_BELOW_LOUD_DB = 20.0

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, played
+from thymos.cache import is_sealed_array, save_sealed_array
 from thymos.corpora.table import Clip, Corpus
 from thymos.encoder.describe import Describer, Descriptions, Start, describe
 from thymos.encoder.log_mel import RATE_HZ
@@ -23,7 +24,6 @@ from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.variation import Augmenter, AugmentSettings, made_up_voices
 from thymos.engine.process import one_thread
 from thymos.experiment import Work
-from thymos.sealed import is_sealed_array, save_sealed_array
 
 _VERSION = 2
 _STREAM = 5

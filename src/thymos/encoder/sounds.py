@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.audio import Samples, resample
+from thymos.cache import read_sealed, write_sealed
 from thymos.corpora.table import Clip, Corpus
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.errors import AudioError, CorpusError
 from thymos.files import whole_file
-from thymos.sealed import read_sealed, write_sealed
 
 NEVER = "aesdd"
 """The home corpus: every figure on it would be worthless if the encoder had heard it."""

@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
+from thymos.cache import opened_seal, read_sealed, write_sealed
 from thymos.corpora.folds import Fold
 from thymos.errors import RunError
 from thymos.files import MOST_TEXT_BYTES, bounded_bytes, is_unfinished, parsed_json
 from thymos.scoring.predictions import FoldResult, read_predictions, write_predictions
-from thymos.sealed import opened_seal, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)

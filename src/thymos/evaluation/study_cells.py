@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from thymos.cache import read_sealed, write_sealed
 from thymos.corpora.folds import Fold
 from thymos.corpora.protocols import Split, protocol_named, shuffle_labels
 from thymos.corpora.table import Corpus
@@ -27,7 +28,6 @@ from thymos.evaluation.fitting import FoldTask, check_fit, fold_tasks, run_fold,
 from thymos.evaluation.study_plan import PlannedRow
 from thymos.experiment import Experiment, Work, corpus_for
 from thymos.scoring.predictions import FoldResult, read_predictions, scored_recordings, write_predictions
-from thymos.sealed import read_sealed, write_sealed
 
 _CELLS_VERSION = 2
 

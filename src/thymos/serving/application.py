@@ -24,11 +24,13 @@ from thymos.serving.bounds import ServingBounds
 from thymos.serving.content import (
     JSON,
     JSON_LINES,
+    Upload,
     accepted,
     check_number,
     checked_query,
     flag_of,
     number_of,
+    read_uploads,
     rendered,
     wanted_of,
 )
@@ -39,10 +41,8 @@ from thymos.serving.links import WorkerLostError
 from thymos.serving.model_list import ServedModel, find_model
 from thymos.serving.openapi import openapi_document
 from thymos.serving.problems import STATUS_OF_KIND, ProblemError, problem_response
-from thymos.serving.server_log import ServerLog
-from thymos.serving.server_metrics import ServerMetrics
+from thymos.serving.records import ServerLog, ServerMetrics
 from thymos.serving.stream_endpoint import StreamEndpoint
-from thymos.serving.uploads import Upload, read_uploads
 
 PAGE = Path(str(resources.files("thymos.serving") / "page"))
 

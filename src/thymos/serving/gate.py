@@ -13,8 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thymos.serving.bounds import BURST_S
 from thymos.serving.problems import problem_response
-from thymos.serving.server_log import ServerLog
-from thymos.serving.server_metrics import ServerMetrics
+from thymos.serving.records import ServerLog, ServerMetrics
 
 CONTENT_POLICY = "; ".join(
     [

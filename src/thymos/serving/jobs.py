@@ -10,11 +10,11 @@ from typing import Any
 
 from thymos.errors import ThymosError
 from thymos.serving.bounds import ServingBounds
+from thymos.serving.content import Upload
 from thymos.serving.frames import Head
 from thymos.serving.hearing_process import WorkerSetup
 from thymos.serving.links import WorkerLink, WorkerLostError
-from thymos.serving.server_metrics import ServerMetrics
-from thymos.serving.uploads import Upload
+from thymos.serving.records import ServerMetrics
 
 LONGEST_PAUSE_S = 5.0
 """Before a worker is started again where they die as they start."""

@@ -1,9 +1,16 @@
-"""What the server counts, for Prometheus. Nothing in it is of a recording: no name, no emotion."""
+"""What the server counts of its work, for Prometheus, and what it logs. Nothing in it is of a recording or a client: no
+file name, no sound, no emotion, no address.
+"""
 
+import json
 import os
+import sys
+import time
+import traceback
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -61,3 +68,46 @@ def resident_bytes(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None
+
+
+LogFormat = Literal["text", "json", "off"]
+
+
+class ServerLog:
+    """Lines on standard error: one a request, and one for each fault."""
+
+    def __init__(self, format: LogFormat, stream: TextIO | None = None):
+        """Take how lines are written."""
+        self.format, self._stream = format, stream or sys.stderr
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Tell of a request that was answered."""
+        told = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        self._write("request", told, f"{method} {route} {status} {seconds * 1000:.0f} ms")
+
+    def event(self, what: str) -> None:
+        """Tell what happens to the server itself."""
+        self._write(what, {}, what)
+
+    def fault(self, error: BaseException) -> None:
+        """Tell of a fault of the server's own: its kind and where, without any value, which might be a name."""
+        places = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
+        self.told_fault(type(error).__name__, places)
+
+    def told_fault(self, kind: str, places: list[str]) -> None:
+        """Tell of a fault that a worker met."""
+        self._write("fault", {"kind": kind, "at": places}, f"fault: {kind} at {' < '.join(reversed(places))}")
+
+    def _write(self, event: str, told: dict[str, Any], text: str) -> None:
+        if self.format == "off":
+            return
+        now = datetime.now(UTC)
+        if self.format == "json":
+            line = json.dumps({"time": now.isoformat(timespec="milliseconds"), "event": event, **told})
+        else:
+            line = f"{time.strftime('%H:%M:%S')} {text}"
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more, which is no reason to end
+            self.format = "off"

@@ -21,8 +21,7 @@ from thymos.serving.gate import LOCAL_HOSTS, Admission, Gate
 from thymos.serving.hearing_process import WANTED, WorkerSetup
 from thymos.serving.jobs import JobQueue
 from thymos.serving.model_list import served_models
-from thymos.serving.server_log import LogFormat, ServerLog
-from thymos.serving.server_metrics import ServerMetrics
+from thymos.serving.records import LogFormat, ServerLog, ServerMetrics
 from thymos.serving.stream_endpoint import StreamEndpoint
 from thymos.serving.stream_workers import StreamWorkers
 

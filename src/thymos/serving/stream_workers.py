@@ -12,7 +12,7 @@ from thymos.serving.frames import Head
 from thymos.serving.hearing_process import WorkerSetup
 from thymos.serving.links import WorkerLink, WorkerLostError
 from thymos.serving.problems import STATUS_OF_KIND, ProblemError
-from thymos.serving.server_metrics import ServerMetrics
+from thymos.serving.records import ServerMetrics
 
 ANSWER_S = 20.0
 """For a piece of a stream; a worker that takes longer hangs."""
