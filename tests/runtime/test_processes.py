@@ -259,3 +259,39 @@ def test_a_home_that_cannot_be_written_costs_a_note_at_most(spoken, mini, tmp_pa
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(said) == 1 and "cannot be written, so nothing is kept for the next time" in said[0]
+
+
+_HEARD_ON_ONE_THREAD = """
+import sys
+from pathlib import Path
+import numpy as np
+from thymos.audio import read_waveform
+from thymos.runtime.recognizer import load
+
+def ticks():
+    told = {}
+    for task in Path("/proc/self/task").iterdir():
+        fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+        told[task.name] = int(fields[11]) + int(fields[12])
+    return told
+
+recognizer = load(threads=1)
+voice = np.resize(read_waveform(sys.argv[1]).samples, 100_000)
+recordings = [(voice, 16_000), (np.stack([voice, voice[::-1]], axis=1), 16_000)]
+for _ in range(30):
+    for recording in recordings:
+        recognizer.predict(recording)
+own = str(Path("/proc/self").resolve().name)
+print(ticks().pop(own), sum(value for name, value in ticks().items() if name != own))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_one_thread_hears_on_one_thread(mini):
+    """BLAS wakes a thread a core for products that are small, which then spin: half of all processor time once."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
+    command = [sys.executable, "-c", _HEARD_ON_ONE_THREAD, str(next(mini.glob("anger/*")))]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    own, others = map(int, done.stdout.split())
+    assert own > 20
+    assert others < own / 10

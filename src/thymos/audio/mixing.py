@@ -179,7 +179,7 @@ class Mixer:
         if self._place is not None:
             mono = block[:, self._place]
         else:
-            mono = block.mean(axis=1) if plan.weights is None else block @ plan.weights
+            mono = block.mean(axis=1) if plan.weights is None else np.einsum("nc,c->n", block, plan.weights)
         return np.asarray(mono - plan.offset if plan.offset else mono, np.float32)
 
     def conclude(self) -> None:
@@ -211,10 +211,10 @@ class _Moments:
         self._sums, self._products = np.zeros(channels), np.zeros((channels, channels))
 
     def add(self, block: RawBlock) -> None:
-        values = block.astype(np.float64)
-        self.count += len(values)
-        self._sums += values.sum(0)
-        self._products += values.T @ values
+        values = np.ascontiguousarray(block.T, np.float64)
+        self.count += values.shape[1]
+        self._sums += values.sum(1)
+        self._products += np.einsum("cn,dn->cd", values, values)  # BLAS would wake its threads for so little
 
     def means(self) -> NDArray[np.float64]:
         means: NDArray[np.float64] = self._sums / max(1, self.count)
