@@ -42,6 +42,26 @@ def test_hostile_files_are_answered_or_refused_in_time_and_in_memory(tmp_path):
     assert f"| {told['kinds']['WAV']['files']} |" in (tmp_path / "results" / "fuzz.md").read_text()
 
 
+KINDS = 11
+
+
+def test_hostile_clients_are_answered_or_closed_and_cost_the_server_nothing(tmp_path):
+    for library in ("httpx", "uvicorn", "websockets"):
+        pytest.importorskip(library, reason=f"needs {library}, of the extras serve and dev")
+    script, bodies = FUZZ.with_name("hostile_clients.py"), 60
+    done = subprocess.run(
+        [sys.executable, script, "--bodies", str(bodies), "--results", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2_000:]
+    told = json.loads((tmp_path / "hostile-clients.json").read_text())
+    assert len(told["kinds"]) == KINDS and not any(kind["problems"] for kind in told["kinds"])
+    heard = told["kinds"][0]
+    assert heard["clients"] == bodies and {"200", "422"} <= set(heard["outcomes"])
+    assert told["kinds"][1]["outcomes"] == {"415": told["kinds"][1]["clients"]}
+    table = (tmp_path / "hostile-clients.md").read_text()
+    assert f"| mutated recordings | {bodies} |" in table and "nothing grew" in table
+
+
 @pytest.fixture
 def fuzzing(monkeypatch):
     monkeypatch.syspath_prepend(str(FUZZ.parent))
