@@ -28,3 +28,6 @@ def test_it_runs(tmp_path, monkeypatch):
     printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", ()))
     assert "recogniser is " in printed and " points above network" in printed
     assert "enrolled: " in printed
+    shown = [set(out.get("data", ())) for cell in notebook.cells for out in cell.get("outputs", ())]
+    assert any("image/png" in kinds for kinds in shown), "the explanation is seen"
+    assert sum("text/html" in kinds for kinds in shown) >= 3

@@ -1,6 +1,7 @@
 """What a notebook shows: answers that people can read, in which no name is a mark of HTML, and figures."""
 
 import dataclasses
+import pickle
 import re
 from html.parser import HTMLParser
 
@@ -94,7 +95,8 @@ def test_a_timeline_is_drawn():
     assert [patch.get_x() for patch in axes.patches] == [1, 4]
     assert axes.get_xlim() == (0, 5)
     assert LINE.plot(axes) is axes
-    axes.figure.savefig("/dev/null", format="png")
+    assert pickle.loads(pickle.dumps(axes))._repr_png_() == axes._repr_png_()
+    assert axes._repr_png_().startswith(b"\x89PNG"), "a notebook shows no figure that is not pyplot's"
 
 
 def test_names_that_matplotlib_would_set_as_formulas_are_drawn_as_they_are():
@@ -106,6 +108,7 @@ def test_names_that_matplotlib_would_set_as_formulas_are_drawn_as_they_are():
 def test_an_explanation_is_drawn(recognizer, spoken):
     figure = recognizer.explain(spoken[0]).plot("a <b> $c$")
     assert any("a <b>" in text.get_text() for axes in figure.axes for text in axes.texts)
+    assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_a_corpus_and_a_run_are_tables(mini, write_run):

@@ -114,7 +114,10 @@ class Explanation:
             if error.name is None or error.name.startswith("thymos"):
                 raise
             raise MissingExtraError("figures need matplotlib: pip install 'thymos[plots]'") from None
+        from thymos.runtime.notebook import let_notebooks_show
+
         figure: Figure = figures.explanation_figure(self, name or self.model)
+        let_notebooks_show(figure, figure)
         return figure
 
     def to_dict(self) -> dict[str, Any]:

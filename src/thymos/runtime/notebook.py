@@ -1,7 +1,9 @@
 """How answers look in a notebook: small pieces of HTML without scripts, in which every word of others is escaped."""
 
 import html
+import io
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thymos.errors import MissingExtraError
@@ -10,6 +12,7 @@ from thymos.runtime.prediction import LEAST_SHARE, NONE_HEARD, Prediction, Timel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = {
     "anger": "#d55e00", "disgust": "#009e73", "fear": "#cc79a7", "happiness": "#e8d21d", "sadness": "#0072b2",
@@ -77,6 +80,20 @@ def table_html(head: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
+def let_notebooks_show(last: "Axes | Figure", figure: "Figure") -> None:
+    """Let a notebook show ``figure`` where a cell ends with ``last``, which is it or in it.
+
+    By themselves notebooks show the figures of pyplot alone, which belong to windows.
+    """
+    setattr(last, "_repr_png_", partial(_as_png, figure))  # noqa: B010 - matplotlib's classes do not declare it
+
+
+def _as_png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
 def draw_timeline(timeline: Timeline, axes: "Axes | None" = None) -> "Axes":
     """Draw the timeline: a band of stretches, and above it each emotion's probability in the windows.
 
@@ -88,7 +105,9 @@ def draw_timeline(timeline: Timeline, axes: "Axes | None" = None) -> "Axes":
     except ImportError:
         raise MissingExtraError("figures need matplotlib: pip install 'thymos[plots]'") from None
     if axes is None:
-        axes = Figure(figsize=(9, 3), layout="constrained").add_subplot()
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        axes = figure.add_subplot()
+        let_notebooks_show(axes, figure)
     heard = [window for window in timeline.windows if window.probabilities is not None]
     words = sorted({*(word for window in heard for word in window.probabilities or {})} | {
         at.emotion for at in timeline.stretches if at.emotion is not None
