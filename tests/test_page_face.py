@@ -53,3 +53,30 @@ def test_what_the_page_imports_is_in_that_face(path):
     names = {name.strip() for name in imported[1].split(",")} if imported else set()
     assert names <= set(face(STATIC.read_text("utf-8")))
     assert names or path.name not in ("app.js", "detail.js", "live.js"), "these ask"
+
+
+def abilities(path: Path) -> dict[str, bool]:
+    """Return what a module says that it ``CAN`` do, and cannot."""
+    told = re.search(r"export const CAN = \{ ([^}]+) \};", path.read_text("utf-8"))
+    assert told is not None
+    return {name: said == "true" for name, said in re.findall(r"(\w+): (true|false)", told[1])}
+
+
+def test_the_page_offers_what_a_module_can():
+    needed = set(re.findall(r'data-needs="(\w+)"', (PAGE / "index.html").read_text("utf-8")))
+    assert abilities(STATIC).keys() == abilities(SERVED).keys() == needed
+    assert all(abilities(SERVED).values()), "the page is the server's"
+
+
+@pytest.mark.parametrize(
+    ("asking", "begins", "ends", "some"),
+    [("app.js", "function choice() {", "};", "shortest"), ("live.js", "line = stream(", "(event)", "vad_threshold")],
+)
+def test_what_is_chosen_is_heeded_without_a_server_or_not_offered(asking, begins, ends, some):
+    given = (PAGE / asking).read_text("utf-8").split(begins, 1)[1].split(ends, 1)[0]
+    names = set(re.findall(r"(\w+): |\{ (\w+) \}", given.split("return", 1)[-1]))
+    chosen = {name for pair in names for name in pair if name} - {"model"}  # there is but one without a server
+    assert some in chosen
+    code = "".join((STATIC.parent / name).read_text("utf-8") for name in ("server.js", "live_line.js"))
+    heeded = set(re.findall(r"\b\w+\b", re.sub(r"//.*|\"[^\"]*\"", "", code)))
+    assert chosen - heeded - {name for name, can in abilities(STATIC).items() if not can} == set()

@@ -15,11 +15,14 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import thymos
 from thymos.encoder.export import export_in_float32
+from thymos.errors import ThymosError
 from thymos.runtime.bundle import find_bundle, read_about
 from thymos.runtime.hearing import ENCODER_HEARD
+from thymos.runtime.vad import RATE_HZ as VAD_RATE_HZ
 from thymos.serving.model_list import ServedModel
 
 HERE = Path(__file__).parent
@@ -65,26 +68,48 @@ def installed(folder: Path) -> Path:
 
 
 def build(out: Path, model: str, modules: Path) -> None:
-    """Write the page to ``out``, where an earlier one is replaced and nothing else."""
+    """Write the page to ``out``, where an earlier one is replaced, once the new one is whole, and nothing else."""
     if out.exists() and any(out.iterdir()) and not (out / "models.json").is_file():
         raise SystemExit(f"{out} holds something else; choose another --out")
-    shutil.rmtree(out, ignore_errors=True)
+    try:
+        source = find_bundle(model)
+        check_can_be_heard(source)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as aside:
+            write_page(Path(aside) / out.name, source, modules)
+            shutil.rmtree(out, ignore_errors=True)
+            (Path(aside) / out.name).rename(out)
+    except ThymosError as error:
+        raise SystemExit(str(error)) from None
+
+
+def check_can_be_heard(source: Path) -> None:
+    """Say which of the things that a model may ask for this page does not do, before anything is written."""
+    about = read_about(source)
+    cannot = {
+        "hears every recording at several speeds": about.speeds != (1.0,),
+        f"takes sound at {about.rate_hz} Hz": about.rate_hz != VAD_RATE_HZ,
+        "tells arousal and the like": bool(about.dimensions),
+        "knows nothing of what is unfamiliar": about.out_of_distribution is None,
+    }
+    for what, is_so in cannot.items():
+        if is_so:
+            raise SystemExit(f"this page cannot hear by {source}, which {what}")
+
+
+def write_page(out: Path, source: Path, modules: Path) -> None:
+    """Write all of the page, which hears by the model in ``source``, to the new folder ``out``."""
     page = out / "page"
     shutil.copytree(PACKAGE / "serving" / "page", page, ignore=shutil.ignore_patterns("index.html"))
     for path in HERE.glob("*.js"):
         shutil.copy(path, page)
-    with (page / "style.css").open("a", encoding="utf-8") as style:
-        style.write((HERE / "local.css").read_text("utf-8"))
     shutil.copy(PACKAGE / "serving" / "page" / "index.html", out)
     (page / "ort").mkdir()
     for name in ORT_FILES:
         shutil.copy(modules / "onnxruntime-web" / "dist" / name, page / "ort")
-    source = find_bundle(model)
     export_in_float32(source, out / "model")
     (out / "model" / ENCODER_HEARD).unlink(missing_ok=True)  # who only hears does without
     about = read_about(out / "model")
-    if about.speeds != (1.0,):
-        raise SystemExit(f"{source} hears every recording at several speeds, which this page does not")
     (out / "models.json").write_text(
         json.dumps({"models": [ServedModel(about.name, out / "model", about).to_dict()]}), "utf-8"
     )

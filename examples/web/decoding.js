@@ -1,18 +1,14 @@
-// A file's sound, mono at the model's rate. The browser decodes it; since browsers resample each in its own way, it does so
-// at the file's own rate, where its first bytes tell that.
+// A file's sound, channel by channel. The browser decodes it; since browsers resample each in its own way, it does so at the
+// file's own rate, where its first bytes tell that.
 
-import { resampled } from "./resampler.js";
-
-export const RATE_HZ = 16_000;
+export const RATE_HZ = 16_000; // at which sound is decoded whose rate is not told
 const MPEG_RATES = { 3: [44_100, 48_000, 32_000], 2: [22_050, 24_000, 16_000], 0: [11_025, 12_000, 8_000] };
 
-// Mono samples of shape (samples,), at ±1. Throws where the browser knows no such sound.
-export async function samplesOf(blob) {
+// {rate, channels}: samples of each channel, at ±1. Throws where the browser knows no such sound.
+export async function soundOf(blob) {
   const content = await blob.arrayBuffer(), rate = rateOf(new DataView(content)) ?? RATE_HZ;
   const sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(content);
-  const mixed = new Float32Array(sound.length);
-  for (let channel = 0; channel < sound.numberOfChannels; channel += 1) sound.getChannelData(channel).forEach((value, i) => { mixed[i] += value / sound.numberOfChannels; });
-  return resampled(mixed, rate, RATE_HZ);
+  return { rate, channels: Array.from({ length: sound.numberOfChannels }, (_, channel) => sound.getChannelData(channel)) };
 }
 
 // Samples a second by the beginning of WAV, FLAC, Ogg and MP3; null where it is not told, or is none that a browser takes.

@@ -1,24 +1,26 @@
-// The recogniser: waveform in, what is heard out. As src/thymos/runtime/listening.py and decision.py, of which it is a
-// translation: the same windows, the same numbers, but without voices that are known.
+// The recogniser: waveform in, what is heard out. As src/thymos/runtime/listening.py, of which it is a translation: the same
+// windows, the same numbers, but without voices that are known.
 
 import * as ort from "./ort/ort.wasm.min.mjs";
 import { readNpy, readNpz } from "./arrays.js";
-import { FRAME_S, judge } from "./speech.js";
-import { MOMENT_S, makeTimeline, sharesOf } from "./timeline.js";
+import { Decider } from "./decision.js";
+import { LiveLine } from "./live_line.js";
+import { mixed } from "./mixing.js";
+import { resampled } from "./resampler.js";
+import { FRAME_S, Speech } from "./speech.js";
+import { MOMENT_S } from "./timeline.js";
 
-const WHOLE_S = 30, LEAST_SPEECH_S = 0.25, FAINT_S = 0.03, FAINT_REACH = 1.05;
-const ENOUGH_SPEECH_S = 0.5, QUIET = 10 ** (-50 / 20), UNSURE_BELOW = 0.3, POOLED_S = 2;
+const WHOLE_S = 30, LEAST_SPEECH_S = 0.25, FAINT_S = 0.03, FAINT_REACH = 1.05, POOLED_S = 2;
 
 ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
 ort.env.wasm.numThreads = 1; // more need headers that no host of plain files sends
 ort.env.logLevel = "error";
 
 // NumPy's and Python's: halves go to the even neighbour.
-export function halfEven(value) {
+function halfEven(value) {
   const floor = Math.floor(value), rest = value - floor;
   return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor;
 }
-const rounded = (value, digits) => Number(value.toFixed(digits));
 
 async function bytesOf(address) {
   const answer = await fetch(address);
@@ -43,51 +45,58 @@ class Recognizer {
     this.weights = head.weights.values;
     this.bias = head.bias.values;
     this.classes = about.labels.length;
+    this.lines = new Map();
   }
 
-  // The row of `thymos predict --format jsonl --timeline` for samples at 16 kHz, full scale ±1, with its windows.
-  async predict(samples, labels = null) {
-    const rate = this.about.rate_hz, durationS = samples.length / rate, decide = this.decider(labels);
-    const speech = await this.speechIn(samples), isLong = durationS > WHOLE_S;
-    const whole = isLong ? null : await this.whole(samples, speech);
+  // What takes long: all that decisions on channels of a sound are made from; each of them "mix" or a number from 1.
+  async listen(sound, channels, vadThreshold) {
+    const recordings = [];
+    for (const channel of channels) recordings.push(await this.recording(sound, channel, vadThreshold));
+    return recordings;
+  }
+
+  async recording(sound, channel, vadThreshold) {
+    const rate = this.about.rate_hz, { samples: own, remarks } = mixed(sound, channel), samples = resampled(own, sound.rate, rate);
+    const durationS = samples.length / rate, isLong = durationS > WHOLE_S, speech = this.newSpeech(vadThreshold);
+    await speech.push(samples);
+    await speech.finish();
+    const whole = isLong ? null : await this.whole(samples, speech, vadThreshold !== null);
     const windows = [];
     for (const [start, stop] of this.windowsOf(samples.length)) {
-      const startS = start / rate, endS = stop / rate, speechS = speech.seconds(startS, endS);
-      const heard = speechS < LEAST_SPEECH_S ? null : await this.hear(samples.subarray(start, stop), momentsIn(endS - startS));
-      windows.push({ startS, endS, speechS, heard, probabilities: heard && decide.shares(heard.logits) });
+      const startS = start / rate, endS = stop / rate;
+      windows.push(await this.window({ startS, endS, speechS: speech.seconds(startS, endS), samples: samples.subarray(start, stop) }, momentsIn(endS - startS)));
     }
     const spans = speech.spans(), frames = spans.reduce((sum, [from, to]) => sum + to - from, 0);
-    const speechS = Math.min(frames * FRAME_S, durationS);
-    let probabilities = null, unlike = false;
-    if (isLong) [probabilities, unlike] = meanOf(windows);
-    else if (whole) { probabilities = decide.shares(whole.logits); unlike = whole.unlike; }
-    const stretches = makeTimeline(this.moments(windows, durationS, decide), spans, decide.labels, durationS);
-    const shares = probabilities && sharesOf(stretches);
-    return {
-      emotion: probabilities && decide.labels[bestOf(probabilities)],
-      probabilities: probabilities && decide.named(probabilities, 4),
-      prediction_set: probabilities ? decide.set(probabilities) : [],
-      speech_s: rounded(speechS, 3),
-      duration_s: rounded(durationS, 3),
-      flags: flagsOf(probabilities, speechS, durationS, speech, unlike),
-      model: `${this.about.name} ${this.about.version}`,
-      ...(shares ? { shares: Object.fromEntries(Object.entries(shares).map(([word, share]) => [word, rounded(share, 4)])) } : {}),
-      ...(isLong ? { long: true } : {}),
-      timeline: stretches.map((at) => ({ start_s: rounded(at.startS, 3), end_s: rounded(at.endS, 3), emotion: at.emotion, probability: at.probability === null ? null : rounded(at.probability, 4) })),
-      windows: windows.map((window) => windowRow(window, decide)),
-    };
+    return { durationS, speechS: Math.min(frames * FRAME_S, durationS), spans, loudest: speech.loudest, whole, isLong, windows, remarks, faint: speech.faint };
   }
 
-  // One window of a live stream.
-  async window(samples, startS, labels = null) {
-    const rate = this.about.rate_hz, decide = this.decider(labels), speech = await this.speechIn(samples);
-    const speechS = speech.seconds(0, samples.length / rate), heard = speechS < LEAST_SPEECH_S ? null : await this.hear(samples);
-    return windowRow({ startS, endS: startS + samples.length / rate, speechS, probabilities: heard && decide.shares(heard.logits) }, decide);
+  // What takes no time: the row of `thymos predict --format jsonl --timeline`, with its windows.
+  decide(recording, labels, shortestS) {
+    return new Decider(this.about, labels).row(recording, shortestS ?? undefined);
   }
 
-  async whole(samples, speech) {
-    if (speech.seconds(0, (speech.said.length + 1) * FRAME_S) >= LEAST_SPEECH_S) return this.hear(samples);
-    if (speech.expectedS < FAINT_S) return null;
+  // A live stream begins, is fed, and ends; feeding it tells the latest window, if another is over.
+  openLine(line, session) { this.lines.set(line, new LiveLine(this, session)); }
+  feed(line, block) { return this.lines.get(line).feed(block); }
+  endLine(line) { this.lines.delete(line); }
+
+  newSpeech(vadThreshold) {
+    return new Speech(async (input, count, hidden, cell) => {
+      const told = await this.vad.run({
+        input: new ort.Tensor("float32", input, [count, input.length / count]),
+        h: new ort.Tensor("float32", hidden, [1, 1, 128]), c: new ort.Tensor("float32", cell, [1, 1, 128]),
+      }, ["speech_probs", "hn", "cn"]);
+      return { said: told.speech_probs.data, hidden: told.hn.data, cell: told.cn.data };
+    }, vadThreshold ?? undefined);
+  }
+
+  async window({ samples, ...window }, moments = null) {
+    return { ...window, heard: window.speechS < LEAST_SPEECH_S ? null : await this.hear(samples, moments) };
+  }
+
+  async whole(samples, speech, isTuned) {
+    if (speech.seconds(0, (speech.frames + 1) * FRAME_S) >= LEAST_SPEECH_S) return this.hear(samples);
+    if (isTuned || speech.expectedS < FAINT_S) return null;
     const heard = await this.hear(samples);
     if (heard.distance > FAINT_REACH * this.about.familiarity.threshold) return null;
     speech.takeFaint();
@@ -102,16 +111,6 @@ class Recognizer {
     for (; next + window <= length; next += hop) windows.push([next, next + window]);
     if (length > (next ? next - hop + window : 0)) windows.push([next, length]);
     return windows;
-  }
-
-  async speechIn(samples) {
-    return judge(samples, async (input, count, hidden, cell) => {
-      const told = await this.vad.run({
-        input: new ort.Tensor("float32", input, [count, input.length / count]),
-        h: new ort.Tensor("float32", hidden, [1, 1, 128]), c: new ort.Tensor("float32", cell, [1, 1, 128]),
-      }, ["speech_probs", "hn", "cn"]);
-      return { said: told.speech_probs.data, hidden: told.hn.data, cell: told.cn.data };
-    });
   }
 
   async hear(samples, moments = null) {
@@ -163,59 +162,6 @@ class Recognizer {
     }
     return Math.sqrt((squared + Math.max(0, rest) * values[length] ** 2) / length);
   }
-
-  decider(wanted) {
-    const { labels: all, temperature, conformal } = this.about, places = (wanted ?? all).map((label) => all.indexOf(label)).sort((a, b) => a - b), labels = places.map((place) => all[place]);
-    const order = (probabilities) => places.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a] || a - b);
-    return {
-      labels,
-      shares(logits) {
-        const scaled = places.map((place) => logits[place] / temperature), most = Math.max(...scaled), each = scaled.map((value) => Math.exp(value - most));
-        const sum = each.reduce((total, value) => total + value, 0);
-        return each.map((value) => value / sum);
-      },
-      named: (values, digits) => Object.fromEntries(labels.map((label, i) => [label, rounded(values[i], digits)])),
-      set(probabilities) {
-        const threshold = conformal?.threshold ?? Infinity;
-        return order(probabilities).filter((i, place) => place === 0 || 1 - probabilities[i] <= threshold).map((i) => labels[i]);
-      },
-    };
-  }
-
-  // Probabilities of each moment of the recording; null where no window has speech.
-  moments(windows, durationS, decide) {
-    const count = Math.max(1, Math.ceil(durationS / MOMENT_S - 1e-9)), sums = Array.from({ length: count }, () => new Array(this.classes).fill(0)), heard = new Array(count).fill(0);
-    for (const { startS, endS, heard: own } of windows) {
-      if (own) own.moments.forEach((logits, i) => {
-        const place = Math.min(count - 1, Math.floor((startS + (i + 0.5) * (endS - startS) / own.moments.length) / MOMENT_S));
-        heard[place] += 1;
-        logits.forEach((value, c) => { sums[place][c] += value; });
-      });
-    }
-    return sums.map((row, place) => (heard[place] ? decide.shares(row.map((value) => value / heard[place])) : null));
-  }
 }
 
-const bestOf = (probabilities) => probabilities.indexOf(Math.max(...probabilities));
 const momentsIn = (seconds) => ({ number: Math.max(1, halfEven(seconds / MOMENT_S)), share: Math.min(1, POOLED_S / seconds) });
-
-function windowRow({ startS, endS, speechS, probabilities }, decide) {
-  const told = probabilities && decide.named(probabilities, 4);
-  return { start_s: rounded(startS, 3), end_s: rounded(endS, 3), emotion: probabilities && decide.labels[bestOf(probabilities)], probabilities: told, speech_s: rounded(speechS, 3) };
-}
-
-// The mean of windows by their seconds of speech, and whether most of it is out of distribution.
-function meanOf(windows) {
-  const spoken = windows.filter((window) => window.probabilities), all = spoken.reduce((sum, { speechS }) => sum + speechS, 0);
-  if (!spoken.length) return [null, false];
-  const mean = spoken[0].probabilities.map((_, i) => spoken.reduce((sum, { speechS, probabilities }) => sum + speechS * probabilities[i], 0) / all);
-  return [mean, spoken.reduce((sum, { speechS, heard }) => sum + speechS * heard.unlike, 0) > all / 2];
-}
-
-function flagsOf(probabilities, speechS, durationS, speech, unlike) {
-  const heard = probabilities !== null;
-  return Object.entries({
-    too_short: (heard ? speechS : durationS) < ENOUGH_SPEECH_S, too_quiet: speech.loudest < QUIET, no_speech: !heard,
-    faint_speech: heard && speech.faint, unsure: heard && Math.max(...probabilities) < UNSURE_BELOW, unfamiliar: unlike,
-  }).filter(([, raised]) => raised).map(([name]) => name);
-}

@@ -1,16 +1,18 @@
 // What the page asks of a server, answered in the browser: this module takes the place of the served page's own
 // `server.js`, and has its face. Nothing is sent to anybody.
 
-import { RATE_HZ, samplesOf } from "./decoding.js";
+import { soundOf } from "./decoding.js";
 import * as formats from "./formats.js";
-import { Resampler } from "./resampler.js";
-import { LANGUAGES } from "./words.js";
-
-const PRESENT = 0.5;
+import { LANGUAGES, word } from "./words.js";
 
 LANGUAGES.en.privacy = "Everything happens in this browser. Recordings and the microphone's sound never leave this device; once the page is loaded, it asks nothing of any server.";
 LANGUAGES.el.privacy = "Όλα γίνονται σε αυτόν τον περιηγητή. Οι ηχογραφήσεις και ο ήχος του μικροφώνου δεν φεύγουν ποτέ από τη συσκευή· αφού φορτωθεί, η σελίδα δεν ζητά τίποτα από κανέναν διακομιστή.";
+Object.assign(LANGUAGES.en, { undecodable: "this browser cannot decode it", empty: "holds no samples" });
+Object.assign(LANGUAGES.el, { undecodable: "ο περιηγητής δεν μπορεί να το αποκωδικοποιήσει", empty: "δεν περιέχει ήχο" });
 
+// What the page offers, and this module does not: an explanation hears a recording some hundred times, and two voices are
+// clustered.
+export const CAN = { explain: false, speakers: false };
 export class Problem extends Error {}
 /** @returns {void} nothing here asks for one */
 export const whenTokenIsNeeded = (ask) => {};
@@ -43,70 +45,98 @@ export async function models() {
 
 // --- recordings ---
 
-async function decoded(blob) {
-  let samples;
-  try { samples = await samplesOf(blob); } catch { throw new Problem("this browser cannot decode it"); }
-  if (!samples.length) throw new Problem("holds no samples");
-  return samples;
+// What was heard of each recording, as long as the page has it: other labels are then decided on at once, and files to take
+// along are written without hearing anew.
+const memory = new WeakMap();
+
+// The recordings, as the recogniser tells them, of the channels that are asked for, each with its channel or "mix".
+function heardOf(blob, { channels, vad_threshold: threshold }) {
+  const kept = memory.get(blob) ?? new Map(), key = (wanted) => `${wanted ?? "mix"} ${threshold ?? ""}`;
+  memory.set(blob, kept);
+  if (!kept.has(key(channels)) && Number(channels) && kept.has(key("split"))) return kept.get(key("split")).then((all) => all.filter(({ channel }) => channel === Number(channels)));
+  if (!kept.has(key(channels))) {
+    const hearing = hear(blob, channels, threshold ?? null);
+    kept.set(key(channels), hearing);
+    hearing.catch(() => kept.delete(key(channels)));
+  }
+  return kept.get(key(channels));
+}
+
+async function hear(blob, channels, threshold) {
+  let sound;
+  try { sound = await soundOf(blob); } catch { throw new Problem(word("undecodable")); }
+  if (!sound.channels[0]?.length) throw new Problem(word("empty"));
+  const many = sound.channels.length, wanted = channels === "split" ? (many > 1 ? sound.channels.map((_, place) => place + 1) : ["mix"]) : [Number(channels) || "mix"];
+  const recordings = await ask("listen", [sound, wanted, threshold], sound.channels.map(({ buffer }) => buffer));
+  return recordings.map((recording, place) => ({ channel: wanted[place], recording }));
 }
 
 const labelsOf = (choice) => choice.labels?.split(",") ?? null;
 
 /** @returns {Promise<Row[]>} */
 export async function predict(blob, choice, more = { timeline: true, windows: true }) {
-  const samples = await decoded(blob);
-  return [await ask("predict", [samples, labelsOf(choice)], [samples.buffer])];
+  const rows = [];
+  for (const { channel, recording } of await heardOf(blob, choice)) {
+    const row = await ask("decide", [recording, labelsOf(choice), choice.shortest]);
+    rows.push(channel === "mix" ? { file: "-", ...row } : { file: formats.channelName("-", channel), ...row, channel });
+  }
+  return rows;
 }
 
-const WRITERS = { "text/csv": "csv", "text/praat-textgrid": "textgrid", "application/x-subrip": "srt", "text/vtt": "vtt" };
+const WRITERS = { "text/csv": formats.csv, "text/praat-textgrid": each(formats.textgrid), "application/x-subrip": each(formats.srt), "text/vtt": each(formats.vtt) };
+function each(write) { return (rows) => rows.map(write).join(""); }
 
 /** @returns {Promise<string>} */
 export async function predictAs(blob, name, choice, mediaType, more = {}) {
-  const labels = labelsOf(choice) ?? (await about).models[0].labels, [row] = await predict(blob, choice);
-  return formats[WRITERS[mediaType]]({ file: name, ...row }, labels);
+  const labels = (await about).models[0].labels.filter((label) => labelsOf(choice)?.includes(label) ?? true);
+  const rows = (await predict(blob, choice)).map((row) => ({ ...row, file: row.channel ? formats.channelName(name, row.channel) : name }));
+  return WRITERS[mediaType](rows, labels);
 }
 
 // --- live ---
 
-// As the server's stream: windows every hop, and beside each the emotion smoothed over the last seconds. Where this
-// machine is slower than the sound, hops are left out, so that what is told is of now.
+let lines = 0;
+
+// As the server's stream: windows every hop, and beside each the emotion smoothed over the last seconds.
 /** @returns {{send: (samples: Float32Array) => void, end: () => void}} */
 export function stream(session, events, closed) {
-  const { rate, window: windowS, hop: hopS, smoothing, labels } = session;
-  const resampler = new Resampler(rate, RATE_HZ), window = Math.round(windowS * RATE_HZ), hop = Math.round(hopS * RATE_HZ), smooth = smoother(smoothing);
-  let kept = new Float32Array(0), passed = 0, next = window, busy = false, open = true;
+  const line = (lines += 1), smooth = smoother(session.smoothing), opened = ask("openLine", [line, session]);
+  let waiting = [], busy = false, open = true;
 
-  async function hear() {
-    if (busy || !open || passed < next) return;
-    busy = true;
-    const late = Math.floor((passed - next) / hop), end = next + late * hop, start = end - window;
-    next = end + hop;
-    const from = start - (passed - kept.length);
-    try {
-      const row = await ask("window", [kept.slice(from, from + window), start / RATE_HZ, labels ?? null]);
-      if (open) events({ type: "measurement.result", ...row, smoothed: smooth(row) });
-    } catch (error) {
-      if (open) events({ type: "error", error: { detail: error.message } });
-    }
-    busy = false;
-    hear();
+  function end() {
+    if (open) ask("endLine", [line]);
+    open = false;
   }
 
-  return {
-    send(block) {
-      const fresh = resampler.push(block), all = new Float32Array(kept.length + fresh.length);
-      all.set(kept);
-      all.set(fresh, kept.length);
-      passed += fresh.length;
-      // What no window will need is let go: those to come begin no earlier than the next one, or this moment's.
-      kept = all.slice(Math.max(0, all.length - Math.max(2 * window, passed - next + window)));
-      hear();
-    },
-    end() { open = false; },
-  };
+  async function hear() {
+    busy = true;
+    try {
+      await opened;
+      while (open && waiting.length) {
+        const row = await ask("feed", [line, joined(waiting.splice(0))]);
+        if (row && open) events({ type: "measurement.result", ...row, smoothed: smooth(row) });
+      }
+    } catch (error) {
+      events({ type: "error", error: { detail: error.message } });
+      end();
+      closed();
+    }
+    busy = false;
+  }
+
+  return { send(block) { waiting.push(block); if (open && !busy) hear(); }, end };
+}
+
+function joined(blocks) {
+  const all = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0));
+  let at = 0;
+  for (const block of blocks) { all.set(block, at); at += block.length; }
+  return all;
 }
 
 // As src/thymos/live/smoothing.py.
+const PRESENT = 0.5, FIRST_S = 1.5;
+
 function smoother(constantS) {
   let endS = 0, all = 0, spoken = 0, speechS = 0, sums = {};
   return (row) => {
@@ -120,7 +150,7 @@ function smoother(constantS) {
       speechS += fresh * row.speech_s;
       for (const [label, p] of Object.entries(heard)) sums[label] = (sums[label] ?? 0) + fresh * row.speech_s * p;
     }
-    if (spoken < PRESENT * all || speechS <= 0) return { emotion: null, probabilities: null };
+    if ((spoken < PRESENT * all && row.speech_s < FIRST_S) || speechS <= 0) return { emotion: null, probabilities: null };
     const probabilities = Object.fromEntries(Object.entries(sums).map(([label, sum]) => [label, sum / speechS]));
     return { emotion: Object.keys(probabilities).reduce((best, label) => (probabilities[label] > probabilities[best] ? label : best)), probabilities };
   };

@@ -3,14 +3,15 @@
 import { FRAME_S } from "./speech.js";
 
 export const MOMENT_S = 0.25;
-const BRIDGED_S = 0.6, SHORTEST_S = 0.5, CHANGE_COST_S = 4, PAUSE_COST_S = 1, SNAP_S = 0.5, LEAST = 1e-12;
+const BRIDGED_S = 0.6, CHANGE_COST_S = 4, PAUSE_COST_S = 1, SNAP_S = 0.5, LEAST = 1e-12;
 
-// `moments`: probabilities of each, or null; `spans`: runs of speech, in frames of the VAD.
-export function makeTimeline(moments, spans, labels, durationS) {
+// `moments`: probabilities of each, or null; `spans`: runs of speech, in frames of the VAD; `shortestS`: what is shorter goes
+// to a neighbour.
+export function makeTimeline(moments, spans, labels, durationS, shortestS = 0.5) {
   const stretches = [];
   let endS = 0;
-  for (const utterance of utterancesOf(spans, durationS)) {
-    const pieces = piecesOf(utterance, moments, labels);
+  for (const utterance of utterancesOf(spans, durationS, shortestS)) {
+    const pieces = piecesOf(utterance, moments, labels, shortestS);
     if (!pieces.length) continue;
     if (utterance.startS > endS) stretches.push(silence(endS, utterance.startS));
     stretches.push(...pieces);
@@ -34,7 +35,7 @@ export function sharesOf(stretches) {
 
 const silence = (startS, endS) => ({ startS, endS, emotion: null, probability: null });
 
-function utterancesOf(spans, durationS) {
+function utterancesOf(spans, durationS, shortestS) {
   const utterances = [];
   for (const [first, last] of spans) {
     const startS = first * FRAME_S, endS = Math.min(last * FRAME_S, durationS), before = utterances.at(-1);
@@ -42,17 +43,17 @@ function utterancesOf(spans, durationS) {
   }
   let freeFromS = 0;
   utterances.forEach((own, number) => {
-    const freeToS = utterances[number + 1]?.startS ?? durationS, missingS = SHORTEST_S - (own.endS - own.startS);
+    const freeToS = utterances[number + 1]?.startS ?? durationS, missingS = shortestS - (own.endS - own.startS);
     if (missingS > 0) {
       own.startS = Math.max(freeFromS, own.startS - missingS / 2);
-      own.endS = Math.min(freeToS, own.startS + SHORTEST_S);
+      own.endS = Math.min(freeToS, own.startS + shortestS);
     }
     freeFromS = own.endS;
   });
   return utterances;
 }
 
-function piecesOf(utterance, moments, labels) {
+function piecesOf(utterance, moments, labels, shortestS) {
   const first = Math.floor(utterance.startS / MOMENT_S), last = Math.min(moments.length, Math.max(first + 1, Math.ceil(utterance.endS / MOMENT_S - 1e-9)));
   const heard = [];
   for (let place = first; place < last; place += 1) if (moments[place]) heard.push(place);
@@ -67,7 +68,7 @@ function piecesOf(utterance, moments, labels) {
   const length = (piece) => piece.endS - piece.startS;
   while (pieces.length > 1) {
     const shortest = pieces.reduce((least, piece, i) => (length(piece) < length(pieces[least]) ? i : least), 0);
-    if (length(pieces[shortest]) >= SHORTEST_S - 1e-9) break;
+    if (length(pieces[shortest]) >= shortestS - 1e-9) break;
     giveAway(pieces, shortest);
   }
   return pieces.map(({ startS, endS, best, moments: own }) => ({ startS, endS, emotion: labels[best], probability: mean(own.map((each) => each[best])) }));

@@ -4,7 +4,7 @@ import { showCard } from "./card.js";
 import { draw, show, shownItem } from "./detail.js";
 import { isListening, listen, redraw, stop } from "./live.js";
 import { element, emotionTag, find, save } from "./parts.js";
-import { models, predict, predictAs, whenTokenIsNeeded } from "./server.js";
+import { CAN, models, predict, predictAs, whenTokenIsNeeded } from "./server.js";
 import { openMicrophone, wavOf } from "./sound.js";
 import { emotionWord, flagWord, language, partWord, setLanguage, sure, word } from "./words.js";
 
@@ -253,6 +253,9 @@ whenTokenIsNeeded(() => new Promise((given) => {
   find("token").showModal();
 }));
 
+for (const place of [document, find("part").content]) {
+  for (const part of place.querySelectorAll("[data-needs]")) if (!CAN[part.dataset.needs]) part.remove();
+}
 if (localStorage.getItem("theme")) document.documentElement.dataset.theme = localStorage.getItem("theme");
 speak(localStorage.getItem("language") ?? navigator.language.slice(0, 2));
 try {

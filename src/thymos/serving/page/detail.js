@@ -2,7 +2,7 @@
 
 import { COLUMNS, drawCurve, drawExplanation, drawWaveform, LEFT } from "./draw.js";
 import { element, emotionTag, find, showLegend } from "./parts.js";
-import { predict } from "./server.js";
+import { CAN, predict } from "./server.js";
 import { peaksOf } from "./sound.js";
 import { emotionWord, flagWord, partWord, sure, word } from "./words.js";
 
@@ -61,6 +61,7 @@ function tellPart(item, { row, place }) {
   }));
   at("curve").setAttribute("aria-label", word("curveOf", whole));
   for (const each of place.querySelectorAll("[data-text]")) each.textContent = word(each.dataset.text);
+  if (!CAN.explain) return;
   const button = at("explain");
   button.hidden = row.emotion === null || row.speaker !== undefined;
   button.addEventListener("click", async () => {

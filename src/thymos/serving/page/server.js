@@ -4,6 +4,8 @@
 let token = sessionStorage.getItem("token");
 let askToken = async () => null;
 
+// What not every module of this face can do, as `data-needs` of the page names it.
+export const CAN = { explain: true, speakers: true };
 export class Problem extends Error {}
 /** @returns {void} */
 export const whenTokenIsNeeded = (ask) => { askToken = ask; };
