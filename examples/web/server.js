@@ -101,7 +101,8 @@ let lines = 0;
 /** @returns {{send: (samples: Float32Array) => void, end: () => void}} */
 export function stream(session, events, closed) {
   const line = (lines += 1), smooth = smoother(session.smoothing), opened = ask("openLine", [line, session]);
-  let waiting = [], busy = false, open = true;
+  const blocks = [];
+  let busy = false, open = true;
 
   function end() {
     if (open) ask("endLine", [line]);
@@ -112,8 +113,8 @@ export function stream(session, events, closed) {
     busy = true;
     try {
       await opened;
-      while (open && waiting.length) {
-        const row = await ask("feed", [line, joined(waiting.splice(0))]);
+      while (open && blocks.length) {
+        const row = await ask("feed", [line, joined(blocks.splice(0))]);
         if (row && open) events({ type: "measurement.result", ...row, smoothed: smooth(row) });
       }
     } catch (error) {
@@ -124,7 +125,7 @@ export function stream(session, events, closed) {
     busy = false;
   }
 
-  return { send(block) { waiting.push(block); if (open && !busy) hear(); }, end };
+  return { send(block) { blocks.push(block); if (open && !busy) hear(); }, end };
 }
 
 function joined(blocks) {
