@@ -20,7 +20,7 @@ WHISPER ?= ../shared/models/whisper-base-encoder-4.safetensors
 MODEL := runs/model
 LICENCE := research and non-commercial use only: corpora that it was trained on forbid others
 
-.PHONY: setup demo test quick lint docs web fuzz bench model clean
+.PHONY: setup demo test quick coverage lint docs web fuzz bench model clean
 
 setup: $(READY)
 
@@ -49,6 +49,10 @@ test: setup
 # What fails first after a change, in less than a minute.
 quick: setup
 	$(PYTEST) -q -m 'not slow and not real and not install'
+
+# All tests, and which lines of the package none of them runs; in child processes, too.
+coverage: setup
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=json:runs/coverage.json
 
 lint: setup
 	$(VENV)/bin/ruff check .
