@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import ON_A_CLUSTER, add_node, kill, workers_of
+from clusters import add_node, kill, workers_of
 
 from thymos.cli.journal import journal_path
 
 WAIT_S = 300
 pytestmark = [
     pytest.mark.slow,
-    ON_A_CLUSTER,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for as Linux lists them"),
 ]
 

@@ -1,5 +1,6 @@
 """The Ray engine, on a real cluster of two nodes on this machine."""
 
+import importlib
 import os
 import platform
 import shutil
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import ON_A_CLUSTER, add_node
+from clusters import add_node
 
 from thymos.corpora import Corpus
 from thymos.engine.joining import _check_address, _sentence
 from thymos.engine.ray_cluster import RayCluster
 from thymos.engine.tasks import Report, ThisProcess, engine_named
-from thymos.errors import EngineError, MissingExtraError, RunError
+from thymos.errors import ArgumentError, EngineError, MissingExtraError, RunError, ThymosWarning
 from thymos.evaluation.evaluate import Watcher, evaluate
 from thymos.evaluation.study import study
 
@@ -75,6 +76,33 @@ def test_error_of_a_task_arrives_with_its_place_and_the_next_run_goes_on(engine:
         list(engine.run(fail_at_three, range(9)))
     assert any("fail_at_three" in note for note in told.value.__notes__)
     assert sorted(task for task, _ in engine.run(fail_at_three, range(3))) == [0, 1, 2]
+
+
+class OnlyHere:
+    """What no worker can take up: its module is nowhere else."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, ("a_module_of_the_caller_alone",)
+
+
+@pytest.mark.parametrize("heard", [None, print])
+def test_a_task_that_cannot_be_taken_up_is_said(engine: RayCluster, heard: Report | None) -> None:
+    """It says nothing, not even that it has ended: to wait for its messages is to wait for ever."""
+    with pytest.raises(
+        EngineError, match=r"could not be taken up .*: ModuleNotFoundError: .*a_module_of_the_caller_al"
+    ):
+        list(engine.run(square, [OnlyHere()], on_report=heard))  # type: ignore[list-item]
+
+
+def test_where_nobody_can_work_that_is_said_and_ends(cluster: Any, engine: RayCluster) -> None:
+    """Here since this program's other engine keeps both cores."""
+    list(engine.run(square, range(4)))
+    with (
+        RayCluster(cluster.address, start_s=2) as late,
+        pytest.warns(ThymosWarning, match="no core of the Ray cluster is free yet; waiting for one, 2 s at most"),
+        pytest.raises(EngineError, match=r"has started on the Ray cluster within \d s: its cores, 2 in all, are taken"),
+    ):
+        list(late.run(square, range(4)))
 
 
 def add(task: tuple[int, Any], report: Report) -> int:
@@ -135,8 +163,20 @@ def visible(task: int, report: Report) -> str:
 def test_accelerators_are_dealt_out(engine: RayCluster) -> None:
     assert engine.capacity(gpus=1) == 1
     assert dict(engine.run(visible, [1, 2], gpus=1)) == {1: "0", 2: "0"}
-    with pytest.raises(EngineError, match="the Ray cluster has 1 accelerators, and a task needs 2"):
+    with pytest.raises(EngineError, match="a task needs 2 GPUs, and no node of the Ray cluster has more than 1"):
         engine.run(visible, [1], gpus=2)
+
+
+def test_gpus_per_task_are_what_the_caller_says(cluster: Any, engine: RayCluster) -> None:
+    engine._taken(0, gpus=0)  # its workers give up their places
+    with engine_named(f"ray:{cluster.address}", gpus_per_task=0.5) as halves:
+        assert halves.capacity() == 1, "its only core bounds the node that has the GPU"
+        assert dict(halves.run(visible, [1, 2])) == {1: "0", 2: "0"}
+    with pytest.raises(EngineError, match="a task needs 2 GPUs, and no node of the Ray cluster has more than 1"):
+        engine_named(f"ray:{cluster.address}", gpus_per_task=2)
+    for wrong in (-1, 1.5, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="GPUs per task: it is 0, a part of one"):
+            engine_named("ray", gpus_per_task=wrong)
 
 
 def note_and_wait(task: Path, report: Report) -> str:
@@ -288,7 +328,6 @@ def test_a_study_and_an_evaluation_give_the_bytes_of_one_worker(
 
 
 @pytest.mark.slow
-@ON_A_CLUSTER
 def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_bytes(
     cluster: Any, mini: Path, tmp_path: Path
 ) -> None:
@@ -326,7 +365,6 @@ def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_byte
 
 
 @pytest.mark.slow
-@ON_A_CLUSTER
 def test_a_cluster_of_ones_own_leaves_nothing_and_ends_with_ctrl_c(mini: Path, tmp_path: Path) -> None:
     """Nothing in the home folder, no process, exit code 130."""
     (tmp_path / "study.yaml").write_text(STUDY.replace("{epochs}", "15"))

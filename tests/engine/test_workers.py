@@ -1,3 +1,4 @@
+import importlib
 import multiprocessing
 import os
 import signal
@@ -41,6 +42,18 @@ def test_results_and_reports_arrive(workers):
 def test_error_of_a_task_arrives(workers):
     with pytest.raises(ValueError, match="is bad"):
         list(LocalProcesses().run(fail, [1, 2], workers))
+
+
+class OnlyHere:
+    """What no worker can take up: its module is nowhere else."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, ("a_module_of_the_caller_alone",)
+
+
+def test_a_task_that_cannot_be_taken_up_is_said():
+    with pytest.raises(ModuleNotFoundError, match="a_module_of_the_caller_alone"):
+        list(LocalProcesses().run(double, [OnlyHere()], 2))  # type: ignore[list-item]
 
 
 def die_at_two(task: int, report: Report) -> int:

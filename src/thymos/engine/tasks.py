@@ -16,6 +16,7 @@ Ray cluster (``RayCluster``). In each of them
 - leaving the loop, Ctrl-C, or the end of this process cancels what is at work and what waits.
 """
 
+import math
 import pickle
 import traceback
 from abc import ABC, abstractmethod
@@ -102,7 +103,7 @@ class Engine(AbstractContextManager["Engine"]):
         self.close()
 
 
-def engine_named(name: str = "local", workers: int | None = None) -> Engine:
+def engine_named(name: str = "local", workers: int | None = None, gpus_per_task: float | None = None) -> Engine:
     """Return the engine that ``--engine`` names: ``local``, ``ray`` or ``ray:ADDRESS``.
 
     Args:
@@ -110,26 +111,29 @@ def engine_named(name: str = "local", workers: int | None = None) -> Engine:
             that the environment's RAY_ADDRESS names, or else one that is started here and ends with the engine.
             ``ray:auto``: one that runs on this machine. ``ray:HOST:PORT``: that of this head.
         workers: how many tasks will be worked on at once; a cluster that is started here is made for so many.
+        gpus_per_task: how many of a cluster's GPUs each task has for itself; None: what its device needs.
 
     Raises:
-        ArgumentError: there is no such engine.
+        ArgumentError: there is no such engine, or it deals out no GPUs.
         MissingExtraError: Ray is not installed.
-        EngineError: there is no such cluster, or this program cannot join it.
+        EngineError: there is no such cluster, this program cannot join it, or none of its nodes has so many GPUs.
     """
     kind, colon, address = name.partition(":")
     if name == "local":
         from thymos.engine.workers import LocalProcesses
 
+        if gpus_per_task is not None:
+            raise ArgumentError("GPUs per task are dealt out by Ray: give them with --engine ray")
         return LocalProcesses()
     if kind == "ray" and (address or not colon):
         from thymos.engine.ray_cluster import RayCluster
 
-        return RayCluster(address or None, workers)
+        return RayCluster(address or None, workers, gpus_per_task)
     raise ArgumentError(f"there is no engine {name}: local, ray, ray:auto or ray:HOST:PORT")
 
 
 @contextmanager
-def in_use(engine: Engine | str, workers: int | None = None) -> Iterator[Engine]:
+def in_use(engine: Engine | str, workers: int | None = None, gpus_per_task: float | None = None) -> Iterator[Engine]:
     """Yield the engine of that name, which ends with the block; or ``engine`` itself, which does not: it is the
     caller's.
 
@@ -139,7 +143,7 @@ def in_use(engine: Engine | str, workers: int | None = None) -> Iterator[Engine]
     if isinstance(engine, Engine):
         yield engine
         return
-    with engine_named(engine, workers) as own:
+    with engine_named(engine, workers, gpus_per_task) as own:
         yield own
 
 
@@ -217,6 +221,17 @@ class Waiting(Generic[Task]):
             return False
         self._drawn.appendleft(begun)
         return True
+
+
+def check_gpus(gpus_per_task: float) -> float:
+    """Return ``gpus_per_task`` if a task can have so many GPUs: none, a part of one, or whole ones.
+
+    Raises:
+        ArgumentError: it cannot.
+    """
+    if not 0 <= gpus_per_task < math.inf or (gpus_per_task > 1 and gpus_per_task % 1):
+        raise ArgumentError(f"{gpus_per_task:g} GPUs per task: it is 0, a part of one such as 0.5, or a whole number")
+    return gpus_per_task
 
 
 def unheard(message: object) -> None:

@@ -186,8 +186,8 @@ def _serve(work: Work[Task, Result], pipe: Connection) -> None:
 
     while True:
         say("ready")
-        task = pipe.recv()
         try:
+            task = pipe.recv()
             with one_thread():
                 say("done", work(task, lambda message: say("report", message)))
         except Exception as error:
