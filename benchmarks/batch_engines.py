@@ -1,12 +1,13 @@
 """Batches heard by engines: local processes beside Ray, one worker beside two, and Ray Data's and Dask's plain maps.
 
-    python benchmarks/batch_engines.py speed FOLDER [--files 2000] [--model thymos]
+    python benchmarks/batch_engines.py speed FOLDER [--files 2000] [--rounds 1] [--model thymos]
     python benchmarks/batch_engines.py many FOLDER [--files 100000] [--engine local]
 
 `speed` hears links to the recordings in FOLDER by each way in turn, in one run, with the same number of workers: what
 is timed is from the first task to the last answer, once workers have their model, and from the start of the engine. The
 plain maps call the same recogniser, loaded once a worker, on batches of 16 files. Answers of all ways are compared.
-Processor time is that of all processes of a way, and tells more than the clock where the machine has other work.
+Processor time is that of all processes of a way, and tells more than the clock where the machine has other work. At the
+end, a table for a page: medians of the rounds, and each way beside local processes of as many workers.
 
 `many` starts `thymos predict` on so many links and waits for the first answer in its journal: what that took, and then,
 after --answers of them, what the command itself holds in memory; workers are other processes. With `--answer-at-once`
@@ -17,11 +18,13 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,38 +142,74 @@ def cpu_s() -> float:
 _MARK = "THYMOS_BATCH_ENGINES"
 
 
+@dataclass(frozen=True)
+class _Timed:
+    """What one way took for all files."""
+
+    start_s: float
+    wall_s: float
+    cpu_s: float
+    answers: list[str]
+
+
+def timed(running: Iterator[list[str]]) -> _Timed:
+    began_s = time.monotonic()
+    next(running)
+    warm_s, before_s = time.monotonic(), cpu_s()
+    answers = next(running)
+    ended_s, after_s = time.monotonic(), cpu_s()
+    next(running, None)  # its end
+    return _Timed(warm_s - began_s, ended_s - warm_s, after_s - before_s, answers)
+
+
 def speed(given: argparse.Namespace, files: list[Path]) -> None:
     ways: dict[str, Callable[[], Iterator[list[str]]]] = {
         "local processes, 2": lambda: by_engine("local", 2, given.model, files),
-        "local processes, 1": lambda: by_engine("local", 1, given.model, files),
         "Ray, 2": lambda: by_engine("ray", 2, given.model, files),
         "Ray Data map_batches, 2": lambda: by_ray_data(2, given.model, files),
         "Dask map, 2": lambda: by_dask(2, given.model, files),
+        "local processes, 1": lambda: by_engine("local", 1, given.model, files),
+        "Ray, 1": lambda: by_engine("ray", 1, given.model, files),
     }
-    expected: list[str] | None = None
+    found: dict[str, list[_Timed]] = {}
     print(f"{len(files)} files; load {os.getloadavg()[0]:.1f} at the start", flush=True)
-    for name, way in ways.items():
-        if given.only and not any(word in name for word in given.only):
-            continue
-        try:
-            began_s = time.monotonic()
-            running = way()
-            next(running)
-            warm_s, before_s = time.monotonic(), cpu_s()
-            answers = next(running)
-            ended_s, after_s = time.monotonic(), cpu_s()
-            running.close()
-        except ImportError as error:
-            print(f"{name}: not installed ({error.name})", flush=True)
-            continue
-        expected = expected or answers
-        same = "the same answers" if answers == expected else "OTHER ANSWERS"
+    for number in range(given.rounds):
+        for name in sorted(ways, key=[*ways].index, reverse=bool(number % 2)):
+            if given.only and not any(word in name for word in given.only):
+                continue
+            try:
+                one = timed(ways[name]())
+            except ImportError as error:
+                print(f"{name}: not installed ({error.name})", flush=True)
+                continue
+            found.setdefault(name, []).append(one)
+            print(
+                f"{name}: {one.wall_s:.1f} s, {one.start_s:.1f} s to start, {one.cpu_s:.1f} s of processor time; "
+                f"load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
+    table(found, len(files))
+
+
+def table(found: dict[str, list[_Timed]], count: int) -> None:
+    """Print medians, and each way's time beside that of local processes of as many workers."""
+    middle = {name: statistics.median(one.wall_s for one in rounds) for name, rounds in found.items()}
+    first = next(iter(found.values()))[0].answers
+    print("\n| | workers | files a second | beside local | processor time a file | to start | answers |")
+    print("|---|---:|---:|---:|---:|---:|---|")
+    for name, rounds in found.items():
+        way, _, workers = name.rpartition(", ")
+        beside = middle.get(f"local processes, {workers}")
+        cpu_ms = 1000 * statistics.median(one.cpu_s for one in rounds) / count
         print(
-            f"{name}: {ended_s - warm_s:.1f} s, {len(files) / (ended_s - warm_s):.1f} files a second; "
-            f"{1000 * (after_s - before_s) / len(files):.1f} ms of processor time a file; "
-            f"{warm_s - began_s:.1f} s to start; {same}; load {os.getloadavg()[0]:.1f}",
-            flush=True,
+            f"| {way} | {workers} | {count / middle[name]:.1f} | "
+            f"{f'{100 * (middle[name] / beside - 1):+.0f} % time' if beside else ''} | {cpu_ms:.1f} ms | "
+            f"{statistics.median(one.start_s for one in rounds):.1f} s | "
+            f"{'the same' if all(one.answers == first for one in rounds) else 'OTHERS'} |"
         )
+    for way in ("local processes", "Ray"):
+        if {f"{way}, 1", f"{way}, 2"} <= middle.keys():
+            print(f"{way}: two workers are {middle[f'{way}, 1'] / middle[f'{way}, 2']:.2f} times as fast as one")
 
 
 _ANSWER: list[Any] = []
@@ -225,6 +264,7 @@ def main() -> None:
     parser.add_argument("--files", type=int)
     parser.add_argument("--model", default="thymos")
     parser.add_argument("--engine", default="local")
+    parser.add_argument("--rounds", type=int, default=1, help="of `speed`, each way so often, in turns")
     parser.add_argument("--only", nargs="*", help="of `speed`, ways whose names hold one of these words")
     parser.add_argument("--answers", type=int, default=0, help="of `many`, end after so many; 0: hear all")
     parser.add_argument("--answer-at-once", action="store_true")

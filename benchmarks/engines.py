@@ -1,11 +1,11 @@
 """How much an engine costs beside another, and what a second worker is worth: the same study on each, in turns.
 
-    python benchmarks/engines.py [--workers 1 2] [--rounds 3] [--out FILE.json]
+    python benchmarks/engines.py [--workers 1 2] [--rounds 3] [--epochs 20] [--out FILE.json]
 
 The study has 28 cells of the mini corpus: seven small networks, three folds and a learning curve each. Features lie in
 the cache before anything is timed, as does the import of torch in this process. Two times are told: of the whole call,
 and of it without the start of the engine's workers, which is the same for 28 cells and for 28 000. Every result is
-compared byte by byte. Beside it: how long an engine takes over tasks that do nothing.
+compared byte by byte. Beside it: how long an engine takes over tasks that do nothing. At the end, a table for a page.
 """
 
 import argparse
@@ -155,6 +155,14 @@ def main() -> None:
         "machine": platform.machine(),
     }
     print(json.dumps(summary, indent=1))
+    print("\n| | workers | start | whole call | first cell done to last | a task that does nothing |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for workers in asked.workers:
+        for name in ("local", "ray"):
+            start_s, whole_s, cells_s, nothing_ms = (
+                middle(name, workers, what) for what in ("start_s", "whole_s", "cells_s", "nothing_ms")
+            )
+            print(f"| {name} | {workers} | {start_s:.1f} s | {whole_s:.1f} s | {cells_s:.1f} s | {nothing_ms:.3g} ms |")
     if asked.out:
         asked.out.write_text(json.dumps({"runs": told, **summary}, indent=1) + "\n")
 

@@ -20,6 +20,7 @@ def ray_home() -> Iterator[Path]:
         patch.setenv("HOME", str(folder))
         patch.setenv("RAY_TMPDIR", str(folder))  # nothing of it, or of another's cluster, is shared
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else workers stand still while other tests compute
         (folder / "ray").mkdir()
         patch.delenv("RAY_ADDRESS", raising=False)
         yield folder

@@ -2,6 +2,7 @@
 the middle, and files say the same as if nothing had been."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +14,14 @@ import pytest
 from clusters import add_node, kill, workers_of
 
 from thymos.cli.journal import journal_path
+from thymos.cli.spread import SpreadRecognizer
+from thymos.engine.tasks import engine_named
+from thymos.errors import BundleError, EngineError
+from thymos.runtime.recognizer import load
 
 WAIT_S = 300
+UNUSED = 777
+"""A number under which no worker has a file open."""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for as Linux lists them"),
@@ -103,6 +110,29 @@ def test_parts_by_a_cluster_are_those_of_this_process(bundle, mini, tmp_path, ra
     assert done.returncode == 1, done.stderr
     (part,) = (tmp_path / "parts").glob("part-*.parquet")
     assert part.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_a_node_without_the_files_or_the_model_is_named(bundle, mini, tmp_path, ray_cluster: Any):
+    """Files that only this process sees, through its open folder; a model that goes once this process has it."""
+    clip = sorted(mini.glob("*/*"))[0]
+    model = shutil.copytree(bundle, tmp_path / "mine")
+    with engine_named(f"ray:{ray_cluster.address}") as engine:
+        opened = os.open(clip.parent, os.O_RDONLY)
+        try:
+            os.dup2(opened, UNUSED)
+            seen = Path(f"/proc/self/fd/{UNUSED}/{clip.name}")
+            assert seen.exists()
+            with pytest.raises(
+                EngineError, match=r"is not on the machine \S+: all machines of a cluster must see the fi"
+            ):
+                list(SpreadRecognizer(load(bundle), engine, 1).predict_many([seen]))
+        finally:
+            os.close(opened)
+            os.close(UNUSED)
+        spread = SpreadRecognizer(load(model), engine, 1)
+        shutil.rmtree(model)
+        with pytest.raises(BundleError, match=rf"on the machine \S+: .*{model.name}"):
+            list(spread.predict_many([clip]))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere"])

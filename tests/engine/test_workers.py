@@ -172,6 +172,8 @@ def test_tasks_are_drawn_as_workers_get_free_and_closing_cancels_the_rest(engine
 def test_an_engine_that_is_none_is_named(name):
     with pytest.raises(ArgumentError, match="there is no engine"):
         engine_named(name)
+    with pytest.raises(ArgumentError, match="GPUs per task are dealt out by Ray: give them with --engine ray"):
+        engine_named("local", gpus_per_task=1)
 
 
 class TwoWords(Exception):

@@ -114,6 +114,14 @@ EngineOption = Annotated[
         "here, ray:auto (one that runs here) or ray:HOST:PORT. Changes no digit.",
     ),
 ]
+GpusOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="By Ray: how many GPUs of the cluster each fit has for itself; 0.5 lets two share one. Default: 1 where "
+        "the device is cuda, else none.",
+    ),
+]
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     typer.Option(help="Where networks are fitted and recordings described; auto takes an accelerator that is there."),

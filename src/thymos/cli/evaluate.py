@@ -15,6 +15,7 @@ from thymos.cli.console import (
     DeviceOption,
     EngineOption,
     FiguresOption,
+    GpusOption,
     LabelMapOption,
     LabelsOption,
     PrecisionOption,
@@ -86,6 +87,7 @@ def evaluate(
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "local",
+    gpus_per_task: GpusOption = None,
     cache_dir: CacheOption = None,
     strict: StrictOption = False,
     quiet: QuietOption = False,
@@ -115,7 +117,7 @@ def evaluate(
     protocol_named(protocol, folds, repeats)  # a word that is none, or lists that cannot be read
     RunFolder(out).check()
     found, mapped, chosen = chosen_device(device), label_map_of(labels, label_map), parse_columns(columns or ())
-    with in_use(engine, workers) as used:
+    with in_use(engine, workers, gpus_per_task) as used:
         opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, not test, root, chosen)
         others = [open_corpus_with_progress(spec, cache_dir, quiet, mapped) for spec in test or ()]
         for each in (opened, *others):

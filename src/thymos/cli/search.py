@@ -15,6 +15,7 @@ from thymos.cli.console import (
     DeviceOption,
     EngineOption,
     FiguresOption,
+    GpusOption,
     LabelMapOption,
     LabelsOption,
     QuietOption,
@@ -66,6 +67,7 @@ def search(
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "local",
+    gpus_per_task: GpusOption = None,
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -89,7 +91,7 @@ def search(
     check_space(read_space(space), recipe, changes or [])
     found, mapped = chosen_device(device), label_map_of(labels, label_map)
     headings = parse_columns(columns or ())
-    with in_use(engine, workers) as used:
+    with in_use(engine, workers, gpus_per_task) as used:
         opened = open_corpus_with_progress(corpus, cache_dir, quiet, mapped, root=root, columns=headings)
         name_unusable(opened, strict=False, quiet=quiet)
         with progress(quiet) as bars:

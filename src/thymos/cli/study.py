@@ -20,6 +20,7 @@ from thymos.cli.console import (
     DeviceOption,
     EngineOption,
     FiguresOption,
+    GpusOption,
     LabelMapOption,
     LabelsOption,
     QuietOption,
@@ -69,6 +70,7 @@ def study(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "local",
+    gpus_per_task: GpusOption = None,
     cache_dir: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -94,7 +96,7 @@ def study(
     RunFolder(out).check()
     found, mapped = chosen_device(device), label_map_of(labels, label_map, plan.labels)
     chosen = parse_columns(columns or ())
-    with in_use(engine, workers) as used:
+    with in_use(engine, workers, gpus_per_task) as used:
         opened = open_corpora_with_progress(corpora, cache_dir, quiet, mapped, root=root, columns=chosen)
         name_unusable(opened, strict=False, quiet=quiet)
         view = StudyView(len(plan.rows))

@@ -29,6 +29,8 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning of a change to come
 }
+_AS_URGENT = {"RAY_worker_niceness": "0"}
+"""Ray's workers would be 15 nicer than the program that waits for them, and stand still beside any other."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ def join(address: str | None, cores: int | None) -> Joined:
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
     setting = dict(_QUIET)
-    if address is None:  # else Ray writes a token of its own into the home folder
-        setting |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    if address is None:
+        # Without a token, Ray writes one into the home folder.
+        setting |= _AS_URGENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     before = {name: os.environ.get(name) for name in setting}
     for name, value in setting.items():
         os.environ.setdefault(name, value)
