@@ -114,3 +114,12 @@ def test_what_is_no_run_folder_is_refused(folders, tmp_path):
     write_predictions(folders[2] / "predictions.csv", frame)
     with pytest.raises(RunError, match=r"predictions\.csv has other labels than the results\.json"):
         read_run(folders[2])
+
+
+def test_a_truth_that_the_results_do_not_know_is_refused(write_run):
+    path = write_run("odd", lambda number: True) / "predictions.csv"
+    frame = read_predictions(path)
+    frame.loc[0, "truth"] = "boredom"
+    write_predictions(path, frame)
+    with pytest.raises(RunError, match=r"predictions\.csv has other labels than the results\.json"):
+        read_run(path.parent)

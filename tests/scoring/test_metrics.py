@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from thymos.scoring.metrics import bootstrap_interval, confusion, mean_and_sd, per_class, scores
+from thymos.scoring.metrics import bootstrap_interval, confusion, mean_and_sd, per_class, percentile_interval, scores
 
 
 @pytest.fixture
@@ -63,3 +63,8 @@ def test_interval_widens_when_segments_of_a_recording_agree(guesses):
 def test_sd_over_one_fold_is_unknown():
     assert mean_and_sd([0.5]) == (0.5, None)
     assert mean_and_sd([0.4, 0.6]) == (pytest.approx(0.5), pytest.approx(np.sqrt(0.02)))
+
+
+def test_an_interval_is_the_middle_95_percent_of_what_was_drawn():
+    drawn = [np.arange(500.0), np.array([np.nan]), np.arange(500.0, 1001.0)]
+    assert percentile_interval(drawn) == (25.0, 975.0)
