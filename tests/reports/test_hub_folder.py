@@ -26,6 +26,7 @@ def metadata(folder: Path) -> dict:
     return yaml.safe_load(head[1])
 
 
+@pytest.mark.slow
 def test_it_hears_as_the_model_does_from_its_own_files_alone(folder, mini, tmp_path):
     moved = shutil.copytree(folder, tmp_path / "elsewhere")
     clip = min(mini.glob("*/*.opus"))

@@ -118,6 +118,7 @@ def _words(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body).replace("&nbsp;", " "))
 
 
+@pytest.mark.slow
 def test_page_is_one_file(written, results, tmp_path):
     page = written(results)
     addresses = re.findall(r"""(?:src|href|action|poster)\s*=\s*["']([^"']*)""", page)
@@ -225,6 +226,7 @@ def test_a_confusion_figure_says_what_its_cells_are_shares_of():
         assert figure.axes[0].get_title() == f"per recording,\n{words}"
 
 
+@pytest.mark.slow
 def test_many_long_labels_do_not_cover_each_other():
     labels = [f"{number}: rather frustrated and a little bored" for number in range(24)]
     figure = confusion_figure({"per recording": np.eye(24)}, labels, RAMPS["truth"].light)

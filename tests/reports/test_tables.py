@@ -93,6 +93,7 @@ def test_latex_compiles(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_calibrated_run_tells_its_sets_by_group(tone_corpus, toy_recipe, tones_cache, tmp_path):
     """Of tones; two of the four speakers are said to be female."""
     clips = tuple(replace(each, gender="female" if each.speaker in "12" else "male") for each in tone_corpus.clips)

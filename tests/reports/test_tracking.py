@@ -39,6 +39,7 @@ def tracker(store: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_is_there_with_parameters_metrics_by_fold_and_files(tracker: Tracker, write_run: Any) -> None:
     folder = write_run("first", lambda number: number % 4 != 0)
     content = json.loads((folder / "results.json").read_text())
@@ -62,6 +63,7 @@ def test_a_run_is_there_with_parameters_metrics_by_fold_and_files(tracker: Track
     assert tracker.log_run(folder) == run.info.run_id, "the same results are not logged twice"
 
 
+@pytest.mark.slow
 def test_a_study_is_a_run_with_its_rows_below(tracker: Tracker, write_run: Any, tmp_path: Path) -> None:
     out = tmp_path / "study"
     for slug, right in (("one", 3), ("two", 5)):

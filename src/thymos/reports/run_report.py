@@ -14,7 +14,7 @@ from rich.table import Table
 
 from thymos.files import write_text
 from thymos.reports import figures
-from thymos.reports.curves import LARGE, Curve, CurvePlot, curve_plot, folds_curves_figure, mean_curve
+from thymos.reports.figures import LARGE, Curve, CurvePlot, curve_plot, folds_curves_figure, mean_curve
 from thymos.reports.page import render
 from thymos.reports.tables import run_tables, write_run_tables
 from thymos.scoring.metrics import Level

@@ -13,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from thymos.errors import RunError
 from thymos.files import write_text
-from thymos.reports.curves import SMALL, Curve, CurvePlot, curve_plot, validation_curves_figure
-from thymos.reports.figures import save_figure
+from thymos.reports.figures import SMALL, Curve, CurvePlot, curve_plot, save_figure, validation_curves_figure
 from thymos.reports.forest import Forest, ForestRow, Mark, forest_figure, make_forest
 from thymos.reports.page import render
 from thymos.reports.run_report import shown_levels, write_report
