@@ -51,6 +51,7 @@ def test_every_room_has_its_place():
     assert {package(module) for module in MODULES} == set(ORDER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ORDER)
 def test_modules_import_only_from_above(room):
     own = ORDER.index(room)
@@ -66,6 +67,7 @@ def test_modules_import_only_from_above(room):
                 )
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_through_others():
     names = {dotted(module) for module in MODULES}
     within = {dotted(module): {*imported_with(module)} & names - {dotted(module)} for module in MODULES}
@@ -77,6 +79,7 @@ def test_modules_have_one_subject():
     assert not long
 
 
+@pytest.mark.slow
 def test_ray_is_known_to_its_engine_alone():
     knowing = {dotted(module) for module in MODULES if any(name.split(".")[0] == "ray" for name in imports(module))}
     assert knowing == {"thymos.engine.ray_cluster", "thymos.engine.ray_worker"}

@@ -69,6 +69,7 @@ def run(corpus: thymos.Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
+@pytest.mark.slow
 def test_it_is_judged_like_any_recipe(run, corpus):
     results = json.loads((run / "results.json").read_text())
     assert results["recipe"] == {"name": "band-energies", "kind": "BandEnergies"}
@@ -78,6 +79,7 @@ def test_it_is_judged_like_any_recipe(run, corpus):
     assert results["device"] == "cpu"
 
 
+@pytest.mark.slow
 def test_it_gets_a_report_like_any_recipe(run):
     from thymos.reports.run_report import write_report
 
@@ -231,6 +233,7 @@ def test_a_model_of_segments_is_calibrated_on_its_recordings(corpus):
         assert not set(inner.rows) & set(split.rows)
 
 
+@pytest.mark.slow
 def test_an_emotion_that_a_fold_cannot_learn_counts_as_wrong_and_is_named(
     corpus: thymos.Corpus, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ def test_opensmile_and_a_support_vector_machine(clone: Path, thymos_here: Any) -
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_lists_of_train_and_test(clone: Path, thymos_here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code of the page makes one table of the two lists; its test list alone is tested, and disgust is left out."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -55,6 +55,7 @@ def interrupted_while_importing(folder: Path, *words: str) -> tuple[int, str, st
     return running.returncode, printed, errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["pass", "sys.exit(130)", "time.sleep(300)", "raise"])
 def test_it_ends_though_the_exception_is_lost(tmp_path, then):
     script = tmp_path / "lost.py"

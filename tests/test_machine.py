@@ -29,6 +29,7 @@ def test_this_machine_is_described():
     assert machine["versions"] == {"python": platform.python_version(), "numpy": np.__version__}
 
 
+@pytest.mark.slow
 def test_peak_memory_is_a_processs_own():
     """On Linux a process that was started by a large one is said to have been as large, if asked the usual way."""
     ballast = np.ones(25_000_000)  # 200 MB

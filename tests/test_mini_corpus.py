@@ -126,6 +126,7 @@ def test_seed_changes_the_clips_and_an_earlier_corpus_is_replaced(tmp_path: Path
     assert all(before[name] != data for name, data in after.items())
 
 
+@pytest.mark.slow
 def test_missing_espeak_is_one_sentence_naming_the_package(tmp_path: Path) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 SOURCE = Path(__file__).parent.parent / "src" / "thymos"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -41,10 +43,12 @@ def test_no_two_modules_have_one_name() -> None:
     assert not twice(module_names())
 
 
+@pytest.mark.slow
 def test_no_two_classes_have_one_name() -> None:
     assert not twice(definitions(ast.ClassDef))
 
 
+@pytest.mark.slow
 def test_there_is_one_mel_scale() -> None:
     assert not twice(definitions(ast.FunctionDef)) & ONE_OF_EACH
 

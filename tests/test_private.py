@@ -64,6 +64,7 @@ def check_calls(calls: str, *allowed: Path, serving: bool = False) -> None:
     assert not outside
 
 
+@pytest.mark.slow
 def test_hearing_leaves_nothing_in_the_home_and_calls_nobody(bundle, spoken, tmp_path):
     out = tmp_path / "out.jsonl"
     _, calls = run(tmp_path, "predict", spoken[0], "--model", bundle, "--format", "jsonl", "--out", out)
@@ -79,6 +80,7 @@ def test_listening_leaves_nothing_in_the_home_and_calls_nobody(bundle, tmp_path)
     check_calls(calls, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_server_leaves_nothing_in_the_home_and_calls_nobody(bundle, spoken, tmp_path):
     env, calls, watched = new_home(tmp_path)
     empty = dict.fromkeys(UNSET, "")
@@ -138,6 +140,7 @@ def program(code: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], 
     return done, calls.read_text(errors="replace") if STRACE else ""
 
 
+@pytest.mark.slow
 def test_the_library_calls_nobody(bundle, spoken, tmp_path):
     code = (
         "import thymos; from pathlib import Path\n"

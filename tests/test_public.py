@@ -48,6 +48,7 @@ def test_importing_takes_no_time_and_no_library():
     assert [name for name in modules if name.startswith("thymos")] == ["thymos"]
 
 
+@pytest.mark.slow
 def test_judging_an_experiment_of_ones_own_brings_no_wing_and_a_recipe_only_its_own():
     code = (
         "import sys, thymos\nthymos.evaluate, thymos.study, thymos.Experiment\n"
@@ -59,6 +60,7 @@ def test_judging_an_experiment_of_ones_own_brings_no_wing_and_a_recipe_only_its_
     assert in_a_new_process(code).splitlines() == ["[]", "['thymos.baseline']"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_fits_networks_brings_no_library_that_it_does_not_use():
     """scipy and torch's exporter take a second and a half of every process that fits a fold."""
     code = (

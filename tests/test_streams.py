@@ -15,6 +15,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=folder, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code", "sentence"),
     [
@@ -31,6 +32,7 @@ def test_what_cannot_be_read_or_written_is_one_sentence(command, code, sentence,
     assert sentence in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["predict {sounds} --format jsonl", "predict --help", "doctor --json"])
 def test_who_stops_reading_ends_a_command_without_a_word(words, bundle, spoken, tmp_path):
     sounds = " ".join(f"'{sound}'" for sound in spoken)
@@ -39,6 +41,7 @@ def test_who_stops_reading_ends_a_command_without_a_word(words, bundle, spoken, 
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
+@pytest.mark.slow
 def test_an_output_that_another_program_left_non_blocking_is_waited_for(tmp_path):
     code = (
         "from thymos.streams import output_told, prepare_streams; prepare_streams()\n"
@@ -54,6 +57,7 @@ def test_an_output_that_another_program_left_non_blocking_is_waited_for(tmp_path
     assert (running.wait(120), running.stderr.read()) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_closed_error_stream_takes_no_results(bundle, spoken, tmp_path):
     sounds = " ".join(f"'{sound}'" for sound in spoken)
     words = f"predict {sounds} nothing.wav --model '{bundle}' --format jsonl"
@@ -74,6 +78,7 @@ def test_what_a_library_writes_is_not_among_the_lines(tmp_path):
     assert (done.stdout, done.stderr) == ("{}\n", "thymos: note\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["listen - --rate 16000", "predict - --format jsonl"])
 def test_standard_input_that_another_program_left_non_blocking_is_waited_for(words, bundle, spoken, tmp_path):
     read, write = os.pipe()

@@ -51,6 +51,7 @@ def test_mp3_has_the_rate_asked_for(bitrate):
     assert 8 * len(encode_mp3(sound, 16_000, bitrate)) / 20 == pytest.approx(bitrate, rel=0.02)
 
 
+@pytest.mark.slow
 def test_opus_takes_fewer_bits_when_asked():
     sound = noise(5, 16_000)
     low, middle, high = (len(encode_opus(sound, 16_000, bitrate)) for bitrate in (8_000, 16_000, 48_000))
@@ -73,6 +74,7 @@ def test_nothing_moves_where_the_decoder_knows_of_the_delay():
     assert lag_ms(sound, through_mp3(sound, 16_000, 160_000), 16_000) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through", CODECS)
 def test_speech_stays_where_it_was(through, mini):
     for sound, rate_hz in recordings(mini, ".opus", 40):

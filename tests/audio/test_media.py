@@ -62,6 +62,7 @@ def encoded(
     return target.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "muxer", "codec", "rate_hz", "video"), FORMATS)
 def test_sound_comes_out_as_it_went_in(suffix, muxer, codec, rate_hz, video, make_tone):
     tone = make_tone(1.5, rate_hz, 440.0, 0.3)
@@ -98,6 +99,7 @@ def test_the_same_sound_comes_out_of_every_kind_of_source(suffix, muxer, codec, 
         np.testing.assert_array_equal(np.concatenate(list(sound.blocks)), samples)
 
 
+@pytest.mark.slow
 def test_an_open_file_begins_where_it_stands(make_tone):
     for muxer, codec in (("ipod", "alac"), ("caf", "alac")):  # of which libsndfile tries the second
         content = encoded(make_tone(0.5), muxer, codec, 16_000)
@@ -137,6 +139,7 @@ def test_long_sound_is_in_blocks_of_one_length(make_tone):
     assert len(lengths) == 7 and set(lengths[:-1]) == {1 << 16} and sum(lengths) == 9 * 48_000
 
 
+@pytest.mark.slow
 def test_info_tells_what_the_header_says(make_tone):
     content = encoded(make_tone(2.0, 44_100), "ipod", "aac", 44_100)
     info = read_info(content)
@@ -175,6 +178,7 @@ def test_a_recording_of_a_browser_which_says_no_length_is_read(make_tone):
 # --- what is refused ---
 
 
+@pytest.mark.slow
 def test_a_format_that_needs_the_extra_says_which(make_tone, tmp_path):
     path = tmp_path / "call.m4a"
     path.write_bytes(encoded(make_tone(1.0, 44_100), "ipod", "aac", 44_100))
@@ -203,6 +207,7 @@ def test_video_without_sound_is_named_so():
         read_waveform(target.getvalue())
 
 
+@pytest.mark.slow
 def test_damaged_packets_are_left_out_and_mostly_damaged_files_refused(make_tone):
     content = encoded(make_tone(3.0, 44_100), "adts", "aac", 44_100)
     some = bytearray(content)
@@ -225,6 +230,7 @@ def test_a_file_cut_off_anywhere_is_refused_or_read_short(muxer, codec, share, m
         assert 0 < duration_s < 2.1
 
 
+@pytest.mark.slow
 def test_tables_of_gigabytes_are_stopped_in_time_and_in_memory(make_tone):
     content = bytearray(encoded(make_tone(2.0, 44_100), "ipod", "aac", 44_100))
     struct.pack_into(">II", content, content.find(b"stsz") + 8, 1, 85_000_000)
@@ -256,6 +262,7 @@ def test_a_decoder_that_computes_without_end_is_stopped(make_tone, monkeypatch, 
         read_waveform(encoded(make_tone(1.0, 44_100), "ipod", "aac", 44_100))
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_costs_the_file_only(make_tone, monkeypatch, tmp_path):
     worker = tmp_path / "worker.py"
     crash = "    import ctypes; ctypes.string_at(0)\n    container = av.open("
@@ -268,6 +275,7 @@ def test_a_decoder_that_crashes_costs_the_file_only(make_tone, monkeypatch, tmp_
     assert read_waveform(content).duration_s > 0.9
 
 
+@pytest.mark.slow
 def test_the_child_ends_when_nobody_listens_any_more(make_tone):
     content = encoded(make_tone(30.0, 48_000), "mov", "pcm_s16le", 48_000)
     before = _children()  # servers of other tests
@@ -324,6 +332,7 @@ def test_playlists_are_no_sound_and_call_nobody(suffix, listener, tmp_path, make
     assert not calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("demuxer", ["hls", "concat", "dash", "sdp", "image2"])
 def test_the_child_itself_opens_no_second_file_even_if_told_to_read_a_playlist(demuxer, listener, tmp_path, make_tone):
     port, calls = listener

@@ -102,6 +102,7 @@ def test_a_bw64_file_is_heard():
     np.testing.assert_allclose(heard(bytes(content))[0], voice_like(), atol=2**-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
 @pytest.mark.parametrize("container", ["W64", "RF64", "CAF"])
 def test_a_length_that_no_file_can_have_leads_nowhere(container, length, tmp_path):
@@ -201,6 +202,7 @@ def forged(place: int, position: int) -> bytes:
     return b"".join([*pages[:place], with_checksum(pages[place]), *pages[place + 1 or len(pages) :]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "position"), [(2, 1 << 40), (3, 5), (-1, 0), (-1, 100), (-1, 1 << 50), (3, -5), (2, 1 << 62)]
 )
@@ -267,6 +269,7 @@ def test_spans_are_read_as_one_file_and_a_seek_to_before_the_start_ends_at_the_s
 # --- codecs in WAV ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "rate_hz"),
     [

@@ -57,6 +57,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_audit_names_every_bad_file_and_exits_1(hostile, tmp_path):
     done = thymos("audit", hostile, "--cache-dir", tmp_path / "cache", "--quiet")
     assert done.returncode == 1, done.stderr

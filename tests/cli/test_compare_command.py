@@ -16,6 +16,7 @@ def folders(write_run):
     return [write_run("half", lambda i: i % 2 == 0), write_run("good_$1 & co", lambda i: i % 7 != 1)]
 
 
+@pytest.mark.slow
 def test_a_comparison_from_end_to_end(thymos_here, folders, tmp_path):
     out = tmp_path / "out"
     done = thymos_here("compare", *folders, "--out", out)

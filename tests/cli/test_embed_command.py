@@ -48,6 +48,7 @@ def test_tables_say_the_same(bundle, folder, names, tmp_path, thymos_here: Calla
         np.testing.assert_array_equal(table.filter(regex="^e[0-9]+$").to_numpy(np.float32), values)
 
 
+@pytest.mark.slow
 def test_windows_and_statistics(bundle, long_speech, tmp_path, thymos_here: Callable):
     import soundfile
 

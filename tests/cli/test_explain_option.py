@@ -87,6 +87,7 @@ def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_one_sentence(bundle, sounds, tmp_path):
     clip = sounds / "a" / "$x$ [1].opus"
     without = run(WITHOUT_MATPLOTLIB, clip, "--model", bundle, "--explain", cwd=tmp_path)
@@ -109,6 +110,7 @@ def test_the_scale_of_effects_is_no_longer_than_its_figure():
     assert label.height < 1.1 * figure.axes[2].get_window_extent().height
 
 
+@pytest.mark.slow
 def test_the_figure_says_what_it_shows(tmp_path):
     sound = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
 

@@ -50,6 +50,7 @@ def test_version_is_that_of_the_installation():
     assert loaded("--version")[1].stdout == f"thymos {version('thymos')}\n"
 
 
+@pytest.mark.slow
 def test_no_commands_help_loads_a_library_of_sound_or_training():
     """One process for all: what one had loaded would still be there after the next."""
     names = [command.callback.__name__ for command in app.registered_commands]

@@ -70,6 +70,7 @@ def test_a_map_that_is_none_is_refused_before_anything_is_read(command: str, tmp
     assert "'angry' is no rule for a label" in str(done.exception)
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_take_any_words(table: Path, tmp_path: Path, toy_recipe: Callable) -> None:
     (tmp_path / "small.yaml").write_text(toy_recipe(name="small", speeds=[1.0], calibrated=True).model_dump_json())
     common = ["--recipe", tmp_path / "small.yaml", "--cache-dir", tmp_path / "cache", "--quiet", "--threads", "1"]

@@ -84,6 +84,7 @@ def test_a_damaged_model_is_told_so(thymos_here, tmp_path, spoken):
     assert refused.returncode == 2 and refused.stderr.endswith("not usable: rate_hz: must be a whole number\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "where"),
     [
@@ -126,6 +127,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "made"),
     [

@@ -210,6 +210,7 @@ def test_names_by_a_pattern(bundle, two, thymos_here: Thymos):
     assert (two / "o" / "{1}.csv").is_file(), "braces alone are letters"
 
 
+@pytest.mark.slow
 def test_every_format_is_written_by_its_name(bundle, two, sound, thymos_here: Thymos):
     for suffix in OF_NAMES:
         done = thymos_here("predict", sound, "--model", bundle, "--out", f"x{suffix}", "--quiet")

@@ -50,6 +50,7 @@ def folder(mini: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_folder_as_json_lines_names_bad_files_and_exits_1(bundle, folder):
     done = predict(bundle, folder, "--format", "jsonl")
     rows = [json.loads(line) for line in done.stdout.splitlines()]

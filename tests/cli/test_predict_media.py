@@ -61,6 +61,7 @@ def test_with_the_extra_the_same_is_heard_in_every_format(folder):
         assert m4a[word] == pytest.approx(probability, abs=0.3)  # encoded once more
 
 
+@pytest.mark.slow
 def test_without_it_each_is_a_failure_that_names_the_extra(folder):
     code, rows, told = predict(WITHOUT_PYAV, folder)
     assert code == 1 and "1 of 3 recordings were heard" in told

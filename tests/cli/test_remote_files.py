@@ -135,6 +135,7 @@ def test_a_folder_of_a_web_server(bundle, web, thymos_here, tmp_path):
     assert [row["file"] for row in rows] == [f"{web}/calls/one.opus", f"{web}/calls/deep/two%20words.opus"]
 
 
+@pytest.mark.slow
 def test_a_table_of_addresses_and_files(bundle, box, web, clips, thymos_here, tmp_path):
     (tmp_path / "list.csv").write_text(
         f"path,start,end\n{web}/calls/one.opus,0.1,1\n{clips[2]},,\n{box}/b.opus,,\n{web}/none.opus,,\n"
@@ -151,6 +152,7 @@ def test_a_table_of_addresses_and_files(bundle, box, web, clips, thymos_here, tm
     assert done.returncode == 2 and "--beside writes beside files that lie here" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
@@ -206,6 +208,7 @@ def test_without_the_extra_one_line_names_the_install(monkeypatch):
         find_recordings(["s3://bucket/a.wav"])
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_has_fetched_is_not_fetched_again(bundle, web, clips, tmp_path):
     calls = tmp_path / "web" / "calls"
     for number in range(40):

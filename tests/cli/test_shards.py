@@ -73,6 +73,7 @@ def folder(mini: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeline", [False, True])
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet"])
 def test_merged_shards_are_one_runs_bytes(bundle, folder, thymos_here, tmp_path, suffix, timeline):

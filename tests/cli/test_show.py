@@ -19,6 +19,7 @@ def noise(samples: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-0.5, 0.5, samples).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_show_writes_a_png_beside_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sounds").mkdir()
     soundfile.write(tmp_path / "sounds" / "λύπη [red] $x$.wav", noise(8_000), 16_000)

@@ -92,6 +92,7 @@ def test_what_would_keep_one_worker_busy_is_shared_out(tmp_path, monkeypatch):
     assert not any(batch.share for batch in packed(paths, 1, hearer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--timeline"], ["--adapt"], ["--labels", "anger,fear"]])
 def test_workers_write_the_same_bytes(bundle, folder, thymos_here, tmp_path, words):
     whole, by_workers = tmp_path / "whole.jsonl", tmp_path / "workers.jsonl"
@@ -102,6 +103,7 @@ def test_workers_write_the_same_bytes(bundle, folder, thymos_here, tmp_path, wor
     assert by_workers.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_heard_by_all_workers(bundle, recognizer, long_speech, write_sound, tmp_path, monkeypatch):
     monkeypatch.setattr(spread, "LEAST_SHARED_BYTES", 1_000)
     samples, rate_hz = long_speech
@@ -124,6 +126,7 @@ def test_a_long_recording_is_heard_by_all_workers(bundle, recognizer, long_speec
     assert [each.to_dict() for each in kept] == [each.to_dict() for each in recognizer.listen_many(files[:2], True)]
 
 
+@pytest.mark.slow
 def test_results_in_parts_are_those_of_one_file(bundle, folder, thymos_here, tmp_path, monkeypatch):
     for module in (outputs, writing):
         monkeypatch.setattr(module, "PART_RECORDINGS", 25)
@@ -190,6 +193,7 @@ def deadly(batch: Any, report: Any) -> Any:
     return hear_batch(batch, report)
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_workers_costs_itself_alone(recognizer, mini, tmp_path, monkeypatch):
     monkeypatch.setattr(spread, "hear_batch", deadly)
     clips = sorted(mini.glob("*/*"))[:3]

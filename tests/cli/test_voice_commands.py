@@ -243,6 +243,7 @@ def test_failures_beside_voices_that_are_adapted_to(bundle: Path, folder: Path, 
     assert told[-1].keys() == {"file", "error"} and told[:-1] == rows(thymos("predict", words[0], *words[2:]))
 
 
+@pytest.mark.slow
 def test_explanations_are_drawn_of_the_voice(bundle: Path, folder: Path, tmp_path: Path) -> None:
     clips = sorted((folder / "anna").iterdir())[:2]
     words = ["--model", bundle, "--adapt", "--format", "jsonl", "--explain", "--explain-out", tmp_path, "--quiet"]
@@ -258,6 +259,7 @@ def listen(bundle: Path, content: bytes, *words: object) -> subprocess.Completed
     return subprocess.run(command, input=content, capture_output=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_listening_to_a_voice_and_getting_to_know_one(bundle: Path, folder: Path, enrolled: Path) -> None:
     clips = [read_waveform(path) for path in sorted((folder / "anna").iterdir())]
     assert {clip.rate_hz for clip in clips} == {24_000}
@@ -279,6 +281,7 @@ def test_listening_to_a_voice_and_getting_to_know_one(bundle: Path, folder: Path
     assert [row["probabilities"] for row in told] == expected and "voice" not in told[0]
 
 
+@pytest.mark.slow
 def test_a_model_for_a_room_hears_everybody_as_that_voice(
     bundle: Path, make_bundle, folder: Path, tmp_path: Path
 ) -> None:
@@ -318,6 +321,7 @@ def test_a_model_for_a_room_hears_everybody_as_that_voice(
     assert "no part of a model; choose another --out" in str(other.exception)
 
 
+@pytest.mark.slow
 def test_enrolling_and_adapting_need_no_training_stack(bundle: Path, folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"

@@ -69,6 +69,7 @@ def told(out: Path) -> list[str]:
     return [Path(json.loads(line)["file"]).name for line in out.read_text().splitlines()] if out.exists() else []
 
 
+@pytest.mark.slow
 def test_a_killed_watch_goes_on_and_tells_each_once(spoken, tmp_path, start):
     inbox, out = tmp_path / "in", tmp_path / "o.jsonl"
     inbox.mkdir()

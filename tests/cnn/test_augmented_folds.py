@@ -71,6 +71,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return noted
 
 
+@pytest.mark.slow
 def test_training_is_augmented_and_testing_is_not(first_task, corpus: Corpus, seen: dict[str, Any]) -> None:
     """The study's cross-validation left its augmentation out unnoticed."""
     task = first_task(small(COPIES, "augmentation.time_shift_s=1"))

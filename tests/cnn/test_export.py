@@ -62,6 +62,7 @@ def trained_network(recipe: CnnRecipe) -> Any:
     return network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_recipes("cnn"))
 def test_every_recipe_gives_the_same_from_its_graph(name: str, tmp_path: Path) -> None:
     recipe = small(name)

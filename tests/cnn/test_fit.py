@@ -99,6 +99,7 @@ def digest(model: nn.Module) -> str:
     return hashlib.sha256(b"".join(value.numpy().tobytes() for value in model.state_dict().values())).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("name", ["model1", "residual", "conv_gru"])
 def test_the_number_of_threads_changes_no_digit(name: str, precision: str) -> None:
@@ -135,6 +136,7 @@ def test_each_shard_is_worked_on_by_one_thread_of_its_own() -> None:
     assert {threads for _, threads in seen} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_step_is_that_of_adam_on_the_mean_over_the_batch(precision: str) -> None:
     """Held against torch's own optimiser and a whole batch, without shards."""

@@ -36,6 +36,7 @@ def assert_parity(segments: Samples) -> None:
         np.testing.assert_allclose(spectrogram, librosa_log_mel(segment), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", MINI_CLIPS)
 def test_spectrograms_are_librosas_on_synthetic_speech(mini: Path, clip: str) -> None:
     assert_parity(segments_of(mini / clip))

@@ -48,6 +48,7 @@ def librosa_chroma(samples: NDArray[np.float32], n_chroma: int = 12) -> NDArray[
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_mfcc", [13, 40])
 def test_mfcc_and_deltas_are_librosas(n_mfcc: int) -> None:
     ours = spectrograms(segments(), FeatureSettings(kind="mfcc", n_mfcc=n_mfcc))

@@ -90,6 +90,7 @@ def test_learns_an_easy_set(settings: ModelSettings, precision: str) -> None:
     assert (probabilities.argmax(1) == targets).mean() > 0.95
 
 
+@pytest.mark.slow
 @every_network
 def test_same_seed_same_weights_and_another_seed_others(settings: ModelSettings) -> None:
     spectrograms, targets = easy_set()
@@ -99,6 +100,7 @@ def test_same_seed_same_weights_and_another_seed_others(settings: ModelSettings)
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.slow
 @every_network
 def test_a_spectrogram_scores_the_same_alone_and_in_a_batch(settings: ModelSettings) -> None:
     torch.manual_seed(0)

@@ -210,6 +210,7 @@ def test_parts_of_files_are_cut(opened: Callable[..., Corpus]) -> None:
     assert [(clip.path, clip.sound.duration_s) for clip in lengths] == [("wav/1.wav#t=0.25,0.75", 0.5)]
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_are_listed_in_seconds(tmp_path: Path, write_sound: WriteSound) -> None:
     from thymos.corpora.readers import csv_table
     from thymos.corpora.readers.listed_files import Surroundings
@@ -255,6 +256,7 @@ def test_a_spreadsheet_is_a_table(wavs: Path) -> None:
         open_corpus(wavs / "bad.xlsx")
 
 
+@pytest.mark.slow
 def test_the_clips_of_an_audit_are_a_corpus(tmp_path: Path, write_sound: WriteSound) -> None:
     for name in ("anger/1.wav", "anger/2.wav", "fear/1.wav"):
         write_sound(tmp_path / "corpus" / name)

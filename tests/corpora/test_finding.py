@@ -55,6 +55,7 @@ def test_split_folders_are_one_corpus(
     assert corpus.root == tmp_path
 
 
+@pytest.mark.slow
 def test_a_named_corpus_may_come_in_split_folders(tmp_path: Path, mini: Path) -> None:
     for split, emotion in (("train", "anger"), ("train", "sadness"), ("test", "anger")):
         shutil.copytree(mini / emotion, tmp_path / split / emotion)

@@ -114,6 +114,7 @@ def clip(corpus: Corpus, path: str) -> Clip:
     return next(each for each in corpus.clips if each.path == path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TREES)
 def test_names_tell_what_the_publisher_says(make: Make, kind: str) -> None:
     names, told = TREES[kind]

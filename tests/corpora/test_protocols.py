@@ -469,6 +469,7 @@ def digests(corpus: Corpus, protocol: Protocol, seed: int) -> tuple[str, str]:
     return digest(folds), digest(inner)
 
 
+@pytest.mark.slow
 def test_folds_of_the_mini_corpus_are_what_they_always_were(mini: Path) -> None:
     corpus = open_corpus(mini)
     for (name, folds, repeats, seed), expected in MINI_DIGESTS.items():

@@ -89,6 +89,7 @@ def alone(tones, tiny_layers, tmp_path, monkeypatch) -> Told:
     return tuned({}, tones, tiny_layers(), tmp_path / "alone", RECIPE.steps)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tones, tiny_layers, tmp_path, alone):
     folder = tmp_path / "two"
     folder.mkdir()

@@ -53,6 +53,7 @@ def test_descriptions_are_kept_by_sound(tone_corpus: Corpus, toy_recipe: Recipe,
     assert features.files[5].stat().st_mtime_ns == written, "described once"
 
 
+@pytest.mark.slow
 def test_a_head_is_fitted_to_all_versions_and_scores_what_was_recorded(
     tone_corpus: Corpus, toy_recipe: Recipe, work: Work
 ) -> None:

@@ -171,6 +171,7 @@ def test_the_shipped_encoder_says_of_real_clips_nearly_what_torch_says(aesdd_cli
     assert 0 < np.sqrt(np.square(off).mean()) < 0.2
 
 
+@pytest.mark.slow
 def test_in_float32_a_trace_of_noise_changes_nothing_and_rounding_little(mini: Path, tmp_path: Path) -> None:
     """Rounded to 8 bits, one sound that differs from another by a millionth may be heard a hundredth otherwise."""
     export_in_float32(find_bundle("thymos"), tmp_path / "exact")

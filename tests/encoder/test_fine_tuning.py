@@ -46,6 +46,7 @@ def digest(network) -> str:
     return hashlib.sha256(b"".join(values)).hexdigest()
 
 
+@pytest.mark.slow
 def test_it_learns(tones, tiny_layers):
     steps = []
     fine_tuning = begin(tones, tiny_layers, steps=40, encoder_rate=3e-3, head_rate=0.03)
@@ -57,6 +58,7 @@ def test_it_learns(tones, tiny_layers):
     assert np.mean([step.accuracy for step in steps[-5:]]) > 0.8
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_digits(tones, tiny_layers, tmp_path):
     whole = fine_tune(begin(tones, tiny_layers), tmp_path / "whole", every=100)
 

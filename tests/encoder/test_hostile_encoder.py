@@ -24,6 +24,7 @@ def copy(toy_encoder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(toy_encoder, tmp_path / "copy"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "changes"),
     [
@@ -83,6 +84,7 @@ def test_json_nested_too_deeply_is_one_sentence(copy: Path) -> None:
         read_encoder(copy)
 
 
+@pytest.mark.slow
 def test_fingerprints_of_what_was_heard_are_read_with_care(
     mini: Path, write_toy_encoder: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def head(experiment: EncoderExperiment, tone_corpus: Corpus, tones_cache: Path) 
     return fitted
 
 
+@pytest.mark.slow
 def test_the_encoder_moved_and_has_heard_the_training_part_alone(
     experiment: EncoderExperiment, head: TunedHead, tone_corpus: Corpus
 ) -> None:
@@ -49,6 +50,7 @@ def test_the_encoder_moved_and_has_heard_the_training_part_alone(
     assert counts == {tone_corpus.root.name: len(TRAIN)} | before.fine_tuned.about["corpora"]
 
 
+@pytest.mark.slow
 def test_it_is_tuned_once_for_a_part_and_a_seed(
     experiment: EncoderExperiment,
     head: TunedHead,
@@ -67,6 +69,7 @@ def test_it_is_tuned_once_for_a_part_and_a_seed(
     assert isinstance(again, TunedHead) and again.start.digest == head.start.digest
 
 
+@pytest.mark.slow
 def test_a_killed_tuning_goes_on_to_the_same_digits(
     experiment: EncoderExperiment, head: TunedHead, tone_corpus: Corpus, tmp_path: Path
 ) -> None:

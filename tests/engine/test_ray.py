@@ -55,6 +55,7 @@ def square(task: int, report: Report) -> tuple[int, str]:
     return task**2, ray.get_runtime_context().get_node_id()
 
 
+@pytest.mark.slow
 def test_tasks_are_worked_on_by_both_nodes_and_messages_come_in_order(engine: RayCluster) -> None:
     assert engine.capacity() == 2
     said: list[tuple[int, str]] = []
@@ -137,6 +138,7 @@ def die_once(task: Path, report: Report) -> str:
     return task.name
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_is_killed_is_begun_once_more(engine: RayCluster, tmp_path: Path) -> None:
     tasks = [tmp_path / name for name in "abcd"]
     (tmp_path / "a").touch()
@@ -150,6 +152,7 @@ def die_at_two(task: int, report: Report) -> int:
     return task
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_two_workers_is_given_up_and_others_go_on(engine: RayCluster) -> None:
     assert dict(engine.run(die_at_two, range(4), on_death=lambda task: -task)) == {0: 0, 1: 1, 2: -2, 3: 3}
     with pytest.raises(RunError, match="a worker process was killed"):
@@ -160,6 +163,7 @@ def visible(task: int, report: Report) -> str:
     return os.environ["CUDA_VISIBLE_DEVICES"]
 
 
+@pytest.mark.slow
 def test_accelerators_are_dealt_out(engine: RayCluster) -> None:
     assert engine.capacity(gpus=1) == 1
     assert dict(engine.run(visible, [1, 2], gpus=1)) == {1: "0", 2: "0"}
@@ -196,6 +200,7 @@ def note_and_wait(task: Path, report: Report) -> str:
     return task.name
 
 
+@pytest.mark.slow
 def test_tasks_of_a_lost_node_are_begun_again_elsewhere(cluster: Any, engine: RayCluster, tmp_path: Path) -> None:
     tasks = [tmp_path / name for name in "abcdef"]
     other = add_node(cluster, num_cpus=1)
@@ -210,6 +215,7 @@ def test_tasks_of_a_lost_node_are_begun_again_elsewhere(cluster: Any, engine: Ra
     assert sorted(len(task.read_text().split()) for task in tasks) == [1, 1, 1, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_node_with_other_libraries_is_named(cluster: Any, tmp_path: Path) -> None:
     """Its digits would be others: here it says of itself that it has another Thymos."""
     other = tmp_path / "thymos-9.9.dist-info"
@@ -240,6 +246,7 @@ def test_an_address_that_is_none_is_said(address: str, said: str) -> None:
         _check_address(address)
 
 
+@pytest.mark.slow
 def test_an_address_without_a_cluster_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
@@ -291,6 +298,7 @@ def numbers_of(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
+@pytest.mark.slow
 def test_a_study_and_an_evaluation_give_the_bytes_of_one_worker(
     engine: RayCluster, tone_corpus: Corpus, tones_cache: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def opened(toys: Path, *kinds: str, **labels: str) -> Corpus:
     return joined([open_corpus(toys / kind, labels=labels) for kind in kinds])
 
 
+@pytest.mark.slow
 def test_a_corpus_is_left_out_in_each_fold(toys: Path) -> None:
     run = evaluate(opened(toys, "emo-db", "emovo", "savee"), Pitch(), "corpus", device="cpu")
     assert [fold["name"] for fold in run.results["folds"]] == ["corpus emo-db", "corpus emovo", "corpus savee"]
@@ -164,6 +165,7 @@ def settings() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_command_leaves_labels_out_and_says_so(toys: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ["evaluate", toys / "emo-db", "--test", toys / "emovo", "--out", out, *settings()]
@@ -193,6 +195,7 @@ def small(plan_name: str, *rows: str) -> object:
     return replace(plan, rows=tuple(replace(row, experiment=experiment) for row in plan.rows))
 
 
+@pytest.mark.slow
 def test_emoboxs_cross_corpus_study_runs_on_pairs_of_four_labels(
     toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def run(evaluated: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_results_hold_what_the_design_says(run):
     results = json.loads((run / "results.json").read_text())
     assert {
@@ -116,11 +117,13 @@ def test_threads_change_no_digit(evaluated, run, tmp_path):
     assert (tmp_path / "two/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_other_seed_other_numbers(evaluated, run, tmp_path):
     evaluated(tmp_path / "other", seed=1)
     assert (tmp_path / "other/predictions.csv").read_bytes() != (run / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_interrupted_run_goes_on_and_ends_with_the_same_numbers(evaluated, run, tmp_path):
     def stop(_: object) -> None:
         raise KeyboardInterrupt

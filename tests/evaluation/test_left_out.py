@@ -79,6 +79,7 @@ def test_neutral_recordings_that_are_called_neutral() -> None:
     assert recalls == {"a": {"plain": pytest.approx(2 / 3), "batch": 1.0, "each voice": 1.0}}
 
 
+@pytest.mark.slow
 def test_calibration_is_measured_on_corpora_that_it_was_not_fitted_to() -> None:
     """Two corpora whose logits are true at temperature 1, and one whose logits are ten times as sure."""
     random = np.random.default_rng(0)

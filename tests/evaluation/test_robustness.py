@@ -131,6 +131,7 @@ def heard(
         return [changed.waveform(clip) for clip in changed.clips]
 
 
+@pytest.mark.slow
 def test_a_clip_is_distorted_alike_in_any_company(corpus: Corpus) -> None:
     voices = Voices(corpus, [clip.path for clip in corpus.clips[:8]])
     some = replace(corpus, clips=corpus.clips[30:36])
@@ -208,6 +209,7 @@ def test_unreadable_files_are_named(corpus: Corpus, tmp_path: Path) -> None:
         Voices(broken, ["broken.wav"])
 
 
+@pytest.mark.slow
 def test_folds_are_told_and_pooled(corpus: Corpus) -> None:
     told: list[str] = []
     some: Mapping[str, Condition] = {name: CONDITIONS[name] for name in (CLEAN, "half volume")}

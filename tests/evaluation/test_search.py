@@ -53,6 +53,7 @@ def told(out: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_every_fold_has_its_trials_and_the_best_is_tested(whole: Path) -> None:
     content, results = told(whole), read_results(whole)
     assert [(row["fold"], row["trial"]) for row in content["tried"]] == [
@@ -69,6 +70,7 @@ def test_every_fold_has_its_trials_and_the_best_is_tested(whole: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_test_part_of_a_fold_chooses_nothing(
     run_search: Callable[..., Any], tone_corpus: Corpus, tmp_path: Path
 ) -> None:
@@ -83,6 +85,7 @@ def test_the_test_part_of_a_fold_chooses_nothing(
     assert touching == 1
 
 
+@pytest.mark.slow
 def test_killed_and_continued_it_tries_the_same(run_search: Callable[..., Any], whole: Path, tmp_path: Path) -> None:
     seen: list[int] = []
 
@@ -99,6 +102,7 @@ def test_killed_and_continued_it_tries_the_same(run_search: Callable[..., Any], 
     assert (tmp_path / "cut" / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_with_those_that_were_made(
     run_search: Callable[..., Any], whole: Path, tmp_path: Path
 ) -> None:

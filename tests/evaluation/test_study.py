@@ -131,6 +131,7 @@ def test_quick_has_few_folds_and_epochs(tmp_path):
     assert {row.experiment.epochs for row in load_study(written(tmp_path, STUDY), quick=True).rows} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of", "kind", "name", "synthetic", "shown"),
     [
@@ -172,6 +173,7 @@ def test_a_recipe_file_may_lie_beside_the_study(tmp_path):
 # --- what is run ---
 
 
+@pytest.mark.slow
 def test_every_row_has_results_and_a_line(done):
     table = pd.read_csv(done / "study.csv").set_index("row")
     assert list(table.index) == ["plain", "twice", "by take", "chosen", "too deep", "too fast"]
@@ -197,6 +199,7 @@ def test_a_row_that_chooses_says_among_what(done):
     assert json.loads((done / "rows/plain/results.json").read_text())["candidates"] == []
 
 
+@pytest.mark.slow
 def test_a_row_means_what_evaluate_measures(done, corpus, cache, tmp_path):
     """The same recipe, protocol and seed outside a study give the same predictions."""
     from thymos.evaluation.evaluate import evaluate

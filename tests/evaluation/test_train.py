@@ -139,6 +139,7 @@ def test_uncalibrated_it_is_the_same_graph_and_promises_nothing(
     assert len(told) == len(corpus.clips)
 
 
+@pytest.mark.slow
 def test_what_the_encoder_has_heard_is_fitted_to_and_never_held_out(
     corpus: Corpus, fit: Fit, recipe: Recipe, write_toy_encoder: Any
 ) -> None:

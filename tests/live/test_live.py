@@ -55,6 +55,7 @@ def test_floats_that_are_no_sound_are_refused(value):
         RawPcm("f32le").push(np.array([0.1, value], "<f4").tobytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_blocks_of_any_size_give_the_same_windows_every_half_second(recognizer, long_speech, rate_hz, seed):
@@ -285,6 +286,7 @@ def test_osc_messages_arrive(host):
     ]
 
 
+@pytest.mark.slow
 def test_the_table_holds_what_is_sent_and_docs_and_help_hold_the_table():
     sent = [address for address, _ in [*messages(heard(0.75), (EMOTION,)), *messages(SoundState(1, -9, True), ())]]
     assert sent == [each.address for each in ADDRESSES]
@@ -429,6 +431,7 @@ def test_osc_targets():
         OscSender("no-such-host.invalid:9000", LABELS)
 
 
+@pytest.mark.slow
 def test_without_the_extra_one_sentence_names_it():
     for module, call in (
         ("sounddevice", "microphone import open_microphone as f; f().__enter__()"),

@@ -43,6 +43,7 @@ def refusal(folder: Path) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_fields_are_those_of_the_design(bundle):
     about = json.loads((bundle / ABOUT).read_text())
     design = (
@@ -53,6 +54,7 @@ def test_fields_are_those_of_the_design(bundle):
     assert set(about["sha256"]) == {HEAD, DISTRIBUTION, *ENCODER} == {p.name for p in bundle.iterdir()} - {ABOUT}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [HEAD, ENCODER_GRAPH, ENCODER_WEIGHTS, DISTRIBUTION])
 def test_changed_and_cut_off_files_are_refused(copy, name):
     content = (copy / name).read_bytes()
@@ -108,6 +110,7 @@ def resign(folder: Path, name: str) -> None:
     (folder / ABOUT).write_text(json.dumps(about))
 
 
+@pytest.mark.slow
 def test_a_graph_that_is_none_is_refused(copy):
     (copy / ENCODER_GRAPH).write_bytes(b"no graph")
     resign(copy, ENCODER_GRAPH)
@@ -183,6 +186,7 @@ def rewritten(folder: Path, **changes: str) -> None:
     resign(folder, ENCODER_GRAPH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -77,6 +77,7 @@ def assert_faithful(recognizer: Recognizer, files: list[Path]) -> None:
     assert np.median(marked) > 2 * max(np.median(random), 0), found
 
 
+@pytest.mark.slow
 def test_what_is_marked_carries_the_decision(trained, mini):
     files = sorted(mini.glob("*/*"))[1::30]
     assert len(files) == 5

@@ -42,6 +42,7 @@ def unsure(monkeypatch):
     monkeypatch.setattr(VadStream, "_judge", fainter)
 
 
+@pytest.mark.slow
 def test_what_the_model_knows_to_be_speech_is_heard_and_flagged(knowing, spoken, unsure):
     clip = read_waveform(spoken[0])
     heard = knowing.predict(spoken[0], timeline=True)

@@ -48,6 +48,7 @@ def put_graph(folder: Path, graph: onnx.ModelProto, name: str = ENCODER_GRAPH) -
     (folder / ABOUT).write_text(json.dumps(about))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -81,6 +82,7 @@ def test_json_made_to_break_a_reader_is_one_sentence(copy, text):
     assert "no JSON" in refusal(copy) or "without a graph" in refusal(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "hole"])
 def test_what_is_no_regular_file_of_a_model_s_size_is_not_read(copy, name, kind):
@@ -149,12 +151,14 @@ HOSTILE_GRAPHS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "words"), HOSTILE_GRAPHS.values(), ids=list(HOSTILE_GRAPHS))
 def test_graphs_that_hang_or_fill_the_memory_are_refused(copy, make, words):
     put_graph(copy, make())
     assert words in refusal(copy)
 
 
+@pytest.mark.slow
 def test_a_graph_that_reckons_for_too_long_is_ended(copy, monkeypatch):
     monkeypatch.setattr(graph_check, "CPU_S", 1)
     line = helper.make_node("Unsqueeze", ["waveform", "one"], ["line"])
@@ -163,6 +167,7 @@ def test_a_graph_that_reckons_for_too_long_is_ended(copy, monkeypatch):
     assert "processor time" in refusal(copy)
 
 
+@pytest.mark.slow
 def test_weights_that_are_no_numbers_are_refused(copy):
     path = copy / ENCODER_WEIGHTS
     content = bytearray(path.read_bytes())
@@ -190,6 +195,7 @@ def test_all_graphs_that_come_along_are_of_operators_that_are_run(bundle):
     assert not {"Loop", "If", "Scan", "SequenceMap"} & {name for _, name in OPERATORS}
 
 
+@pytest.mark.slow
 def test_a_model_is_probed_once(bundle, copy, monkeypatch, tmp_path):
     monkeypatch.setenv("THYMOS_CACHE", str(tmp_path / "cache"))
     load(copy)

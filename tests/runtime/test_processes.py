@@ -55,6 +55,7 @@ def test_a_recognizer_that_was_used_answers_in_a_forked_child(bundle, spoken):
         assert pool.apply_async(answer_here, ("clip", True)).get(WAIT_S) == expected[1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_that_was_forked_while_threads_were_hearing_answers(bundle, spoken):
     recognizer = load(bundle, threads=2)

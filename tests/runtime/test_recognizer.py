@@ -261,6 +261,7 @@ def test_each_answer_is_computed_by_one_thread(recognizer):
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 
+@pytest.mark.slow
 def test_many_keep_their_order_and_go_on_past_bad_ones(recognizer, spoken, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"no sound")
     sources = [spoken[0], tmp_path / "bad.wav", spoken[1], tmp_path / "absent.wav", *[spoken[2]] * 80]
@@ -332,6 +333,7 @@ def test_an_answer_at_chance_is_unsure():
     assert "unsure" not in _flags(None, heard, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_shares_of_a_long_recording_are_joined_to_the_same_digits(recognizer, long_speech, monkeypatch, count):
     monkeypatch.setattr(listening, "LEAST_TURN", 2)

@@ -150,6 +150,7 @@ def test_a_synthetic_clip_is_heard_the_same(shipped, synthetic, way):
     assert_same(way, synthetic, shipped)
 
 
+@pytest.mark.slow
 def test_synthetic_clips_are_heard_in_a_batch_as_alone(shipped, synthetic):
     assert_batch_as_alone(synthetic, shipped)
 

@@ -222,6 +222,7 @@ def test_a_group_in_which_nobody_speaks_is_answered_too(recognizer: Recognizer, 
     assert list(recognizer.predict_adapted([])) == []
 
 
+@pytest.mark.slow
 def test_a_long_recording_counts_by_its_windows_and_is_kept_to_the_last_digit(
     recognizer: Recognizer, long_speech: tuple[np.ndarray, int]
 ) -> None:

@@ -62,6 +62,7 @@ def test_segments_are_averaged_and_what_has_no_truth_does_not_count():
     assert dimension_rows(third) == []
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_recordings_drawn_again():
     random = np.random.default_rng(3)
     truth = random.normal(size=24)

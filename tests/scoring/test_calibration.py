@@ -68,6 +68,7 @@ def test_a_certain_miss_costs_much_but_not_infinitely():
     assert np.isfinite(fit_temperature(log_probabilities(probabilities), np.array([1, 1])))
 
 
+@pytest.mark.slow
 def test_temperature_lowers_nll_and_ece_on_other_data():
     validation, test = speech_like(500, 4.0, seed=1), speech_like(2_000, 4.0, seed=2)
     temperature = fit_temperature(*validation)

@@ -224,6 +224,7 @@ class TestCompareRuns:
         ).confidence_interval  # fmt: skip
         assert found.bootstrap_ci95 == pytest.approx((reference.low, reference.high), abs=0.02)
 
+    @pytest.mark.slow
     @settings(max_examples=8, deadline=None)
     @given(st.integers(0, 2**32), st.integers(2, 5), st.sampled_from(["segment", "recording"]))
     def test_swapping_the_runs_turns_everything(self, seed: int, count: int, level: Level) -> None:

@@ -52,6 +52,7 @@ def small(tmp_path_factory):
         yield server
 
 
+@pytest.mark.slow
 def test_a_body_that_is_too_large_is_refused_whether_or_not_it_says_so(small):
     def streamed():
         for _ in range(300):
@@ -80,6 +81,7 @@ def test_too_many_files_are_refused(small):
     assert answer.status_code == 400 and "Maximum number of files is 2" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_headers_that_come_too_slowly_are_cut_off(small):
     began_s = time.monotonic()
     assert spoken_to(small.port) == b""
@@ -90,6 +92,7 @@ def test_headers_that_come_too_slowly_are_cut_off(small):
     assert time.monotonic() - began_s < 6
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_too_slowly_is_refused(small):
     said = spoken_to(small.port, HEAD.encode() + b"Content-Length: 50000\r\n\r\n", b"RIFF", pause_s=0.1)
     assert said.startswith(b"HTTP/1.1 408 ") and b"the body of the request came too slowly" in said
@@ -167,6 +170,7 @@ def test_who_has_gone_is_not_waited_for(small):
         os.kill(worker, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_costs_its_own_request(small):
     (worker,) = small.workers()
     os.kill(worker, signal.SIGSTOP)
@@ -180,6 +184,7 @@ def test_a_worker_that_hangs_costs_its_own_request(small):
     assert small.workers() != [worker]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_its_own_request(serve):
     server = serve("--workers", "2")
     with server.client() as client, ThreadPoolExecutor(16) as clients:
@@ -211,6 +216,7 @@ def test_an_idle_worker_that_is_killed_costs_nothing(small):
             assert client.post("/v1/predict", content=wav(1.0)).status_code == 200
 
 
+@pytest.mark.slow
 def test_what_takes_more_memory_than_a_worker_may_costs_its_own_request(serve):
     server = serve("--workers", "1", "--worker-memory", "64")
     (worker,) = server.workers()
@@ -224,6 +230,7 @@ def test_what_takes_more_memory_than_a_worker_may_costs_its_own_request(serve):
     assert worker not in server.workers(), "whatever library met that may have been left in a bad state"
 
 
+@pytest.mark.slow
 def test_drained_when_it_is_told_to_end(serve):
     server = serve("--workers", "1", "--timeout", "20")
     (worker,) = server.workers()
@@ -242,6 +249,7 @@ def test_drained_when_it_is_told_to_end(serve):
     assert not server.workers()
 
 
+@pytest.mark.slow
 def test_ends_in_time_whatever_hangs(serve):
     server = serve("--workers", "1", "--drain", "1")
     (worker,) = server.workers()
@@ -256,6 +264,7 @@ def test_ends_in_time_whatever_hangs(serve):
     assert eventually(lambda: not Path(f"/proc/{worker}").exists())
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_its_code(serve):
     server = serve("--workers", "1")
     server.process.send_signal(signal.SIGINT)
@@ -263,6 +272,7 @@ def test_ctrl_c_ends_with_its_code(serve):
     assert "thymos: interrupted" in server.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_server_leaves_no_process(serve):
     server = serve("--workers", "2")
     workers = server.workers()
@@ -284,6 +294,7 @@ def test_one_model_is_in_memory_and_workers_share_it(server, client):
     assert max(map(own_mb, server.workers())) < 45, "weights and libraries alone are 90 MB"
 
 
+@pytest.mark.slow
 def test_requests_of_others_are_limited_and_those_of_this_machine_are_not(small):
     with small.client() as client:
         elsewhere = {"x-forwarded-for": "203.0.113.9"}  # as a proxy on this machine tells it

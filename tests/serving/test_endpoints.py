@@ -20,6 +20,7 @@ def told(thymos_here, *words) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["", "?timeline=true", "?timeline=1&labels=anger,sadness"])
 def test_a_recording_is_answered_as_the_command_line_does(client, clip, thymos_here, query):
     words = (["--timeline"] if "timeline" in query else []) + (
@@ -42,6 +43,7 @@ def test_a_body_is_sound_whatever_its_type_says(client, clip, kind):
     assert answer.status_code == 200 and answer.json()["emotion"]
 
 
+@pytest.mark.slow
 def test_several_recordings_are_lines_and_one_that_cannot_be_heard_is_named(client, clip, thymos_here, tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"no sound" * 40)
@@ -54,6 +56,7 @@ def test_several_recordings_are_lines_and_one_that_cannot_be_heard_is_named(clie
     assert rows[1]["error"] == "is not sound in a known format (320 bytes)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accept", "format", "kind"),
     [
@@ -84,6 +87,7 @@ def call(clip, mini, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("split",), ("2",), ("split", "--timeline", "--shortest", "1"), ("1", "--speakers", "2")]
 )
@@ -100,6 +104,7 @@ def test_channels_and_voices_are_answered_as_the_command_line_does(client, call,
         assert expected[0]["probabilities"] != expected[1]["probabilities"]
 
 
+@pytest.mark.slow
 def test_a_channel_alone_can_be_subtitles_and_several_cannot(client, call, thymos_here):
     accept = {"accept": "application/x-subrip"}
     one = client.post("/v1/predict?channels=2", content=call.read_bytes(), headers=accept)
@@ -115,12 +120,14 @@ def test_a_channel_that_is_not_there_is_told_as_on_the_command_line(client, call
     assert answer.status_code == 422 and answer.json()["detail"] in said.stderr
 
 
+@pytest.mark.slow
 def test_what_counts_as_speech_is_set_as_on_the_command_line(client, clip, thymos_here):
     expected = told(thymos_here, clip, "--vad-threshold", "0.95")[0]
     answer = client.post("/v1/predict?vad_threshold=0.95", content=clip.read_bytes()).json()
     assert answer == expected | {"file": "-"} and answer["speech_s"] < told(thymos_here, clip)[0]["speech_s"]
 
 
+@pytest.mark.slow
 def test_windows_and_explanation_come_when_asked_for(client, clip):
     recognizer = load("thymos", threads=1)
     row = client.post("/v1/predict?windows=true&explain=true", content=clip.read_bytes()).json()
@@ -130,6 +137,7 @@ def test_windows_and_explanation_come_when_asked_for(client, clip):
     assert row["explanation"] == recognizer.explain(clip).to_dict()
 
 
+@pytest.mark.slow
 def test_embedding_is_that_of_python(client, clip):
     answer = client.post("/v1/embed", content=clip.read_bytes()).json()
     assert answer["file"] == "-" and answer["model"].startswith("thymos ")
@@ -267,6 +275,7 @@ def test_answers_may_be_shown_nowhere_else_and_kept_nowhere(client):
     assert "server" not in headers
 
 
+@pytest.mark.slow
 def test_no_upload_is_left_on_the_disk(serve, clip, tmp_path, make_tone, write_sound):
     folder = Path(tempfile.mkdtemp(prefix="t"))  # short: sockets that lie in it have paths of a hundred letters at most
     server = serve("--workers", "1", env={"TMPDIR": str(folder)})

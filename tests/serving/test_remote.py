@@ -40,6 +40,7 @@ def test_a_file_a_recording_is_written(server, clip, thymos_here, tmp_path):
     assert grid.read_text() == thymos_here("predict", clip, "--format", "textgrid").stdout
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_the_call_is_one_sentence(server, serve, clip, thymos_here, monkeypatch):
     def said(*words) -> str:
         done = thymos_here("predict", clip, *words)

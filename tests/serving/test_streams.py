@@ -64,6 +64,7 @@ def of_kind(events: list[dict], kind: str) -> list[dict]:
     return [{key: value for key, value in event.items() if key != "type"} for event in events if event["type"] == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(3_200,), (1, 4_095, 77_777)])
 def test_a_stream_equals_a_file(server, client, speech, tmp_path, sizes):
     import soundfile
@@ -125,6 +126,7 @@ def webm(samples: np.ndarray) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.slow
 def test_what_browsers_record_is_heard(server, client, speech):
     content = webm(speech)
     events, code = spoken_to(server, {"format": "webm", "window": 3.5, "hop": 1.75}, in_pieces(content, 1_000))
@@ -178,11 +180,13 @@ def strict(tmp_path_factory):
         yield server
 
 
+@pytest.mark.slow
 def test_a_message_that_is_too_large_is_refused(strict):
     _, code = spoken_to(strict, {"rate": RATE}, [bytes(65_537)])
     assert code == 1009
 
 
+@pytest.mark.slow
 def test_a_silent_client_times_out(strict):
     began_s = time.monotonic()
     events, code = spoken_to(strict, {"rate": RATE}, end=False)
@@ -190,6 +194,7 @@ def test_a_silent_client_times_out(strict):
     assert 0.9 < time.monotonic() - began_s < 10
 
 
+@pytest.mark.slow
 def test_sound_is_taken_no_faster_than_it_may(strict):
     """What is sent at once is not lost: it waits."""
     seconds = 130
@@ -216,6 +221,7 @@ def test_more_streams_than_may_be_are_refused(strict):
     assert code == 1013 and events[-1]["error"]["detail"] == "3 live streams are heard, as many as may"
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_no_answers_is_closed(strict):
     """Its own connection, of small buffers, speaks the protocol by hand: a library reads whatever comes."""
     with socket.socket() as line:
@@ -277,6 +283,7 @@ def test_garbage_costs_nothing(strict, clip):
         assert eventually(lambda: "thymos_streams_active 0.0" in client.get("/metrics").text)
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_for_in_the_first_message_and_a_stream_is_told_when_the_server_ends(serve, speech):
     server = serve("--workers", "1", "--token", "correct horse")
     events, code = spoken_to(server, {"rate": RATE}, end=False)
