@@ -131,6 +131,35 @@ class _AsItComes:
 
 
 def _messages(demuxer: str, block_frames: int, live: bool) -> Iterator[bytes]:
+    container, stream = _opened(demuxer, live)
+    codec = stream.codec_context.name
+    blocks, tally = _Blocks(block_frames, live), PacketCounts()
+    rate_hz = channels = 0
+    claimed: int | None = None
+    unframed = demuxer == "wav" and codec in UNFRAMED
+    for frame in _frames(_joined if unframed else _packets, container, stream, tally):
+        if not rate_hz:
+            rate_hz, channels = frame.sample_rate, frame.layout.nb_channels
+            claimed = _claimed(container, stream, rate_hz)
+            header = {"rate_hz": rate_hz, "channels": channels, "codec": codec, "frames": claimed}
+            yield json.dumps(header).encode()
+        elif frame.sample_rate != rate_hz:
+            raise Unusable(f"changes its sampling rate from {rate_hz} to {frame.sample_rate} Hz on the way")
+        yield from blocks.take(_conformed(_values(frame), channels))
+    if not rate_hz:
+        raise Unusable("holds no samples")
+    yield from blocks.rest()
+    yield b""
+    if live:
+        return
+    missing = 0 if claimed is None else claimed - blocks.taken
+    is_short = tally.ends_torn or missing > max(LEAST_MISSING_S * rate_hz, MISSING_SHARE * (claimed or 0))
+    remarks = [*(["cut_short"] if is_short else []), *(["damaged"] if tally.bad else [])]
+    yield json.dumps(remarks).encode()
+
+
+def _opened(demuxer: str, live: bool) -> tuple[Any, Any]:
+    """Return what is on standard input, and its sound track; of other tracks nothing is read."""
     # A name that no protocol has: the file is open already, and nothing else shall be.
     options = {
         "protocol_whitelist": "none",
@@ -157,42 +186,37 @@ def _messages(demuxer: str, block_frames: int, live: bool) -> Iterator[bytes]:
     if context is None or context.name not in DECODERS:
         raise Unusable(f"has sound in a codec that is not decoded ({'unknown' if context is None else context.name})")
     context.thread_count = 1
-    rate_hz = channels = frames = n_kept = 0
-    kept: list[Any] = []
-    claimed: int | None = None
-    tally = PacketCounts()
-    unframed = demuxer == "wav" and context.name in UNFRAMED
-    for frame in _frames(_joined if unframed else _packets, container, stream, tally):
-        if not rate_hz:
-            rate_hz, channels = frame.sample_rate, frame.layout.nb_channels
-            claimed = _claimed(container, stream, rate_hz)
-            header = {"rate_hz": rate_hz, "channels": channels, "codec": context.name, "frames": claimed}
-            yield json.dumps(header).encode()
-        elif frame.sample_rate != rate_hz:
-            raise Unusable(f"changes its sampling rate from {rate_hz} to {frame.sample_rate} Hz on the way")
-        kept.append(_conformed(_values(frame), channels))
-        n_kept += len(kept[-1])
-        frames += len(kept[-1])
-        if live:
-            yield kept.pop().mean(axis=1, dtype=np.float32).tobytes()
-            n_kept = 0
-        elif n_kept >= block_frames:
-            joined = np.concatenate(kept)
-            whole = n_kept - n_kept % block_frames
-            for start in range(0, whole, block_frames):
-                yield joined[start : start + block_frames].tobytes()
-            kept, n_kept = [joined[whole:]], n_kept - whole
-    if not rate_hz:
-        raise Unusable("holds no samples")
-    if n_kept:
-        yield np.concatenate(kept).tobytes()
-    yield b""
-    if live:
-        return
-    missing = 0 if claimed is None else claimed - frames
-    is_short = tally.ends_torn or missing > max(LEAST_MISSING_S * rate_hz, MISSING_SHARE * (claimed or 0))
-    remarks = [*(["cut_short"] if is_short else []), *(["damaged"] if tally.bad else [])]
-    yield json.dumps(remarks).encode()
+    return container, stream
+
+
+class _Blocks:
+    """Sound in blocks of one length; live, whatever comes at once, as the mean of its channels."""
+
+    def __init__(self, block_frames: int, live: bool):
+        self.taken = 0
+        self._block_frames, self._live = block_frames, live
+        self._kept: list[Any] = []
+        self._n_kept = 0
+
+    def take(self, values: Any) -> Iterator[bytes]:
+        """Take ``values``, shape ``(samples, channels)``, and yield the blocks that are full."""
+        self.taken += len(values)
+        if self._live:
+            yield values.mean(axis=1, dtype=np.float32).tobytes()
+            return
+        self._kept.append(values)
+        self._n_kept += len(values)
+        if self._n_kept >= self._block_frames:
+            joined = np.concatenate(self._kept)
+            whole = self._n_kept - self._n_kept % self._block_frames
+            for start in range(0, whole, self._block_frames):
+                yield joined[start : start + self._block_frames].tobytes()
+            self._kept, self._n_kept = [joined[whole:]], self._n_kept - whole
+
+    def rest(self) -> Iterator[bytes]:
+        """Yield what is left, which is less than a block, if anything is."""
+        if self._n_kept:
+            yield np.concatenate(self._kept).tobytes()
 
 
 class PacketCounts:

@@ -138,7 +138,7 @@ def check_samples(block: Samples) -> None:
 
 Span = tuple[int, int] | bytes
 """A piece of a file that is put together: where it begins and ends in another one, or its own bytes."""
-CUT_SHORT, DAMAGED = frozenset[Remark](("cut_short",)), frozenset[Remark](("damaged",))
+CUT_SHORT = frozenset[Remark](("cut_short",))
 NO_REMARKS = frozenset[Remark]()
 
 

@@ -1,7 +1,7 @@
 """``thymos listen``: which emotion is heard now, from the microphone or from what is piped in."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from thymos.audio.mixing import Channel
     from thymos.live.smoothing import LiveAnswer
-    from thymos.live.utterances import SoundState
+    from thymos.live.utterances import SoundState, StateWatch
+    from thymos.runtime.prediction import Window
+    from thymos.runtime.stream import Stream
 
 MOST_CHANNELS = 32
 
@@ -135,9 +137,8 @@ def listen(
     under "held", what --hold and --margin make of that, for a stage. Where nobody speaks, the emotion is null, which
     "none_heard" says, too: it is not neutral. The first answer comes after 1.5 s. Ends with its input, or with Ctrl-C.
     """
-    from thymos.audio.blocks import as_mono
     from thymos.live.smoothing import Holder, Smoother
-    from thymos.live.utterances import StateWatch
+    from thymos.live.utterances import SoundState, StateWatch
     from thymos.runtime.recognizer import load
     from thymos.runtime.voice import find_voice
 
@@ -152,7 +153,6 @@ def listen(
     recognizer = load(model).among(chosen_labels(labels)).tuned(vad_threshold).for_voice(known)
     if adapt:
         _ = recognizer.space  # a model without is known before a microphone is opened
-    smoother, holder = Smoother(recognizer.labels, smoothing), Holder(hold, margin)
     with ExitStack() as opened:
         senders = _senders(osc or (), midi, recognizer.labels, opened)
         told = _told_to_all(websocket, recognizer.labels, recognizer.name, opened)
@@ -161,34 +161,37 @@ def listen(
         else:
             rate_hz, blocks = _microphone(device, chosen, opened)
         stream = recognizer.stream(rate_hz, window, hop, adapt=adapt)
-        watch = StateWatch(rate_hz, stream.vad)
         if sys.stdout.isatty():
             from thymos.cli.meter import live_meter
 
-            meter = opened.enter_context(live_meter(recognizer.labels, stream.first_s))
-            senders.append(meter.show)
-        beside = {} if known is None else {"voice": known.name}
-
-        def answer(heard: "LiveAnswer") -> None:
-            heard = holder.take(heard)
-            line = heard.to_dict() | watch.state.to_dict() | beside
-            told({"type": "answer", **line})
-            if not sys.stdout.isatty():
-                print(json_line(line), flush=True)
+            senders.append(opened.enter_context(live_meter(recognizer.labels, stream.first_s)).show)
+        smoother, holder = Smoother(recognizer.labels, smoothing), Holder(hold, margin)
+        watch = StateWatch(rate_hz, stream.vad)
+        for heard in _heard(stream, watch, blocks):
+            if isinstance(heard, SoundState):
+                told({"type": "state", "at_s": round(heard.at_s, 3), **heard.to_dict()})
+                news: LiveAnswer | SoundState = heard
+            else:
+                news = holder.take(smoother.take(heard))
+                line = news.to_dict() | watch.state.to_dict() | ({} if known is None else {"voice": known.name})
+                told({"type": "answer", **line})
+                if not sys.stdout.isatty():
+                    print(json_line(line), flush=True)
             for send in senders:
-                send(heard)
+                send(news)
 
-        for block in blocks:
-            for piece in watch.pieces(as_mono(block)):
-                for one in stream.feed(piece):
-                    answer(smoother.take(one))
-                state = watch.take(piece)
-                if state is not None:
-                    told({"type": "state", "at_s": round(state.at_s, 3), **state.to_dict()})
-                    for send in senders:
-                        send(state)
-        for one in stream.close():
-            answer(smoother.take(one))
+
+def _heard(stream: "Stream", watch: "StateWatch", blocks: "Iterable[NDArray[Any]]") -> "Iterator[Window | SoundState]":
+    """Yield each window that ends in ``blocks``, and each new state of the sound, as soon as it is known."""
+    from thymos.audio.blocks import as_mono
+
+    for block in blocks:
+        for piece in watch.pieces(as_mono(block)):
+            yield from stream.feed(piece)
+            state = watch.take(piece)
+            if state is not None:
+                yield state
+    yield from stream.close()
 
 
 def listen_epilog() -> str:

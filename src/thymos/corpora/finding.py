@@ -41,7 +41,7 @@ from thymos.corpora.readers.folders import Knows, relative_name
 from thymos.corpora.readers.listed_files import Surroundings, split_of
 from thymos.corpora.readers.named_corpus import KnownCorpus, NamedCorpus
 from thymos.corpora.table import Exclusion, Listing, clip_names
-from thymos.errors import CorpusError
+from thymos.errors import CorpusAbsentError, CorpusError
 from thymos.files import home_path, is_hidden
 
 _PACKED = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
@@ -109,7 +109,7 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, where: Surro
     # Who says that folders are labels need not name them for emotions that are known.
     knows: Knows = (lambda name: True) if kind in (folders.KIND, speaker_folders.KIND) else label_map.knows
     if not path.exists():
-        raise CorpusError(f"{path} does not exist")
+        raise CorpusAbsentError(f"{path} does not exist")
     if where.base is not None and not where.base.is_dir():
         raise CorpusError(f"{where.base} is no folder that the files of a table could be in")
     listing = _listed(kind, path, knows, where)

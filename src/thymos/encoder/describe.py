@@ -129,19 +129,23 @@ def describe(
                     flush()
             on_recording()
         flush()
-    total = np.array([[sums[version, i] for i in range(len(recordings))] for version in range(len(speeds))])
-    total = total[:, :, 1:] / total[:, :, :1]
-    width = _width(describer)
-    mean, square, embedding = np.split(total, [width, 2 * width], axis=2)
-    spread = np.sqrt(np.maximum(0, square - mean**2))
-    by_layer = (len(speeds), len(recordings), len(describer.which), -1)
-    joined = np.concatenate([mean.reshape(by_layer), spread.reshape(by_layer)], axis=3)
-    parts = [joined.reshape(len(speeds), len(recordings), -1), embedding]
-    return np.concatenate(parts, axis=2).astype(np.float32)
+    return _of_moments(
+        describer, np.array([[sums[version, i] for i in range(len(recordings))] for version in range(len(speeds))])
+    )
 
 
 def _width(describer: Describer) -> int:
     return len(describer.which) * describer.layers.settings.width
+
+
+def _of_moments(describer: Describer, sums: NDArray[np.float64]) -> Descriptions:
+    """Turn what ``_moments`` told of the windows of each recording, added up, into descriptions."""
+    means = sums[:, :, 1:] / sums[:, :, :1]
+    mean, square, embedding = np.split(means, [_width(describer), 2 * _width(describer)], axis=2)
+    spread = np.sqrt(np.maximum(0, square - mean**2))
+    by_layer = (*means.shape[:2], len(describer.which), -1)
+    joined = np.concatenate([mean.reshape(by_layer), spread.reshape(by_layer)], axis=3)
+    return np.concatenate([joined.reshape(*means.shape[:2], -1), embedding], axis=2).astype(np.float32)
 
 
 def _moments(describer: Describer, windows: Sequence[Samples], half: bool) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ The folder is a bundle as any other: ``thymos.load`` takes it. Beside it lie a c
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from thymos.runtime.model_files import read_json
 from thymos.runtime.rewriting import ENCODER_FILES, rewrite_bundle
 
 CARD, CONFIG, LICENCE = "README.md", "config.json", "LICENSE"
+_Told = tuple[str, int, str, tuple[str, ...]]
+"""Name, recordings, licence and languages of a corpus."""
 
 
 def write_hub_folder(source: Path, folder: Path, changes: dict[str, Any]) -> None:
@@ -72,19 +75,6 @@ def licence_text(about: About, begun: dict[str, str] | None) -> str:
 def card(about: About) -> str:
     """Return the model card: metadata as YAML, then what a stranger should know, in Markdown."""
     corpora = _corpora(about)
-    languages = sorted({language for *_, spoken in corpora for language in spoken})
-    metadata: dict[str, Any] = {
-        "license": "other",
-        "license_name": _word(about.licence.partition(":")[0])[:60].strip("-") or "other",
-        "license_link": LICENCE,
-        "library_name": "thymos",
-        "pipeline_tag": "audio-classification",
-        "tags": ["speech-emotion-recognition", "emotion", "audio", "onnx"],
-        **({"language": languages} if languages else {}),
-        **({"model-index": [_index(about)]} if about.scores else {}),
-    }
-    # JSON is YAML, too: so nothing in a name can be taken for its marks.
-    head = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
     rows = "\n".join(f"| {markdown(name)} | {clips} | {markdown(licence)} |" for name, clips, licence, _ in corpora)
     scores = "\n".join(
         f"| {markdown(each['corpus'])} | {markdown(each['protocol'])} | {each['recordings']} | "
@@ -98,7 +88,7 @@ def card(about: About) -> str:
             f"{about.conformal.rows} that they were set on.\n"
         )
     return f"""---
-{head}
+{_front_matter(about, corpora)}
 ---
 
 # {markdown(about.name)} {markdown(about.version)}
@@ -136,8 +126,24 @@ education is prohibited (Article 5), and people are told that such a system is a
 {sets}"""
 
 
-def _corpora(about: About) -> list[tuple[str, int, str, tuple[str, ...]]]:
-    """Return name, recordings, licence and languages of the corpora, each once: it may teach encoder and head."""
+def _front_matter(about: About, corpora: Sequence[_Told]) -> str:
+    """Return the metadata that hubs look for, a line each. JSON is YAML, too: nothing in a name is taken for a mark."""
+    languages = sorted({language for *_, spoken in corpora for language in spoken})
+    metadata: dict[str, Any] = {
+        "license": "other",
+        "license_name": _word(about.licence.partition(":")[0])[:60].strip("-") or "other",
+        "license_link": LICENCE,
+        "library_name": "thymos",
+        "pipeline_tag": "audio-classification",
+        "tags": ["speech-emotion-recognition", "emotion", "audio", "onnx"],
+        **({"language": languages} if languages else {}),
+        **({"model-index": [_index(about)]} if about.scores else {}),
+    }
+    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in metadata.items())
+
+
+def _corpora(about: About) -> list[_Told]:
+    """Return what is told of the corpora, each once: it may teach encoder and head."""
     clips: dict[str, int] = {}
     for row in about.trained_on:
         name = str(row.get("name", "?"))

@@ -4,7 +4,7 @@ It asks the shipped graph alone, over and over, so it holds for whatever a bundl
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from thymos.audio import Samples
 from thymos.audio.blocks import Sound, open_blocks
 from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.errors import AudioError, MissingExtraError
-from thymos.runtime.bundle import Bundle
+from thymos.runtime.bundle import About, Bundle
 from thymos.runtime.decision import Decider
 from thymos.runtime.occlusion import Edges, Mask, Occluder
 from thymos.runtime.prediction import Prediction
-from thymos.runtime.windows import WindowCutter
+from thymos.runtime.windows import WindowCutter, WindowSamples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,27 +221,41 @@ def part_to_explain(source: Sound, bundle: Bundle, prediction: Prediction, emoti
     """
     about = bundle.about
     longest_s = about.window_s if about.window == "fixed" else EXPLAINED_S
-    whole = prediction.duration_s <= longest_s
-    start_s = 0.0
-    if not whole:
-        windows = prediction.timeline.windows if prediction.timeline is not None else ()
-        said = [(window.probabilities[emotion], window.start_s) for window in windows if window.probabilities]
-        if not said:
-            raise AudioError("holds too little speech in one place to explain an emotion by it")
-        start_s = max(said, key=lambda each: each[0])[1]
+    if prediction.duration_s <= longest_s:
+        return _whole_part(source, about)
+    start_s = _most_telling(prediction, emotion)
+    with open_blocks(source) as sound:
+        cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
+        windows = _windows_of(sound.blocks, cutter)
+        samples = next(window.samples for window in windows if window.start_s == start_s)
+    return ExplainedPart(samples, about.rate_hz, start_s, False)
+
+
+def _whole_part(source: Sound, about: About) -> ExplainedPart:
     with open_blocks(source) as sound:
         cutter = WindowCutter(sound.rate_hz, about.rate_hz, about.window_s, about.hop_s)
         for block in sound.blocks:
             cutter.take(block)
-            if not whole:
-                for window in cutter.full_windows():
-                    if window.start_s == start_s:
-                        return ExplainedPart(window.samples, about.rate_hz, start_s, False)
         cutter.end()
-    if whole:
-        return ExplainedPart(cutter.whole(), about.rate_hz)
-    last = next(window for window in [*cutter.full_windows(), *cutter.last_window()] if window.start_s == start_s)
-    return ExplainedPart(last.samples, about.rate_hz, start_s, False)
+    return ExplainedPart(cutter.whole(), about.rate_hz)
+
+
+def _most_telling(prediction: Prediction, emotion: str) -> float:
+    """Return where the window begins that speaks most for ``emotion``."""
+    windows = prediction.timeline.windows if prediction.timeline is not None else ()
+    said = [(window.probabilities[emotion], window.start_s) for window in windows if window.probabilities]
+    if not said:
+        raise AudioError("holds too little speech in one place to explain an emotion by it")
+    return max(said, key=lambda each: each[0])[1]
+
+
+def _windows_of(blocks: Iterable[Samples], cutter: WindowCutter) -> Iterator[WindowSamples]:
+    """Cut ``blocks``, and yield each window as soon as it is whole."""
+    for block in blocks:
+        cutter.take(block)
+        yield from cutter.full_windows()
+    cutter.end()
+    yield from (*cutter.full_windows(), *cutter.last_window())
 
 
 def frame_evidence(bundle: Bundle, part: ExplainedPart, decider: Decider) -> Evidence:

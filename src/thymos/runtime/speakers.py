@@ -8,6 +8,7 @@ Sources: Davis, Mermelstein 1980 (cepstra on the mel scale); Tranter, Reynolds 2
 diarization systems, for clustering and resegmentation.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 
 from thymos.audio import Samples, Waveform, resample
 from thymos.audio.blocks import Sound, open_blocks
+from thymos.audio.containers import Remark
 from thymos.audio.decode import joined_blocks
 from thymos.audio.mel_scale import hz_to_mel, mel_to_hz
 from thymos.audio.mixing import Channel
 from thymos.errors import AudioError
+from thymos.runtime.bundle import About
 from thymos.runtime.hearing import moments_in
 from thymos.runtime.listening import Listener, Recording
 from thymos.runtime.prediction import Prediction
@@ -108,16 +111,8 @@ def predict_speakers(
 
 def _voices(listener: Listener, source: Sound, channel: Channel) -> list[Recording]:
     """Return the turns of each of two voices as a recording that was heard in windows."""
-    about, blocks, frames = listener.bundle.about, list[Samples](), 0
-    with open_blocks(source, listener.limits, channel) as sound:
-        for block in sound.blocks:
-            frames += len(block)
-            if frames > LONGEST_S * sound.rate_hz:
-                raise AudioError(f"is longer than {LONGEST_S / 60:.0f} minutes, in which no voices are told apart")
-            blocks.append(block)
-    if not frames:
-        raise AudioError("holds no samples")
-    waveform = Waveform(joined_blocks(blocks), sound.rate_hz)
+    about = listener.bundle.about
+    waveform, remarks = _whole(listener, source, channel)
     samples, played = resample(waveform, RATE_HZ).samples, resample(waveform, about.rate_hz).samples
     vad = VadStream(RATE_HZ)
     vad.push(samples)
@@ -126,13 +121,6 @@ def _voices(listener: Listener, source: Sound, channel: Channel) -> list[Recordi
     recordings = []
     for voice in range(2):
         own = [(start_s, end_s) for start_s, end_s, speaker in turns if speaker == voice]
-        windows = []
-        for start_s, end_s in own:
-            pieces = max(1, ceil((end_s - start_s) / about.window_s))
-            for begin_s, stop_s in pairwise(np.linspace(start_s, end_s, pieces + 1).tolist()):
-                part = played[round(begin_s * about.rate_hz) : round(stop_s * about.rate_hz)]
-                cut = WindowSamples(begin_s, stop_s, stop_s - begin_s, part)
-                windows.append(listener.window(cut, moments_in(stop_s - begin_s)))
         spans = [[round(start_s / FRAME_S), round(end_s / FRAME_S)] for start_s, end_s in own]
         recordings.append(
             Recording(
@@ -142,11 +130,37 @@ def _voices(listener: Listener, source: Sound, channel: Channel) -> list[Recordi
                 loudest=vad.loudest,
                 whole=None,
                 in_windows=True,
-                windows=tuple(windows),
-                remarks=tuple(sorted(sound.remarks)),
+                windows=tuple(
+                    listener.window(cut, moments_in(cut.end_s - cut.start_s))
+                    for start_s, end_s in own
+                    for cut in _windows_of(played, about, start_s, end_s)
+                ),
+                remarks=remarks,
             )
         )
     return recordings
+
+
+def _whole(listener: Listener, source: Sound, channel: Channel) -> tuple[Waveform, tuple[Remark, ...]]:
+    """Return a recording in one piece, and what may be remarked of it."""
+    blocks, frames = list[Samples](), 0
+    with open_blocks(source, listener.limits, channel) as sound:
+        for block in sound.blocks:
+            frames += len(block)
+            if frames > LONGEST_S * sound.rate_hz:
+                raise AudioError(f"is longer than {LONGEST_S / 60:.0f} minutes, in which no voices are told apart")
+            blocks.append(block)
+    if not frames:
+        raise AudioError("holds no samples")
+    return Waveform(joined_blocks(blocks), sound.rate_hz), tuple(sorted(sound.remarks))
+
+
+def _windows_of(played: Samples, about: About, start_s: float, end_s: float) -> Iterator[WindowSamples]:
+    """Cut a turn into equal windows, none longer than the model's."""
+    pieces = max(1, ceil((end_s - start_s) / about.window_s))
+    for begin_s, stop_s in pairwise(np.linspace(start_s, end_s, pieces + 1).tolist()):
+        part = played[round(begin_s * about.rate_hz) : round(stop_s * about.rate_hz)]
+        yield WindowSamples(begin_s, stop_s, stop_s - begin_s, part)
 
 
 def cepstra_of(samples: Samples) -> NDArray[np.float64]:
