@@ -22,8 +22,8 @@ from thymos.errors import ThymosError
 from thymos.evaluation.robustness import robustness
 from thymos.files import figure_formats, write_json, write_text
 from thymos.recipes import load_experiment
+from thymos.reports.comparison_report import ForestRow, Mark, forest_figure, make_forest
 from thymos.reports.figures import save_figure
-from thymos.reports.forest import ForestRow, Mark, forest_figure, make_forest
 from thymos.scoring.breakdown import breakdown
 from thymos.scoring.results import versions
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from thymos.experiment import TrainingPart as TrainingPart
     from thymos.experiment import Work as Work
     from thymos.reports.audit_report import audit as audit
+    from thymos.runtime.adaptation import Voice as Voice
     from thymos.runtime.explain import Explanation as Explanation
     from thymos.runtime.prediction import Failure as Failure
     from thymos.runtime.prediction import Flag as Flag
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from thymos.runtime.recognizer import Recognizer as Recognizer
     from thymos.runtime.recognizer import load as load
     from thymos.runtime.stream import Stream as Stream
-    from thymos.runtime.voice import Voice as Voice
     from thymos.scoring.comparison import ComparisonTable as ComparisonTable
     from thymos.scoring.comparison import compare as compare
     from thymos.scoring.paired import FinishedRun as FinishedRun
@@ -132,7 +132,7 @@ _HOMES = {
     "thymos.runtime.prediction": ("Failure", "Flag", "Prediction", "Stretch", "Timeline", "Window"),
     "thymos.runtime.recognizer": ("Recognizer", "load"),
     "thymos.runtime.stream": ("Stream",),
-    "thymos.runtime.voice": ("Voice",),
+    "thymos.runtime.adaptation": ("Voice",),
     "thymos.scoring.comparison": ("ComparisonTable", "compare"),
     "thymos.scoring.paired": ("FinishedRun",),
 }

@@ -16,10 +16,9 @@ from thymos.audio import read_waveform
 from thymos.cli import app
 from thymos.cli.inputs import SpeakerError, find_recordings, groups_of
 from thymos.cli.journal import Journal, key_of
-from thymos.runtime.adaptation import FEW
+from thymos.runtime.adaptation import FEW, find_voice
 from thymos.runtime.bundle import AdaptationAbout, ConformalAbout
 from thymos.runtime.recognizer import load
-from thymos.runtime.voice import find_voice
 
 
 def thymos(*words: object) -> Result:

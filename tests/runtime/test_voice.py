@@ -15,7 +15,7 @@ import thymos
 from thymos.cache import write_sealed
 from thymos.errors import AudioError, BundleError, ThymosError
 from thymos.files import write_json
-from thymos.runtime.adaptation import FEW, ONE_SIDED, Offset
+from thymos.runtime.adaptation import FEW, ONE_SIDED, Offset, Voice, find_voice, read_voice, voice_path
 from thymos.runtime.bundle import AdaptationAbout, ConformalAbout
 from thymos.runtime.decision import Decider, RunningOffset
 from thymos.runtime.explain import ExplainedPart, frame_evidence
@@ -23,7 +23,6 @@ from thymos.runtime.listening import Impression, Recording
 from thymos.runtime.prediction import Failure, Prediction
 from thymos.runtime.recognizer import Recognizer, load
 from thymos.runtime.rewriting import digest
-from thymos.runtime.voice import Voice, find_voice, read_voice, voice_path
 
 
 @pytest.fixture(scope="module")

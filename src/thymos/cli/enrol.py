@@ -10,8 +10,8 @@ from thymos.cli.console import ModelOption, QuietOption, VoicesOption, not_heard
 from thymos.errors import BundleError
 
 if TYPE_CHECKING:
+    from thymos.runtime.adaptation import Voice
     from thymos.runtime.recognizer import Recognizer
-    from thymos.runtime.voice import Voice
 
 from pathlib import Path
 
@@ -35,8 +35,8 @@ def enrol(
 
     Nobody has to say in which emotions it is heard. Files that cannot be heard are named, and the exit code is then 1.
     """
+    from thymos.runtime.adaptation import find_voice, voice_path
     from thymos.runtime.recognizer import load
-    from thymos.runtime.voice import find_voice, voice_path
 
     path = voice_path(name, voices)
     if add and replace:
@@ -95,7 +95,7 @@ def voices(
     forget: Annotated[str | None, typer.Option(metavar="NAME", help="Delete what is known of this voice.")] = None,
 ) -> None:
     """Say which voices are known, by which model and how well; with --forget, delete one."""
-    from thymos.runtime.voice import find_voice, read_voice, voice_path, voices_folder
+    from thymos.runtime.adaptation import find_voice, read_voice, voice_path, voices_folder
 
     if forget is not None:
         path = voice_path(forget, folder)

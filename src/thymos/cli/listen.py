@@ -139,8 +139,8 @@ def listen(
     """
     from thymos.live.smoothing import Holder, Smoother
     from thymos.live.utterances import SoundState, StateWatch
+    from thymos.runtime.adaptation import find_voice
     from thymos.runtime.recognizer import load
-    from thymos.runtime.voice import find_voice
 
     if adapt and voice is not None:
         raise SourceError(

@@ -262,9 +262,9 @@ def _way_to_hear(
     """Return how ``recordings`` are heard: by a server, each voice apart, adapted to each other, or each at once."""
     from thymos.cli.inputs import groups_of
     from thymos.cli.rows import rows_adapted, rows_at_once, rows_of_speakers
+    from thymos.runtime.adaptation import find_voice
     from thymos.runtime.recognizer import load
     from thymos.runtime.speakers import predict_speakers
-    from thymos.runtime.voice import find_voice
 
     tuning = asked.tuning["vad_threshold"], asked.tuning["shortest"]
     tuned = {name: value for name, value in asked.tuning.items() if value is not None}

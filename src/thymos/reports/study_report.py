@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from thymos.errors import RunError
 from thymos.files import write_text
+from thymos.reports.comparison_report import Forest, ForestRow, Mark, forest_figure, make_forest
 from thymos.reports.figures import SMALL, Curve, CurvePlot, curve_plot, save_figure, validation_curves_figure
-from thymos.reports.forest import Forest, ForestRow, Mark, forest_figure, make_forest
 from thymos.reports.page import render
 from thymos.reports.run_report import shown_levels, write_report
 from thymos.reports.tables import PaperTable, in_field, table_latex

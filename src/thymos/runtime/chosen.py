@@ -8,12 +8,11 @@ from thymos.audio.source import DEFAULT_LIMITS, Limits
 from thymos.errors import ArgumentError, BundleError, ThymosError
 from thymos.labels import chosen_among
 from thymos.machine import available_cores
-from thymos.runtime.adaptation import Offset, VoiceSpace
+from thymos.runtime.adaptation import Offset, Voice, VoiceSpace
 from thymos.runtime.bundle import Bundle
 from thymos.runtime.decision import Decider
 from thymos.runtime.hearing import HEAD
 from thymos.runtime.listening import Listener
-from thymos.runtime.voice import Voice
 
 
 class ChosenModel:

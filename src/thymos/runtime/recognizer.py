@@ -11,7 +11,7 @@ from thymos.audio.blocks import Sound
 from thymos.audio.mixing import Channel
 from thymos.audio.source import DEFAULT_LIMITS, Limits
 from thymos.errors import AudioError, ThymosError
-from thymos.runtime.adaptation import Offset, named_groups, offsets_of_groups
+from thymos.runtime.adaptation import Offset, Voice, named_groups, offsets_of_groups
 from thymos.runtime.bundle import find_bundle, read_bundle
 from thymos.runtime.chosen import ChosenModel
 from thymos.runtime.decision import Decider, RunningOffset
@@ -21,7 +21,6 @@ from thymos.runtime.listening import Recording, Share
 from thymos.runtime.many import checked_channel, each_channel, heard_in_order, named
 from thymos.runtime.prediction import Failure, Prediction, Timeline, Window
 from thymos.runtime.stream import FIRST_S, Stream
-from thymos.runtime.voice import Voice
 from thymos.runtime.windows import WindowSamples
 
 

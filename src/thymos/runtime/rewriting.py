@@ -11,10 +11,10 @@ import numpy as np
 
 from thymos.errors import BundleError, RunError
 from thymos.files import is_unfinished, whole_file, write_json
+from thymos.runtime.adaptation import Voice
 from thymos.runtime.bundle import ABOUT, DISTRIBUTION, WEIGHTS, Bundle, read_bundle, shipped_encoder
 from thymos.runtime.hearing import ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_HEARD, ENCODER_WEIGHTS, GRAPH, HEAD
 from thymos.runtime.model_files import ModelFiles, read_json
-from thymos.runtime.voice import Voice
 
 ENCODER_FILES = {ENCODER_ABOUT, ENCODER_GRAPH, ENCODER_HEARD, ENCODER_WEIGHTS}
 FILES = {ABOUT, GRAPH, WEIGHTS, DISTRIBUTION, HEAD, *ENCODER_FILES}

@@ -36,11 +36,11 @@ from thymos.serving.content import (
 )
 from thymos.serving.frames import Head
 from thymos.serving.gate import Admission, Gate
-from thymos.serving.jobs import BusyError, JobQueue, WorkerHungError
 from thymos.serving.links import WorkerLostError
 from thymos.serving.model_list import ServedModel, find_model
 from thymos.serving.openapi import openapi_document
 from thymos.serving.problems import STATUS_OF_KIND, ProblemError, problem_response
+from thymos.serving.queues import BusyError, JobQueue, WorkerHungError
 from thymos.serving.records import ServerLog, ServerMetrics
 from thymos.serving.stream_endpoint import StreamEndpoint
 

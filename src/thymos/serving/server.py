@@ -19,11 +19,10 @@ from thymos.serving.bounds import ServingBounds
 from thymos.serving.connections import bounded_connections, bounded_streams
 from thymos.serving.gate import LOCAL_HOSTS, Admission, Gate
 from thymos.serving.hearing_process import WANTED, WorkerSetup
-from thymos.serving.jobs import JobQueue
 from thymos.serving.model_list import served_models
+from thymos.serving.queues import JobQueue, StreamWorkers
 from thymos.serving.records import LogFormat, ServerLog, ServerMetrics
 from thymos.serving.stream_endpoint import StreamEndpoint
-from thymos.serving.stream_workers import StreamWorkers
 
 FILE_NICENESS = 5
 """Workers that hear files stand back for those that hear live streams."""

@@ -28,8 +28,8 @@ from thymos.serving.gate import is_token
 from thymos.serving.links import WorkerLostError
 from thymos.serving.model_list import ServedModel, find_model
 from thymos.serving.problems import ProblemError, problem_of
+from thymos.serving.queues import LiveStream, StreamWorkers
 from thymos.serving.records import ServerMetrics
-from thymos.serving.stream_workers import LiveStream, StreamWorkers
 
 Labels = Annotated[list[str], Field(max_length=100)]
 PIECE_S = 0.25
