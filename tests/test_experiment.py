@@ -141,6 +141,7 @@ class Saying(thymos.Fitted[Vectors]):
         return self.experiment.say(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["recording", "take", "sentence", "speaker"])
 def test_a_fit_gets_the_training_part_and_nothing_of_the_test_part(corpus, protocol):
     experiment = Noting()

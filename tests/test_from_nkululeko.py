@@ -53,6 +53,7 @@ def test_there_are_three_set_ups_and_every_command_is_thymos() -> None:
     assert len(COMMANDS) == 5 and all(line.startswith("thymos ") for line in COMMANDS)
 
 
+@pytest.mark.slow
 def test_the_audit(clone: Path, thymos_here: Any) -> None:
     done = thymos_here(*shlex.split(of("thymos audit"))[1:], "--quiet")
     assert done.returncode == 0, done.stderr

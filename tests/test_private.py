@@ -73,6 +73,7 @@ def test_hearing_leaves_nothing_in_the_home_and_calls_nobody(bundle, spoken, tmp
     check_calls(calls, tmp_path)
 
 
+@pytest.mark.slow
 def test_listening_leaves_nothing_in_the_home_and_calls_nobody(bundle, tmp_path):
     run_of_silence = bytes(2 * 16_000 * 8)
     _, calls = run(tmp_path, "listen", "-", "--rate", "16000", "--model", bundle, piped=run_of_silence)

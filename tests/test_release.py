@@ -41,6 +41,7 @@ def test_the_light_install_brings_nothing_under_the_gpl_and_nothing_for_research
     ] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", sorted({*PROJECT["optional-dependencies"]} - {"dev", "functionals"}))
 def test_no_other_extra_brings_what_is_for_research_alone(licences, extra):
     """openSMILE has an extra of its own for this."""

@@ -38,6 +38,7 @@ HARMFUL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "words"), HARMFUL.values(), ids=list(HARMFUL))
 def test_what_would_harm_is_one_sentence_in_recipes_studies_and_label_maps(tmp_path: Path, text, words):
     file = tmp_path / "a.yaml"

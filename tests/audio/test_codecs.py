@@ -45,6 +45,7 @@ def test_bit_rates_on_real_speech_are_those_documented(aesdd):
     assert np.mean(opus) == pytest.approx(18_500, abs=700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bitrate", [16_000, 24_000, 160_000])
 def test_mp3_has_the_rate_asked_for(bitrate):
     sound = noise(20, 16_000)

@@ -187,6 +187,7 @@ def test_what_is_no_source_is_refused_in_a_short_sentence(source: object) -> Non
     assert len(str(caught.value)) < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut_at", [1, 4, 20, 60, 500, 2000])
 @pytest.mark.parametrize(
     ("container", "subtype"),

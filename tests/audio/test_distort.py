@@ -54,6 +54,7 @@ def test_white_noise_has_the_same_power_at_all_frequencies():
     assert np.ptp(10 * np.log10(power[2:-2])) < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snr_db", [20, 5, 0])
 def test_babble_is_as_loud_as_asked(spoken, snr_db):
     added = babble(spoken[0], spoken[1:], snr_db, 3) - spoken[0]
@@ -177,6 +178,7 @@ def test_conditions_are_those_of_the_table():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONDITIONS)
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100])
 def test_each_condition_keeps_type_and_length_and_leaves_its_argument_alone(name, rate_hz, spoken):

@@ -32,6 +32,7 @@ def test_an_excerpt_is_a_cut_of_the_whole(tmp_path: Path, write_sound: WriteSoun
         assert (part.rate_hz, info.frames) == (whole.rate_hz, len(whole.samples))
 
 
+@pytest.mark.slow
 def test_media_is_cut_too(tmp_path: Path, rising: Samples) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "a.mka"

@@ -108,6 +108,7 @@ def test_an_open_file_begins_where_it_stands(make_tone):
         np.testing.assert_array_equal(read_waveform(file).samples, read_waveform(content).samples)
 
 
+@pytest.mark.slow
 def test_channels_are_averaged_as_those_of_other_files_are(make_tone):
     left = make_tone(1.0, 48_000)
     stereo = np.stack([left, np.float32(0.5) * left[::-1]])
@@ -116,6 +117,7 @@ def test_channels_are_averaged_as_those_of_other_files_are(make_tone):
     np.testing.assert_allclose(waveform.samples, stereo.mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
 def test_eight_channels_are_read_whether_they_come_in_planes_or_not(codec, make_tone):
     every = np.stack([make_tone(0.5, 48_000, level=0.05 * (1 + at)) for at in range(8)])
@@ -132,6 +134,7 @@ def test_more_channels_are_refused(make_tone):
         read_waveform(encoded(every, "mov", "pcm_s16le", 48_000, layout="22.2"))
 
 
+@pytest.mark.slow
 def test_long_sound_is_in_blocks_of_one_length(make_tone):
     content = encoded(make_tone(9.0, 48_000), "mov", "pcm_s16le", 48_000)
     with open_blocks(content) as sound:
@@ -170,6 +173,7 @@ class _Pipe:
         return len(content)
 
 
+@pytest.mark.slow
 def test_a_recording_of_a_browser_which_says_no_length_is_read(make_tone):
     waveform, info = read_waveform_and_info(_without_duration(make_tone))
     assert waveform.duration_s == pytest.approx(2.0, abs=0.05) and info.frames == len(waveform.samples)
@@ -196,6 +200,7 @@ def test_a_format_that_needs_the_extra_says_which(make_tone, tmp_path):
     assert issubclass(MediaExtraError, AudioError) and issubclass(MediaExtraError, MissingExtraError)
 
 
+@pytest.mark.slow
 def test_video_without_sound_is_named_so():
     target = io.BytesIO()
     with av.open(target, "w", format="mp4") as container:
@@ -313,6 +318,7 @@ def listener():
     server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["m3u8", "m4a", "mp4", "webm", "ffconcat", "mpd"])
 def test_playlists_are_no_sound_and_call_nobody(suffix, listener, tmp_path, make_tone):
     port, calls = listener
@@ -355,6 +361,7 @@ def test_the_child_itself_opens_no_second_file_even_if_told_to_read_a_playlist(d
     assert not done.stdout or done.stdout[:1] == b"!", "no header, so no sound"
 
 
+@pytest.mark.slow
 def test_the_child_can_open_nothing_at_all(make_tone, tmp_path, monkeypatch):
     """The kernel holds it, whatever a decoder is tricked into."""
     tried = (

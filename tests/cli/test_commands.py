@@ -227,6 +227,7 @@ def test_importing_does_nothing(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_help_needs_no_heavy_import():
     code = (
         "import sys; sys.argv = ['thymos', '--help']\n"

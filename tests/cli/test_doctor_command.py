@@ -59,6 +59,7 @@ def test_a_cache_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch,
     assert ": 3 MB used, " in symptom.found
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_used_is_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.import_module("thymos.cli.doctor"), "LOOKS", (models,))
     monkeypatch.setenv("THYMOS_MODEL", str(tmp_path))

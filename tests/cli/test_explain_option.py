@@ -135,6 +135,7 @@ def test_the_figure_says_what_it_shows(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
 
 
+@pytest.mark.slow
 def test_the_legend_has_room_for_the_labels_that_matter():
     """Of twenty, the one explained and those that frames speak for most; no dollar sign is a formula."""
     labels = ("explained", *(rf"$\no{{such}}$ {number}" for number in range(19)))

@@ -64,6 +64,7 @@ def test_no_commands_help_loads_a_library_of_sound_or_training():
         assert not modules & (OF_SOUND | OF_TRAINING), name
 
 
+@pytest.mark.slow
 def test_hearing_loads_nothing_of_training(mini):
     modules, done = loaded("predict", str(sorted(mini.glob("*/*"))[0]))
     assert done.returncode == 0

@@ -30,6 +30,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, write_sound: WriteSound, mak
     return root / "clips.csv"
 
 
+@pytest.mark.slow
 def test_audit_shows_what_labels_count_as(table: Path, tmp_path: Path) -> None:
     done = thymos("audit", table, "--quiet", "--out", tmp_path)
     assert done.exit_code == 0, done.output

@@ -50,6 +50,7 @@ def rows(output: bytes) -> list[dict]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+@pytest.mark.slow
 def test_stream_equals_file(bundle, speech):
     recognizer = load(bundle)
     done = listen(bundle, speech.tobytes(), "--rate", RATE_HZ, "--hop", recognizer.bundle.about.hop_s)
@@ -122,6 +123,7 @@ def test_what_is_shorter_than_a_window_is_one_and_nothing_is_none(bundle, speech
     assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, b"", b"")
 
 
+@pytest.mark.slow
 def test_osc_says_the_same(bundle, speech):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -147,6 +149,7 @@ def test_osc_says_the_same(bundle, speech):
         assert said["/thymos/held/emotion"] == [row["held"]["emotion"] or "none"]
 
 
+@pytest.mark.slow
 def test_a_websocket_tells_answers_and_states(bundle, speech):
     from websockets.sync.client import connect
 
@@ -185,6 +188,7 @@ def start(bundle: Path, *words: object, **kept: object) -> subprocess.Popen[byte
     return subprocess.Popen(command(bundle, *words), **(pipes | kept))
 
 
+@pytest.mark.slow
 def test_answers_come_at_once_and_ctrl_c_ends_with_130(bundle, speech):
     with start(bundle, "--rate", RATE_HZ) as running:
         running.stdin.write(speech[: round(1.5 * RATE_HZ) + 2_000].tobytes())
@@ -196,6 +200,7 @@ def test_answers_come_at_once_and_ctrl_c_ends_with_130(bundle, speech):
     assert (running.returncode, rest, errors) == (130, b"", b"thymos: interrupted\n")
 
 
+@pytest.mark.slow
 def test_closed_pipe_ends_it_quietly(bundle, speech, tmp_path):
     (tmp_path / "speech.pcm").write_bytes(speech.tobytes())
     with (

@@ -21,6 +21,7 @@ def test_h_is_help(thymos_here, words):
     assert short.stdout == long.stdout
 
 
+@pytest.mark.slow
 def test_help_breaks_no_word_at_eighty_columns(thymos_here, monkeypatch):
     wide = set(thymos_here("predict", "--help").stdout.split())
     done = subprocess.run(

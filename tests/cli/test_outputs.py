@@ -87,6 +87,7 @@ def test_no_recording_is_written_over(bundle, two, sound, thymos_here: Thymos, k
     assert refused(done, "is a recording that is heard") and sound.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "jsonl", "table"])
 def test_a_table_of_others_is_not_replaced_and_one_of_the_same_is(bundle, two, thymos_here: Thymos, format):
     def predict(*words: str) -> subprocess.CompletedProcess[str]:

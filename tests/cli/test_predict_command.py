@@ -70,6 +70,7 @@ def test_folder_as_json_lines_names_bad_files_and_exits_1(bundle, folder):
     assert "10 of 12 recordings were heard" in done.stderr
 
 
+@pytest.mark.slow
 def test_formats_say_the_same(bundle, folder, predict_here):
     good = folder / "calls" / "01.opus"
     row = json.loads(predict_here(bundle, good, "--format", "jsonl", "--timeline").stdout)
@@ -93,6 +94,7 @@ def test_formats_say_the_same(bundle, folder, predict_here):
     assert subtitles.count(row["emotion"]) == sum(at["emotion"] == row["emotion"] for at in row["timeline"])
 
 
+@pytest.mark.slow
 def test_standard_input_globs_and_repeated_names(bundle, folder, predict_here):
     clip = folder / "calls" / "01.opus"
     piped = predict(bundle, "-", "--format", "jsonl", text=False, input=clip.read_bytes())
@@ -104,6 +106,7 @@ def test_standard_input_globs_and_repeated_names(bundle, folder, predict_here):
     assert nothing["error"] == "matches no file" and named.returncode == 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_one_sentence(bundle, folder, tmp_path, predict_here):
     absent = predict(tmp_path / "absent", folder)
     assert absent.returncode == 2 and absent.stderr.startswith("thymos: ") and absent.stderr.count("\n") == 1

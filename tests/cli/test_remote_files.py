@@ -112,6 +112,7 @@ def test_folders_and_patterns_elsewhere(box):
     assert names(f"{box}/a/c.opus") == [(f"{box}/a/c.opus", "c.opus")]
 
 
+@pytest.mark.slow
 def test_they_are_heard_as_files_that_lie_here(recognizer, box, web, clips):
     expected = [recognizer.predict(clip, timeline=True) for clip in clips[:2]]
     addresses = [f"{box}/b.opus", f"{box}/a/c.opus", f"{web}/calls/one.opus", f"{web}/calls/deep/two%20words.opus"]
@@ -121,6 +122,7 @@ def test_they_are_heard_as_files_that_lie_here(recognizer, box, web, clips):
     assert part == recognizer.predict(Excerpt(clips[0], 0.2, 1.0))
 
 
+@pytest.mark.slow
 def test_parts_of_one_file_are_fetched_once(recognizer, web):
     file = RemoteFile(f"{web}/calls/one.opus", 10)
     heard = list(recognizer.predict_many(Excerpt(file, at / 10, at / 10 + 0.5) for at in range(8)))
@@ -128,6 +130,7 @@ def test_parts_of_one_file_are_fetched_once(recognizer, web):
     assert _Server.asked.count("/calls/one.opus") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_web_server(bundle, web, thymos_here, tmp_path):
     done = thymos_here("predict", f"{web}/calls/", "--model", bundle, "--format", "jsonl")
     rows = [json.loads(line) for line in done.stdout.splitlines()]

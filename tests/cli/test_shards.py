@@ -89,6 +89,7 @@ def test_merged_shards_are_one_runs_bytes(bundle, folder, thymos_here, tmp_path,
     assert (tmp_path / f"all.{suffix}").read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_more_shards_than_files(bundle, folder, thymos_here, tmp_path):
     parts = [tmp_path / f"{number}.csv" for number in range(1, 10)]
     for number, part in enumerate(parts, start=1):
@@ -106,6 +107,7 @@ def parts(bundle: Path, folder: Path, thymos_here: Callable[..., object], tmp_pa
     return made
 
 
+@pytest.mark.slow
 def test_what_cannot_be_joined_is_one_sentence(bundle, folder, parts, thymos_here, tmp_path):
     first, second, third = parts
     out = tmp_path / "all.jsonl"

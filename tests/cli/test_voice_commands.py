@@ -48,6 +48,7 @@ def enrolled(bundle: Path, folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "voices"
 
 
+@pytest.mark.slow
 def test_enrolment_says_how_well_a_voice_is_known(bundle: Path, folder: Path, tmp_path: Path) -> None:
     words = ["enrol", "anna", folder / "anna", "--model", bundle, "--voices", tmp_path]
     done = thymos(*words)
@@ -108,6 +109,7 @@ def test_voices_are_listed_and_forgotten(enrolled: Path) -> None:
     assert empty.exit_code == 0 and "no voice is known in" in empty.stderr
 
 
+@pytest.mark.slow
 def test_prediction_by_a_voice_by_name_and_by_file(bundle: Path, folder: Path, enrolled: Path, tmp_path: Path) -> None:
     words = ["predict", folder / "anna", "--model", bundle, "--format", "jsonl"]
     by_name = rows(thymos(*words, "--voice", "anna", "--voices", enrolled))
@@ -131,6 +133,7 @@ def test_prediction_by_a_voice_by_name_and_by_file(bundle: Path, folder: Path, e
     assert done.exit_code == 0 and json.loads(out.read_text())["model"] == "toy 7"
 
 
+@pytest.mark.slow
 def test_adapting_by_folders_is_adapting_each_alone(bundle: Path, folder: Path) -> None:
     words = ["--model", bundle, "--format", "jsonl", "--adapt", "--quiet"]
     both = thymos("predict", folder, *words, "--speaker-from", "folder")
@@ -209,6 +212,7 @@ def test_what_cannot_be_is_one_sentence(bundle: Path, command: str, words: list[
     assert sentence in str(done.exception) and "\n" not in str(done.exception)
 
 
+@pytest.mark.slow
 def test_a_run_that_adapts_goes_on_where_it_was_cut_short(bundle: Path, folder: Path, tmp_path: Path) -> None:
     """What was heard is kept, so that voices and labels may even be others the second time."""
     words = ["--model", bundle, "--format", "jsonl", "--timeline", "--adapt", "--quiet"]

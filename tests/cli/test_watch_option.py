@@ -91,6 +91,7 @@ def test_a_killed_watch_goes_on_and_tells_each_once(spoken, tmp_path, start):
     assert sorted(told(out)) == ["a.opus", "b.opus", "bad.wav", "c.opus"]
 
 
+@pytest.mark.slow
 def test_results_beside_what_arrives(spoken, tmp_path, start):
     inbox = tmp_path / "in"
     inbox.mkdir()

@@ -80,8 +80,9 @@ def test_runs_forward_and_reaches_every_weight_backward(settings: ModelSettings,
         assert parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.slow
 @every_network
-@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_learns_an_easy_set(settings: ModelSettings, precision: str) -> None:
     spectrograms, targets = easy_set()
     recipe = mini_recipe(settings, precision=precision)

@@ -77,6 +77,7 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
+@pytest.mark.slow
 def test_python_and_command_line_are_one_call(clean: Path, tmp_path: Path) -> None:
     found = thymos.audit(clean, tmp_path / "report", cache_dir=tmp_path / "cache")
     assert found == thymos.audit(thymos.open_corpus(clean))

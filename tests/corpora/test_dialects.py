@@ -238,6 +238,7 @@ def test_json_lines_are_a_table(opened: Callable[..., Corpus]) -> None:
         opened('{"wav": "wav/1.wav", "emo": "anger"}\n[1]\n', "metadata.jsonl")
 
 
+@pytest.mark.slow
 def test_a_spreadsheet_is_a_table(wavs: Path) -> None:
     pd, _ = pytest.importorskip("pandas"), pytest.importorskip("openpyxl")
     rows = pd.DataFrame({"File": ["wav/1.wav", "wav/2.wav"], "Emotion": ["Wut", "sad"], "Speaker": [1, 2.0]})

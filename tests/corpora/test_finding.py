@@ -187,6 +187,7 @@ def test_predict_passes_over_the_same(tmp_path: Path, write_sound: WriteSound) -
     assert sentence == "passed over, since hidden: .Trashes, __MACOSX, ._a.wav"
 
 
+@pytest.mark.slow
 def test_every_format_that_is_heard_counts(tmp_path: Path, write_sound: WriteSound) -> None:
     av = pytest.importorskip("av")
     sound = write_sound(tmp_path / "anger" / "a.wav")

@@ -63,6 +63,7 @@ CHANGES: dict[str, Callable[[Samples], Waveform | Samples]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_recording_is_known_again(change: str, sounds: dict[str, Waveform], stored: Fingerprints) -> None:
     for place in (0, 9, 29):
@@ -195,6 +196,7 @@ def test_audit_lists_them(copied: Path, tmp_path: Path) -> None:
     assert without.near_copies == ()
 
 
+@pytest.mark.slow
 def test_of_joined_corpora_a_recording_may_be_in_both(copied: Path, mini: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     for emotion in ("anger", "fear"):

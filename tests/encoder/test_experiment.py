@@ -156,6 +156,7 @@ def test_what_it_has_heard_is_refused(tone_corpus: Corpus, toy_recipe: Recipe, w
     EncoderExperiment(heard).check(replace(tone_corpus, clips=tone_corpus.clips[2:]))
 
 
+@pytest.mark.slow
 def test_what_it_has_heard_in_another_form_is_refused(
     mini: Path, toy_recipe: Recipe, write_toy_encoder: Any, tmp_path: Path
 ) -> None:

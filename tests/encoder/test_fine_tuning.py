@@ -90,6 +90,7 @@ def test_another_seed_is_another_run(tones, tiny_layers, tmp_path):
     assert not first.resume(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_rates_rise_and_fall(tones, tiny_layers):
     fine_tuning = begin(tones, tiny_layers, steps=6, warm_up=2)
     rates = []

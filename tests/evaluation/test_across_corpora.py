@@ -116,6 +116,7 @@ def test_a_corpus_is_left_out_in_each_fold(toys: Path) -> None:
     assert tested.to_dict() == {0: 40, 1: 24, 2: 16}
 
 
+@pytest.mark.slow
 def test_other_corpora_are_tested_by_what_was_fitted_to_the_first(toys: Path) -> None:
     trained = open_corpus(toys / "emo-db")
     run = evaluate(trained, Pitch(), test=[toys / "savee", open_corpus(toys / "emovo")], device="cpu")

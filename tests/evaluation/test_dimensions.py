@@ -58,6 +58,7 @@ def run(told: Path, experiment: EncoderExperiment, tones_cache: Path, tmp_path_f
     return out
 
 
+@pytest.mark.slow
 def test_what_can_be_heard_is_learnt_and_what_cannot_is_not(run: Path) -> None:
     results = read_results(run)
     arousal, valence = results.per_dimension
@@ -92,6 +93,7 @@ def test_a_finished_run_is_known_again_and_other_values_are_another_run(
         evaluate(other, experiment, folds=3, out=run, cache_dir=tones_cache, threads=1)
 
 
+@pytest.mark.slow
 def test_report_and_tables_show_dimensions(run: Path) -> None:
     page = write_report(run).read_text()
     assert '<section id="dimensions">' in page
@@ -101,6 +103,7 @@ def test_report_and_tables_show_dimensions(run: Path) -> None:
     assert float(row["ccc_mean"]) == pytest.approx(read_results(run).per_dimension[0].ccc.mean, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fold_that_is_told_nothing_to_learn_says_so(
     told: Path, experiment: EncoderExperiment, tones_cache: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_same_seed_same_numbers_whatever_the_number_of_workers(evaluated, run, t
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_threads_change_no_digit(evaluated, run, tmp_path):
     evaluated(tmp_path / "two", threads=2, workers=1)
     assert (tmp_path / "two/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()

@@ -125,6 +125,7 @@ def test_optunas_own_tools_read_the_trials(whole: Path) -> None:
     assert [trial.params for trial in study.trials] == [row["settings"] for row in own]
 
 
+@pytest.mark.slow
 def test_trials_are_in_the_report_its_tables_and_the_method_paragraph(whole: Path) -> None:
     page = write_report(whole).read_text()
     assert '<section id="search">' in page

@@ -110,6 +110,7 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path, wrong, right, comp
     assert str(path) in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_shipped_study_is_complete_and_every_row_resolves():
     plan = load_study("study")
     assert {row.protocol for row in plan.rows} == {"recording", "take", "sentence", "speaker"}

@@ -71,6 +71,7 @@ def head(features: DescribedCorpus, targets: np.ndarray, rows: list[int]) -> Dis
     return fit_discriminant(features.read(rows), targets[rows], np.array([0.3, 0.7]), 0.9)
 
 
+@pytest.mark.slow
 def test_its_head_is_fitted_to_all_recordings(model: TrainedModel, corpus: Corpus, features: DescribedCorpus) -> None:
     every = list(range(len(corpus.clips)))
     expected = head(features, corpus.targets, every)

@@ -33,6 +33,7 @@ def window(end_s: float, anger: float | None, speech_s: float = 1.0) -> Window:
     return Window(end_s - 2, end_s, 0.0 if anger is None else speech_s, probabilities)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["s16le", "f32le"])
 @pytest.mark.parametrize("channels", [1, 3])
 @given(sizes=st.lists(st.integers(0, 50), max_size=30))
@@ -193,6 +194,7 @@ def test_early_windows_lie_a_hop_apart_up_to_the_first_whole_one(first, window, 
     assert early_ends(first, window, hop) == ends
 
 
+@pytest.mark.slow
 def test_a_stream_answers_after_a_second_and_a_half_of_speech(recognizer, long_speech):
     speech, rate_hz = long_speech
     begins = next(
@@ -216,6 +218,7 @@ def test_a_stream_answers_after_a_second_and_a_half_of_speech(recognizer, long_s
         recognizer.stream(rate_hz, hop_s=0.5, first_s=np.inf)
 
 
+@pytest.mark.slow
 def test_silence_before_speech_is_not_a_part_of_how_it_is_said(recognizer, long_speech):
     speech, rate_hz = long_speech
     begins = next(
@@ -341,6 +344,7 @@ for name in ("Organ", "Synth:17"):
 """
 
 
+@pytest.mark.slow
 def test_midi_goes_to_the_port_that_is_named_and_only_what_has_changed(tmp_path):
     (tmp_path / "stand_in.py").write_text(MIDI_BACKEND)
     (tmp_path / "sends.py").write_text(MIDI_SENDS)

@@ -213,6 +213,7 @@ def test_hostile_names_are_escaped(page_of, results):
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; co.wav" in page
 
 
+@pytest.mark.slow
 def test_names_are_no_formulas(tmp_path):
     figure = folds_figure([r"speaker $\no{such}$"], {"recording": [0.5]}, 0.2)
     assert save_figure(figure, tmp_path / "folds")[0].is_file()
@@ -312,6 +313,7 @@ def test_corpus_without_speakers(page_of, results):
     assert "#speakers" not in page
 
 
+@pytest.mark.slow
 def test_run_without_curves(written, results, tmp_path):
     for fold in results["folds"]:
         fold["curve"] = []

@@ -50,6 +50,7 @@ def test_files_are_written_and_stale_ones_taken_away(tmp_path):
     assert list(csv.DictReader((tmp_path / "scores.csv").open()))[1] == {"group": "y$", "accuracy": "-0.0151515"}
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_tables(write_run):
     """Every fourth of 60 recordings is wrong, so 45 are right."""
     folder = write_run("a_$run", lambda number: number % 4 != 0)

@@ -37,6 +37,7 @@ def test_probabilities_are_the_softmax_over_the_chosen_logits(recognizer, narrow
     assert heard.flags == whole.flags
 
 
+@pytest.mark.slow
 def test_every_way_of_asking_agrees(recognizer, narrowed, spoken, long_speech):
     expected = narrowed.predict(spoken[4])
     assert next(recognizer.predict_many([spoken[4]], labels=CHOSEN)) == expected

@@ -137,6 +137,7 @@ def test_without_speech_there_is_nothing_to_explain(trained, make_tone):
         trained.explain((make_tone(2.0), RATE_HZ))
 
 
+@pytest.mark.slow
 def test_of_a_long_recording_the_most_telling_window_is_explained(trained, long_speech):
     samples, rate_hz = long_speech
     for length_s in (EXPLAINED_S + 7.3, 41.3):

@@ -79,6 +79,7 @@ def test_thresholds_are_probabilities(shipped, wrong):
         shipped.tuned(vad_threshold=wrong)
 
 
+@pytest.mark.slow
 def test_the_shortest_stretch_is_asked_for(shipped, long_speech):
     sound = Waveform(long_speech[0][: 20 * long_speech[1]], long_speech[1])
     source = (sound.samples, sound.rate_hz)

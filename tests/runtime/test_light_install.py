@@ -29,6 +29,7 @@ def run(code: str, *words: str | Path, check: bool = True) -> subprocess.Complet
     return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=check)
 
 
+@pytest.mark.slow
 def test_it_predicts_without_the_training_stack(bundle, spoken, recognizer):
     code = WITHOUT + "import thymos; print(thymos.load(sys.argv[1]).predict(sys.argv[2], timeline=True).to_dict())"
     done = run(code, bundle, spoken[0])

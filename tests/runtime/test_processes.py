@@ -44,6 +44,7 @@ def answer_here(name, timeline):
     return _HERE["recognizer"].predict(_HERE[name], timeline=timeline)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_recognizer_that_was_used_answers_in_a_forked_child(bundle, spoken):
     """As with gunicorn --preload, and multiprocessing on Linux."""

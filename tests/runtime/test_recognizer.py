@@ -156,6 +156,7 @@ def test_most_of_its_own_kind_is_in_distribution_and_other_sound_is_not(recogniz
     assert heard.emotion is None or "unfamiliar" in heard.flags
 
 
+@pytest.mark.slow
 def test_long_recordings_are_the_mean_of_windows_weighted_by_speech(recognizer, long_file):
     heard = recognizer.predict(long_file, timeline=True)
     assert heard.duration_s == pytest.approx(80, abs=0.01) and heard.duration_s > WHOLE_S
@@ -192,6 +193,7 @@ def test_timeline_covers_all_and_leaves_out_music_and_silence(recognizer, long_f
     assert len(str(timeline).splitlines()) == len(stretches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate_hz", "block"), [(16_000, 100_000), (24_000, 4_096), (44_100, 777)])
 def test_stream_equals_file(recognizer, long_speech, rate_hz, block):
     speech, own_rate_hz = long_speech

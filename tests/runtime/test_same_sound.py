@@ -155,6 +155,7 @@ def test_synthetic_clips_are_heard_in_a_batch_as_alone(shipped, synthetic):
     assert_batch_as_alone(synthetic, shipped)
 
 
+@pytest.mark.slow
 def test_synthetic_clips_are_heard_at_16_khz_as_at_44(shipped, synthetic):
     # Sound that is out of distribution lies far from what the 8-bit steps were made for: there they show more.
     assert_rate_matters_little(synthetic, shipped, 4 * THREE_POINTS)

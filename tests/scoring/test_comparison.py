@@ -21,6 +21,7 @@ def folders(write_run):
     ]
 
 
+@pytest.mark.slow
 def test_every_run_is_compared_with_the_base(folders):
     table = compare(folders)
     half, good, poor = map(read_run, folders)

@@ -48,6 +48,7 @@ def test_interval_of_accuracy_is_the_binomial_one(guesses):
     assert (low, high) == pytest.approx((share - half, share + half), abs=0.01)
 
 
+@pytest.mark.slow
 def test_interval_widens_when_segments_of_a_recording_agree(guesses):
     truth, predicted = guesses
     single = np.stack([confusion(truth[i : i + 1], predicted[i : i + 1], 5) for i in range(len(truth))])

@@ -83,6 +83,7 @@ class TestTTest:
         assert found.p == pytest.approx(plain.pvalue)
         assert found.ci95 == pytest.approx(tuple(plain.confidence_interval()))
 
+    @pytest.mark.slow
     @given(st.lists(st.floats(-1, 1), min_size=2, max_size=20), st.floats(0.05, 1))
     def test_swapping_the_runs_turns_the_sign(self, differences: list[float], ratio: float) -> None:
         if np.ptp(differences) < 1e-6:
@@ -178,6 +179,7 @@ class TestHolm:
         assert adjusted[:4] == pytest.approx([0.0015, 0.0056, 0.0247, 0.114])
         assert (adjusted <= 0.05).sum() == 3
 
+    @pytest.mark.slow
     @given(P_VALUES, st.randoms())
     def test_lies_between_p_and_bonferroni_and_follows_the_order(self, p: list[float], random: Random) -> None:
         adjusted = holm(p)

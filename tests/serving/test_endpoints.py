@@ -35,6 +35,7 @@ def test_a_recording_is_answered_as_the_command_line_does(client, clip, thymos_h
     assert list(by_body.json()) == list(expected), "fields come in the same order"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["audio/ogg", "application/octet-stream", "application/x-www-form-urlencoded", None])
 def test_a_body_is_sound_whatever_its_type_says(client, clip, kind):
     answer = client.post(
@@ -236,6 +237,7 @@ def test_metrics_count_requests_by_route_and_status(client):
     assert counted() == before + 1
 
 
+@pytest.mark.slow
 def test_openapi_document_describes_the_answers(client, clip):
     jsonschema = pytest.importorskip("jsonschema")
     document = client.get("/openapi.json").json()
