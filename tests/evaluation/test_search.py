@@ -1,6 +1,7 @@
 """A search nested in an evaluation: what it may see, that it goes on as it began, and what it leaves behind."""
 
 import csv
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from thymos.reports.method import describe_run
 from thymos.reports.run_report import write_report
 from thymos.scoring.results import read_results
 
-pytest.importorskip("optuna")
+if importlib.util.find_spec("optuna") is None:
+    pytest.skip("needs optuna", allow_module_level=True)
 SPACE = ["shrinkage=uniform(0.01, 0.99)", "layers=choice([1], [2], [1, 2])"]
 TRIALS = 4
 

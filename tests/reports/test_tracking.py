@@ -23,7 +23,8 @@ from thymos.reports.run_report import write_report
 from thymos.reports.tracking import Tracker, tracker_of
 from thymos.scoring.results import read_results
 
-pytest.importorskip("mlflow")
+if importlib.util.find_spec("mlflow") is None:  # importing it takes longer than most tests do
+    pytest.skip("needs mlflow", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

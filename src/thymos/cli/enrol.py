@@ -46,24 +46,19 @@ def enrol(
     recognizer = load(model)
     earlier = find_voice(name, voices) if add else None
     recognizer.for_voice(earlier)  # of another model: known before anything is heard
-    voice, failures = known_by(recognizer, paths, name, quiet)
-    if voice is None:
-        raise typer.Exit(1)
+    voice, failures = _known_by(recognizer, paths, name, quiet)
     if earlier is not None:
         voice = earlier.with_more(voice)
     voice.save(path)
-    tell(f"{describe_known(recognizer, voice)}; kept: {path}")
-    for doubt in voice.doubts(recognizer.space):
-        say(f"{name}: {doubt}")
-    if failures:
-        raise typer.Exit(1)
+    _end(recognizer, voice, name, f"kept: {path}", failures)
 
 
-def known_by(recognizer: "Recognizer", paths: list[str], name: str, quiet: bool) -> "tuple[Voice | None, int]":
+def _known_by(recognizer: "Recognizer", paths: list[str], name: str, quiet: bool) -> "tuple[Voice, int]":
     """Return what is known of a voice, room or line by recordings, and how many cannot be heard, which are named.
 
     Raises:
         BundleError: the model knows no voices.
+        typer.Exit: no recording can be heard.
     """
     from thymos.cli.inputs import find_recordings
     from thymos.cli.rows import heard_in
@@ -81,13 +76,24 @@ def known_by(recognizer: "Recognizer", paths: list[str], name: str, quiet: bool)
             else:
                 heard.append(each)
             bars.advance(task)
-    return (recognizer.voice_of(heard, name) if heard else None), failures
+    if not heard:
+        raise typer.Exit(1)
+    return recognizer.voice_of(heard, name), failures
 
 
-def describe_known(recognizer: "Recognizer", voice: "Voice") -> str:
+def _describe_known(recognizer: "Recognizer", voice: "Voice") -> str:
     """Return by what a voice, room or line is known."""
     offset = voice.offset(recognizer.space)
     return f"{voice.name}: {offset.clips} clips, {voice.speech_s:.1f} s of speech, in {offset.variety:.1f} emotions"
+
+
+def _end(recognizer: "Recognizer", known: "Voice", name: str, where: str, failures: int) -> None:
+    """Say what is known, where it is kept and what is doubtful of it; exit with 1 if recordings could not be heard."""
+    tell(f"{_describe_known(recognizer, known)}; {where}")
+    for doubt in known.doubts(recognizer.space):
+        say(f"{name}: {doubt}")
+    if failures:
+        raise typer.Exit(1)
 
 
 def voices(
@@ -145,12 +151,6 @@ def adapt(
     check_folder(out)
     recognizer = load(model)
     name = name or f"{recognizer.bundle.about.name}-adapted"
-    known, failures = known_by(recognizer, paths, name, quiet)
-    if known is None:
-        raise typer.Exit(1)
+    known, failures = _known_by(recognizer, paths, name, quiet)
     write_adapted(recognizer.bundle, out, known, name)
-    tell(f"{describe_known(recognizer, known)}; model: {out}")
-    for doubt in known.doubts(recognizer.space):
-        say(f"{name}: {doubt}")
-    if failures:
-        raise typer.Exit(1)
+    _end(recognizer, known, name, f"model: {out}", failures)
