@@ -92,6 +92,7 @@ def test_its_classes_are_found_by_worker_processes_and_its_digits_stay(run, corp
     assert (tmp_path / "two/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_cut_short_it_goes_on_and_ends_with_the_same_bytes(run, corpus, tmp_path):
     from thymos.evaluation.evaluate import Watcher
 
@@ -106,6 +107,7 @@ def test_cut_short_it_goes_on_and_ends_with_the_same_bytes(run, corpus, tmp_path
     assert (tmp_path / "cut/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_another_experiment_of_the_same_name_is_refused_its_folder(run, corpus):
     with pytest.raises(thymos.RunError, match=r"another recipe\.kind"):
         thymos.evaluate(corpus, Noting(), protocol="speaker", out=run, device="cpu")

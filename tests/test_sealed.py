@@ -126,6 +126,7 @@ def test_a_run_whose_files_were_changed_ends_with_the_same_bytes(finished, tmp_p
     assert bytes_in(copy) == bytes_in(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["[]", "null", "{}", "[" * 100_000, '{"seed": 1}'])
 def test_a_run_folder_that_says_nothing_usable_is_left_alone(finished, tmp_path: Path, content: str) -> None:
     run, folder, _ = finished

@@ -83,6 +83,7 @@ def test_dividing_segments_would_inflate_the_score(corpus, experiment, features,
     assert inflated_score - honest_score > 0.35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["recording", "take", "sentence", "speaker"])
 def test_segments_follow_their_recording(corpus, experiment, features, work, protocol, monkeypatch):
     """What is fitted to, and what is scored: all segments of the fold's recordings, and no other."""

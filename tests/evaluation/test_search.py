@@ -118,6 +118,7 @@ def test_more_trials_go_on_with_those_that_were_made(
         run_search(tmp_path / "more", seed=1)
 
 
+@pytest.mark.slow
 def test_optunas_own_tools_read_the_trials(whole: Path) -> None:
     import optuna
 

@@ -191,6 +191,7 @@ def test_every_row_has_results_and_a_line(done):
     assert table.loc["by take", "p_mcnemar"] <= table.loc["by take", "p_mcnemar_holm"] <= 1
 
 
+@pytest.mark.slow
 def test_a_row_that_chooses_says_among_what(done):
     results = json.loads((done / "rows/chosen/results.json").read_text())
     channels = {each["name"]: each["recipe"]["model"]["conv_channels"] for each in results["candidates"]}
@@ -210,6 +211,7 @@ def test_a_row_means_what_evaluate_measures(done, corpus, cache, tmp_path):
     assert (tmp_path / "run/predictions.csv").read_bytes() == (done / "rows/plain/predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_rows_that_fail_are_named_and_the_others_go_on(done):
     rows = {row["row"]: row for row in json.loads((done / "study.json").read_text())["rows"]}
     reasons = {name: row["failed"] for name, row in rows.items() if row["failed"] is not None}
@@ -221,6 +223,7 @@ def test_rows_that_fail_are_named_and_the_others_go_on(done):
     assert table[["too deep", "too fast"]].to_dict() == reasons
 
 
+@pytest.mark.slow
 def test_rows_share_the_fits_they_have_in_common(done):
     """Kept: 2 of plain, 2 more of twice, 2 × 2 to choose by, and what was chosen but is not plain."""
     timing = pd.read_csv(done / "timing.csv").set_index("row")["cells"]
@@ -234,6 +237,7 @@ def test_rows_share_the_fits_they_have_in_common(done):
     pd.testing.assert_frame_equal(both[0], both[1][both[1]["repeat"] == 0])
 
 
+@pytest.mark.slow
 def test_learning_curves_are_of_inner_validation(done):
     rows = {row["row"]: row for row in json.loads((done / "study.json").read_text())["rows"]}
     for name in ("plain", "twice", "by take", "chosen"):
@@ -257,12 +261,14 @@ def test_a_row_that_does_not_fit_the_corpus_fails_alone(corpus, cache, tmp_path)
     assert "151 folds need as many groups" in content["rows"][1]["failed"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_study_is_refused(done, corpus, cache, tmp_path):
     other = load_study(written(tmp_path, STUDY.replace("name: small", "name: other")))
     with pytest.raises(RunError, match="another study"):
         study(corpus, other, done, cache_dir=cache, device="cpu", workers=1)
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_whole_study_takes_no_part_of_it(done, corpus, cache, tmp_path):
     plan = load_study(written(tmp_path, FAILING))
     before = (done / "study.csv").read_bytes()
@@ -272,6 +278,7 @@ def test_a_folder_of_the_whole_study_takes_no_part_of_it(done, corpus, cache, tm
     assert plan.only([row.name for row in plan.rows]) == plan
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_torch_is_refused(done, corpus, cache, tmp_path, monkeypatch):
     from thymos.evaluation import study as module
 
@@ -347,6 +354,7 @@ def test_no_choice_sees_a_test_clip(corpus, tmp_path, protocol):
                 }
 
 
+@pytest.mark.slow
 def test_the_better_candidate_is_chosen_and_ties_go_to_the_first(done, corpus, tmp_path):
     """Scored again from the kept predictions of the inner parts, in another way."""
     row = load_study(written(tmp_path, STUDY)).rows[3]

@@ -87,6 +87,7 @@ def test_a_study_is_a_run_with_its_rows_below(tracker: Tracker, write_run: Any, 
     assert tracker.client.get_run(parent).data.metrics["rows"] == 3
 
 
+@pytest.mark.slow
 def test_a_model_is_there_with_its_files(tracker: Tracker, bundle: Path) -> None:
     run = tracker.client.get_run(tracker.log_model(bundle))
     assert run.data.metrics["parameters"] > 0

@@ -97,6 +97,7 @@ def test_what_is_marked_carries_the_decision_of_the_shipped_model(aesdd):
     assert_faithful(recognizer, files)
 
 
+@pytest.mark.slow
 def test_it_explains_what_is_predicted(trained, mini, tmp_path):
     file = sorted(mini.glob("fear/*"))[3]
     prediction, explanation = trained.predict(file), trained.explain(file)
@@ -120,6 +121,7 @@ def test_it_explains_what_is_predicted(trained, mini, tmp_path):
     assert f"{explanation.emotion} {explanation.probability:.2f}" in str(explanation)
 
 
+@pytest.mark.slow
 def test_sources_agree_and_another_emotion_can_be_asked_for(trained, mini):
     file = sorted(mini.glob("anger/*"))[5]
     other = "sadness"
@@ -132,6 +134,7 @@ def test_sources_agree_and_another_emotion_can_be_asked_for(trained, mini):
         trained.explain(file, "joy")
 
 
+@pytest.mark.slow
 def test_without_speech_there_is_nothing_to_explain(trained, make_tone):
     with pytest.raises(AudioError, match="no emotion to explain"):
         trained.explain((make_tone(2.0), RATE_HZ))
