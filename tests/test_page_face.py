@@ -80,3 +80,9 @@ def test_what_is_chosen_is_heeded_without_a_server_or_not_offered(asking, begins
     code = "".join((STATIC.parent / name).read_text("utf-8") for name in ("server.js", "live_line.js"))
     heeded = set(re.findall(r"\b\w+\b", re.sub(r"//.*|\"[^\"]*\"", "", code)))
     assert chosen - heeded - {name for name, can in abilities(STATIC).items() if not can} == set()
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.parent.glob("*.js")), ids=lambda path: path.name)
+def test_what_is_translated_is_where_it_says(path):
+    named = re.findall(r"src/thymos/[\w/]+\.py", path.read_text("utf-8"))
+    assert all((REPOSITORY / name).is_file() for name in named), f"{path.name} names {named}"

@@ -261,6 +261,55 @@ def test_live_answers_come_soon(page):
     expect(page.locator("#listen")).to_have_attribute("aria-pressed", "false")
 
 
+def test_why_no_stream_is_heard_is_told(browser, serve):
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENT_MS)
+    page.goto(serve("--workers", "1", "--streams", "0").address)
+    page.wait_for_selector("html[data-ready]")
+    page.click("#listen")
+    expect(page.locator("#problem")).to_contain_text("live streams are heard, as many as may")
+    page.wait_for_timeout(500)  # the line closes, which is no reason
+    expect(page.locator("#problem")).to_contain_text("as many as may")
+    expect(page.locator("#listen")).to_have_attribute("aria-pressed", "false")
+    page.context.close()
+
+
+def test_of_minutes_is_told_which_emotion_has_most_of_them(page):
+    """As the command line does, also where the most probable one of all has no stretch of its own."""
+    told = """([row, language]) => import("/page/words.js").then(({ answerOf, setLanguage }) => {
+        setLanguage(language);
+        return answerOf(row); })"""
+    row = {
+        "emotion": "disgust", "probabilities": {"anger": 0.29, "disgust": 0.33, "fear": 0.38}, "long": True,
+        "prediction_set": ["disgust", "anger"], "shares": {"anger": 0.7, "fear": 0.296, "happiness": 0.004},
+    }  # fmt: skip
+    said = {"emotion": "anger", "sure": "70 % of the time", "others": "then fear 30\u00a0%"}
+    assert page.evaluate(told, [row, "en"]) == said
+    assert page.evaluate(told, [row, "el"])["others"] == "έπειτα φόβος 30\u00a0%"
+    short = {"emotion": "disgust", "sure": "0.33", "others": "anger"}
+    assert page.evaluate(told, [row | {"long": False}, "en"]) == short
+    assert page.evaluate(told, [row | {"shares": {}}, "en"]) == short
+    assert page.evaluate(told, [row | {"emotion": None}, "en"]) == {"emotion": None, "sure": "", "others": ""}
+
+
+TOP_LINE = """() => { const curve = document.querySelector(".part .curve"), y = 8 * devicePixelRatio;
+    return String(curve.getContext("2d").getImageData(curve.width - 3, y, 1, 1).data); }"""
+
+
+def test_pictures_follow_the_light(page, clip):
+    """What is drawn has the colours of its time, also where the device turns dark by itself."""
+    page.emulate_media(color_scheme="light")
+    dropped(page, clip)
+    expect(page.locator(".part .curve")).to_be_visible()
+    light = page.evaluate(TOP_LINE)
+    assert light.endswith(",255"), "a line is drawn there"
+    page.emulate_media(color_scheme="dark")
+    end_s = time.monotonic() + 30
+    while page.evaluate(TOP_LINE) == light and time.monotonic() < end_s:
+        page.wait_for_timeout(50)
+    assert page.evaluate(TOP_LINE) != light
+
+
 def chosen(page, clip):
     """Choose a file by the space bar; Chromium without a screen now and then opens no chooser, so several times."""
     for _ in range(5):

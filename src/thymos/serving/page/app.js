@@ -6,7 +6,7 @@ import { isListening, listen, redraw, stop } from "./live.js";
 import { element, emotionTag, find, save } from "./parts.js";
 import { CAN, models, predict, predictAs, whenTokenIsNeeded } from "./server.js";
 import { openMicrophone, wavOf } from "./sound.js";
-import { emotionWord, flagWord, language, partWord, setLanguage, sure, word } from "./words.js";
+import { answerOf, flagWord, language, partWord, setLanguage, word } from "./words.js";
 
 const SOUND = /\.(wav|flac|og[ga]|opus|mp3|aiff?|au|w64|m4[abv]|mp4|mov|3g[p2]|aac|amr|web[ma]|mk[va]|wm[av]|asf|avi|flv|mpe?g|m2?ts|ogv|spx|caf)$/i;
 
@@ -97,15 +97,22 @@ function showTable() {
     const open = element("button", { type: "button", textContent: name });
     if (item === shownItem()) open.setAttribute("aria-current", "true");
     open.addEventListener("click", async () => { await show(item); showTable(); find("detail").scrollIntoView({ block: "start" }); });
+    const { emotion, sure, others } = answerOf(row);
     line.append(
-      element("td", {}, open), element("td", {}, emotionTag(row.emotion, labels)),
-      element("td", { className: "number", textContent: sure(row) }),
-      element("td", { textContent: row.prediction_set.slice(1).map(emotionWord).join(", ") }),
-      element("td", { className: "number", textContent: word("seconds", row.speech_s.toFixed(1)) }),
-      element("td", { textContent: row.flags.map(flagWord).join(", ") }),
+      element("td", {}, open), element("td", {}, emotionTag(emotion, labels)), element("td", { className: "number", textContent: sure }),
+      named(row.long ? null : "columnSet", { textContent: others }),
+      named("columnSpeech", { className: "number", textContent: word("seconds", row.speech_s.toFixed(1)) }),
+      named("columnFlags", { textContent: row.flags.map(flagWord).join(", ") }),
     );
     return line;
   })));
+}
+
+// A cell that tells its column where there is no room for a head; one whose words say it, null.
+function named(column, properties) {
+  const cell = element("td", properties);
+  if (column) cell.dataset.column = word(column);
+  return cell;
 }
 
 // --- files ---
@@ -237,13 +244,19 @@ function speak(name) {
 }
 
 find("language").addEventListener("change", (event) => { localStorage.setItem("language", event.target.value); speak(event.target.value); });
+// Pictures have the colours of when they were drawn.
+function drawAll() {
+  draw();
+  redraw();
+}
+
 find("theme").addEventListener("click", () => {
   const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("theme", root.dataset.theme);
-  draw();
-  redraw();
+  drawAll();
 });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 find("about-open").addEventListener("click", () => find("about").showModal());
 find("law-open").addEventListener("click", () => find("law").showModal());
 find("model").addEventListener("change", () => { showLabels(); showCard(find("card"), model()); again(); });

@@ -4,7 +4,7 @@ import { COLUMNS, drawCurve, drawExplanation, drawWaveform, LEFT } from "./draw.
 import { element, emotionTag, find, showLegend } from "./parts.js";
 import { CAN, predict } from "./server.js";
 import { peaksOf } from "./sound.js";
-import { emotionWord, flagWord, partWord, sure, word } from "./words.js";
+import { answerOf, emotionWord, flagWord, partWord, word } from "./words.js";
 
 const player = find("player");
 let shown = null;
@@ -44,15 +44,18 @@ function tell(item) {
   draw();
 }
 
+// A silence of less than the tenth of a second that times are told to is not told.
+const isSeen = ({ start_s: start, end_s: end, emotion }) => emotion !== null || start.toFixed(1) !== end.toFixed(1);
+
 function tellPart(item, { row, place }) {
-  const { labels } = item, set = row.prediction_set.slice(1).map(emotionWord), at = (name) => place.querySelector(`.${name}`);
+  const { labels } = item, { emotion, sure, others } = answerOf(row), at = (name) => place.querySelector(`.${name}`);
   const title = partWord(row), whole = title ? `${item.name}, ${title}` : item.name;
   at("part-title").textContent = title;
   at("part-title").hidden = !title;
   const dimensions = Object.entries(row.dimensions ?? {}).map(([name, value]) => `${word(name)} ${value.toFixed(2)}`);
-  const remarks = [...(set.length ? [`${word("columnSet").toLowerCase()} ${set.join(", ")}`] : []), ...dimensions, ...row.flags.map(flagWord)];
-  at("answer").replaceChildren(emotionTag(row.emotion, labels, `${emotionWord(row.emotion)} ${sure(row)}`.trim()), remarks.length ? ` – ${remarks.join("; ")}` : "");
-  at("stretches").replaceChildren(...row.timeline.map((stretch) => {
+  const remarks = [...(others ? [row.long ? others : word("mayBe", others)] : []), ...dimensions, ...row.flags.map(flagWord)];
+  at("answer").replaceChildren(emotionTag(emotion, labels, `${emotionWord(emotion)} ${sure}`.trim()), remarks.length ? ` – ${remarks.join("; ")}` : "");
+  at("stretches").replaceChildren(...row.timeline.filter(isSeen).map((stretch) => {
     const times = `${stretch.start_s.toFixed(1)} – ${word("seconds", stretch.end_s.toFixed(1))}  `;
     const said = emotionWord(stretch.emotion) + (stretch.emotion === null ? "" : ` ${stretch.probability.toFixed(2)}`);
     const button = element("button", { type: "button" }, times, emotionTag(stretch.emotion, labels, said));

@@ -22,7 +22,7 @@ export async function listen(choice, labels, fail) {
   line = stream(
     { ...SESSION, rate: microphone.rate, model: choice.model, ...(choice.labels ? { labels } : {}), ...(choice.vad_threshold ? { vad_threshold: choice.vad_threshold } : {}) },
     (event) => {
-      if (event.type === "error") fail(event.error.detail);
+      if (event.type === "error" && running?.line === line) { stop(); fail(event.error.detail); } // the line then closes: no news
       if (event.type === "measurement.result") { points.push({ at: event.end_s, probabilities: event.smoothed.probabilities, emotion: event.smoothed.emotion }); draw(shown); }
     },
     () => { if (running?.line === line) { stop(); fail(word("connectionLost")); } },

@@ -14,7 +14,7 @@ const ENGLISH = {
   stopListening: "Stop listening", options: "Options", model: "Model", labels: "Tell these apart",
   channels: "Channels", channelsMix: "as one", channelsSplit: "each by itself, side by side",
   channelsSpeakers: "as one, with two voices told apart (experimental)", channelN: (n) => `channel ${n}`, voiceN: (n) => `voice ${n}`,
-  ofTheTime: (n) => `${n} % of the time`, vad: "Speech begins at a probability of", shortest: "Shortest stretch, in seconds", arousal: "arousal", valence: "valence", dominance: "dominance", liveTitle: "Live", level: "Level", results: "Recordings", clear: "Clear",
+  ofTheTime: (n) => `${n} % of the time`, then: (others) => `then ${others}`, mayBe: (others) => `may also be ${others}`, vad: "Speech begins at a probability of", shortest: "Shortest stretch, in seconds", arousal: "arousal", valence: "valence", dominance: "dominance", liveTitle: "Live", level: "Level", results: "Recordings", clear: "Clear",
   columnFile: "Recording", columnEmotion: "Emotion", columnProbability: "Probability", columnSet: "May also be",
   columnSpeech: "Speech", columnFlags: "Remarks", stretches: "From when to when",
   unplayable: "This browser cannot play this format; what was heard is shown all the same.",
@@ -51,7 +51,7 @@ const GREEK = {
   stopListening: "Τέλος ακρόασης", options: "Επιλογές", model: "Μοντέλο", labels: "Να διακρίνονται",
   channels: "Κανάλια", channelsMix: "σαν ένα", channelsSplit: "καθένα χωριστά, δίπλα δίπλα",
   channelsSpeakers: "σαν ένα, με δύο φωνές χωριστά (πειραματικό)", channelN: (n) => `κανάλι ${n}`, voiceN: (n) => `φωνή ${n}`,
-  ofTheTime: (n) => `${n} % του χρόνου`, vad: "Η ομιλία αρχίζει από πιθανότητα", shortest: "Συντομότερο τμήμα, σε δευτερόλεπτα", arousal: "διέγερση", valence: "σθένος", dominance: "κυριαρχία", liveTitle: "Ζωντανά", level: "Στάθμη", results: "Ηχογραφήσεις", clear: "Καθαρισμός",
+  ofTheTime: (n) => `${n} % του χρόνου`, then: (others) => `έπειτα ${others}`, mayBe: (others) => `ίσως και ${others}`, vad: "Η ομιλία αρχίζει από πιθανότητα", shortest: "Συντομότερο τμήμα, σε δευτερόλεπτα", arousal: "διέγερση", valence: "σθένος", dominance: "κυριαρχία", liveTitle: "Ζωντανά", level: "Στάθμη", results: "Ηχογραφήσεις", clear: "Καθαρισμός",
   columnFile: "Ηχογράφηση", columnEmotion: "Συναίσθημα", columnProbability: "Πιθανότητα", columnSet: "Ίσως και",
   columnSpeech: "Ομιλία", columnFlags: "Παρατηρήσεις", stretches: "Από πότε ως πότε",
   unplayable: "Ο περιηγητής δεν παίζει αυτή τη μορφή· ό,τι ακούστηκε φαίνεται πάντως.",
@@ -97,8 +97,19 @@ export const language = () => code;
 export const word = (key, ...values) => { const said = current[key] ?? ENGLISH[key]; return typeof said === "function" ? said(...values) : said; };
 export const emotionWord = (emotion) => emotion === null ? word("noneHeard") : current.emotions[emotion] ?? emotion;
 export const partWord = (row) => [row.channel && word("channelN", row.channel), row.speaker && word("voiceN", row.speaker)].filter(Boolean).join(", ");
-// How sure an answer is; of minutes, how much of the time its emotion has.
-export const sure = (row) => (row.emotion === null ? "" : row.long && row.shares ? word("ofTheTime", Math.round(100 * row.shares[row.emotion])) : row.probabilities[row.emotion].toFixed(2));
+
+const LEAST_SHARE = 0.01;
+
+// What is said of a recording: its emotion, how sure that is, and what else it may be. Of minutes, as the command line has it:
+// the emotion with most of the time, and those that follow.
+export function answerOf({ emotion, probabilities, prediction_set: set, long, shares }) {
+  if (emotion === null) return { emotion, sure: "", others: "" };
+  const percent = (share) => Math.round(100 * share), parts = long ? Object.entries(shares ?? {}) : [];
+  if (!parts.length) return { emotion, sure: probabilities[emotion].toFixed(2), others: set.slice(1).map(emotionWord).join(", ") };
+  const [[most, share], ...rest] = parts, also = rest.filter(([, own]) => own >= LEAST_SHARE).map(([label, own]) => `${emotionWord(label)} ${percent(own)}\u00a0%`);
+  return { emotion: most, sure: word("ofTheTime", percent(share)), others: also.length ? word("then", also.join(", ")) : "" };
+}
+
 export const flagWord = (flag) => current.flags[flag] ?? ENGLISH.flags[flag] ?? flag.replaceAll("_", " ");
 
 export function look(emotion, labels) {
