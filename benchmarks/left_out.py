@@ -14,7 +14,7 @@ from typing import Any
 
 from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
-from thymos.corpora.table import joined
+from thymos.corpora.opening import joined
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.recipe import SHIPPED
 from thymos.evaluation.left_out import FOUR, LeftOut, calibrations, flagged, leave_corpora_out, neutral_recall, table

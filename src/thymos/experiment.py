@@ -99,7 +99,8 @@ class TrainingPart:
     """What a fit may look at. Whose class it is not told are not in it."""
 
     labels: tuple[str, ...]
-    """The emotions to tell apart, each of which the part has; a target is a place in it."""
+    """The emotions to tell apart, each of which the part has; a target is a place in it. None where dimensions alone
+    are told."""
     rows: Rows
     """Recordings to fit to."""
     targets: NDArray[np.int64]
@@ -276,11 +277,26 @@ class Experiment(ABC, Generic[Features]):
         )
 
 
+def corpus_of_emotions(experiment: Experiment[Any], corpus: Corpus, what: str) -> Corpus:
+    """Return ``corpus_for`` of both, for ``what`` goes by how well emotions are told.
+
+    Raises:
+        CorpusError: as ``corpus_for``, or it tells no emotions.
+    """
+    usable = corpus_for(experiment, corpus)
+    if not usable.emotions:
+        raise CorpusError(
+            f"{what} goes by how well emotions are told, and {corpus.root} tells dimensions alone, which `evaluate` "
+            "and `train` learn"
+        )
+    return usable
+
+
 def corpus_for(experiment: Experiment[Any], corpus: Corpus) -> Corpus:
     """Return ``corpus`` as the experiment takes it: without the clips that its rules leave out, emotions merged.
 
     Raises:
-        CorpusError: fewer than two emotions are left.
+        CorpusError: fewer than two emotions are left, or dimensions alone are told, and it learns none, or none varies.
     """
     most = experiment.max_silence_s
 
@@ -293,6 +309,15 @@ def corpus_for(experiment: Experiment[Any], corpus: Corpus) -> Corpus:
     if experiment.merge:
         merge = {label_key(word): house_spelling(counts_as) for word, counts_as in experiment.merge.items()}
         usable = usable.relabelled(lambda word: merge.get(label_key(word), word))
+    if not usable.emotions and usable.clips:
+        if not experiment.learns_dimensions:
+            raise CorpusError(
+                f"{corpus.root} tells dimensions and no emotions, and {experiment.name} learns emotions alone; recipes "
+                "of kind encoder learn dimensions: --recipe thymos"
+            )
+        if not usable.dimensions:
+            raise CorpusError(f"{corpus.root} tells no emotions, and no dimension of it varies: nothing can be learnt")
+        return usable
     if len(usable.emotions) < 2:
         raise CorpusError(f"{corpus.root} has recordings of {len(usable.emotions)} emotion; two are needed")
     return usable

@@ -216,9 +216,13 @@ def test_a_fold_of_each_file_is_the_one_that_tests_it(opened: Opened, wavs: Path
             read_fold_lists(wavs / "folds.csv")
 
 
-def test_dimensions_without_emotions_are_told_so(opened: Opened) -> None:
-    with pytest.raises(CorpusError, match="no column emotion: EmoAct, EmoVal are learnt beside emotions, and are not"):
-        opened("FileName,EmoAct,EmoVal\na.wav,3.2,4\nb.wav,1,2\n")
+def test_dimensions_without_emotions_are_read_alone(opened: Opened) -> None:
+    corpus = opened("FileName,EmoAct,EmoVal\na.wav,3.2,4\nb.wav,1,2\n")
+    assert [(clip.path, clip.emotion, clip.arousal, clip.valence) for clip in corpus.clips] == [
+        ("a.wav", "", 3.2, 4.0),
+        ("b.wav", "", 1.0, 2.0),
+    ]
+    assert corpus.notes == ("it tells no emotions: it is read for its dimensions alone",)
 
 
 # --- which column is meant ---

@@ -12,7 +12,8 @@ from thymos.corpora import Corpus, RecordingFolds
 from thymos.corpora.dialects import seconds_of
 from thymos.corpora.folds import Fold, check_leakage, with_shared_sound
 from thymos.corpora.measure import measure_entries
-from thymos.corpora.table import ClipEntry, KeptWaveforms, joined
+from thymos.corpora.opening import joined
+from thymos.corpora.table import ClipEntry, KeptWaveforms
 from thymos.errors import LeakageError
 
 WriteSound = Callable[..., Path]

@@ -7,7 +7,7 @@ import pytest
 
 from thymos.corpora import Clip, Corpus, Measurements, protocol_named
 from thymos.corpora.given_sides import CorpusPairs, HeldOutCorpora
-from thymos.corpora.table import joined
+from thymos.corpora.opening import joined
 from thymos.errors import LeakageError, ProtocolError
 
 

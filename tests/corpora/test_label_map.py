@@ -10,7 +10,7 @@ from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.audit import audit_corpus
 from thymos.corpora.findings import findings
 from thymos.corpora.label_map import LabelMap, parse_label_map
-from thymos.corpora.table import joined
+from thymos.corpora.opening import joined
 from thymos.errors import CorpusError
 
 WriteSound = Callable[..., Path]

@@ -16,7 +16,7 @@ from thymos.corpora.audit import audit_corpus
 from thymos.corpora.findings import findings
 from thymos.corpora.folds import check_leakage, near_copies_among
 from thymos.corpora.near_copies import HOP_S, LONGEST_S, SPARSE, Fingerprints, Words, fingerprint_of, from_text, to_text
-from thymos.corpora.table import joined
+from thymos.corpora.opening import joined
 from thymos.errors import LeakageError
 
 RATE_HZ = 24_000

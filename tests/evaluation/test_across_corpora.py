@@ -13,7 +13,7 @@ import thymos
 from thymos.audio import Samples
 from thymos.cli import app
 from thymos.corpora import Corpus, open_corpus
-from thymos.corpora.table import joined
+from thymos.corpora.opening import joined
 from thymos.errors import CorpusError, LeakageError
 from thymos.evaluation.evaluate import evaluate
 from thymos.evaluation.study import study

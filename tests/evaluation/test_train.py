@@ -11,8 +11,8 @@ from scipy.special import softmax
 
 from thymos.audio import read_waveform
 from thymos.corpora import Corpus
+from thymos.corpora.opening import joined
 from thymos.corpora.protocols import protocol_named
-from thymos.corpora.table import joined
 from thymos.encoder.described import DescribedCorpus
 from thymos.encoder.discriminant import Discriminant, fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment

@@ -103,6 +103,7 @@ def _headlines(audit: Audit) -> Iterator[Text]:
         f"{lengths.min_s:.2f} to {lengths.max_s:.2f} s"
     )
     yield Text(str(audit.corpus.tally))
+    yield from (Text(f"{name}: {told}") for name, told in audit.told_dimensions.items())
     rates = ", ".join(f"{rate_hz} Hz" for rate_hz in audit.rates_hz)
     channels = ", ".join(channels_name(count) for count in audit.channels)
     yield Text(f"{rates}; {channels}; {', '.join(audit.formats)}")

@@ -240,7 +240,7 @@ def open_corpora_with_progress(
     Raises:
         CorpusError: one of them cannot be opened, or two hold the same file.
     """
-    from thymos.corpora.table import joined
+    from thymos.corpora.opening import joined
 
     keep = keep and len(specs) == 1
     return joined([open_corpus_with_progress(spec, cache_dir, quiet, labels, keep, root, columns) for spec in specs])

@@ -151,7 +151,8 @@ def models() -> list[Symptom]:
             symptoms.append(Symptom(f"model {place}", str(error), fine=False, advice="install thymos anew"))
         else:
             about = bundle.about
-            found = f"{about.name} {about.version}: {', '.join(about.labels)}; SHA-256 {bundle.digest[:12]}…"
+            told = ", ".join((*about.labels, *about.dimensions))
+            found = f"{about.name} {about.version}: {told}; SHA-256 {bundle.digest[:12]}…"
             symptoms.append(Symptom(f"model {place}", found))
     return symptoms or [
         Symptom("models", "none comes with this installation", fine=False, advice="install thymos anew")

@@ -154,6 +154,8 @@ def _scores_of(run: Path, about: dict[str, Any]) -> dict[str, Any]:
     beside = (results.model_extra or {}).get("deciding", {})
     if beside.get("encoder") != about.get("start_from", {}).get("sha256"):
         raise RunError(f"{run} started from another encoder than the model")
+    if results.summary is None:
+        raise RunError(f"{run} scored dimensions and no emotions, and a model shows scores of emotions")
     summary = results.summary.recording
     return {
         "corpus": results.corpus.name,

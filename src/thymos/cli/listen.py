@@ -151,6 +151,7 @@ def listen(
     chosen = _chosen_channel(channel)
     known = None if voice is None else find_voice(voice, voices)
     recognizer = load(model).among(chosen_labels(labels)).tuned(vad_threshold).for_voice(known)
+    recognizer.needs_emotions("listening")
     if adapt:
         _ = recognizer.space  # a model without is known before a microphone is opened
     with ExitStack() as opened:

@@ -55,7 +55,8 @@ def _description(bundle: "Bundle") -> Table:
     unlike = "not told" if known is None else f"told; {known.acceptance:.0%} of held-out recordings are within"
     rows = {
         "folder": str(bundle.folder),
-        "emotions": ", ".join(about.labels),
+        "emotions": ", ".join(about.labels) or "none",
+        "dimensions": ", ".join(about.dimensions),
         "takes": f"{about.rate_hz} Hz; windows of {about.window_s:g} s every {about.hop_s:g} s",
         "parameters": f"{about.parameters:,}",
         "temperature": f"{about.temperature:.3f}",
@@ -75,6 +76,8 @@ def _description(bundle: "Bundle") -> Table:
             )
     if about.adapted_to is None:
         rows.pop("adapted to")
+    if not about.dimensions:
+        rows.pop("dimensions")
     for key, value in rows.items():
         table.add_row(key, shown(value))
     return table

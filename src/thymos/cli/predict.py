@@ -282,6 +282,8 @@ def _way_to_hear(
         from thymos.cli.spread import SpreadRecognizer
 
         recognizer = SpreadRecognizer(recognizer, *asked.spread)
+    if timeline:
+        recognizer.needs_emotions("a timeline, or a format that says from when to when,")
     decides = {"model": recognizer.bundle.about.sha256, "timeline": timeline}
     decides |= tuned
     if by_speaker:

@@ -14,7 +14,7 @@ import numpy as np
 
 from thymos.audio.containers import REMARKS
 from thymos.corpora.table import Clip, Corpus, Exclusion
-from thymos.labels import natural_key
+from thymos.labels import DIMENSIONS, natural_key
 
 FENCE_FACTOR = 1.5
 SMALLEST_DURATION_MARGIN_S = 0.25
@@ -156,9 +156,21 @@ class Audit:
         return {emotion: self.count(emotion=emotion) for emotion in self.emotions}
 
     @property
+    def told_dimensions(self) -> dict[str, str]:
+        """What is told of each dimension that some clips tell: how many do, and from which value to which."""
+        told = {
+            name: [at for clip in self.corpus.clips if (at := getattr(clip, name)) is not None] for name in DIMENSIONS
+        }
+        return {
+            name: f"{min(values):g} to {max(values):g}, mean {np.mean(values):.3g}, of {len(values)}"
+            for name, values in told.items()
+            if values
+        }
+
+    @property
     def imbalance(self) -> float:
-        """Clips of the commonest emotion for each clip of the rarest."""
-        sizes = self.by_emotion.values()
+        """Clips of the commonest emotion for each clip of the rarest; 1 where none is told."""
+        sizes = self.by_emotion.values() or [1]
         return max(sizes) / min(sizes)
 
     def count(self, emotion: str | None = None, speaker: str | None = None) -> int:

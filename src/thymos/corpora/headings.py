@@ -24,9 +24,9 @@ SYNONYMS = {
     "language": "language, lang, locale",
     "intensity": "intensity, emotionalintensity, emotionintensity, strength",
     "split": "split, splitset, partition, subset, set",
-    "arousal": "arousal, activation, emoact, act",
-    "valence": "valence, emoval",
-    "dominance": "dominance, emodom, dom, potency",
+    "arousal": "arousal, activation, emoact, act, aro, arousalmean, meanarousal, avgarousal",
+    "valence": "valence, emoval, val, valencemean, meanvalence, avgvalence, pleasure",
+    "dominance": "dominance, emodom, dom, potency, dominancemean, meandominance, avgdominance",
     "fold": "fold, foldid, foldnumber, cvfold",
     "start": "start, starts, starttime, startsec, begin, begintime, onset, from",
     "end": "end, ends, endtime, endsec, stop, stoptime, offset, to",
@@ -105,6 +105,16 @@ def chosen_columns(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return chosen
 
 
+def truths_in(columns: Mapping[str, str], headings: Sequence[str]) -> tuple[str, ...]:
+    """Return what a table needs beside its files: a column of emotions, or one of a dimension.
+
+    Where a heading is nearly ``emotion``, that is what is meant.
+    """
+    free = [heading for heading in headings if heading not in columns.values()]
+    told = any(name in columns for name in DIMENSIONS) and "did you mean" not in nearest("emotion", free)
+    return () if told else ("emotion",)
+
+
 def require(
     columns: Mapping[str, str],
     needed: Iterable[str],
@@ -128,9 +138,6 @@ def require(
     if not shown:
         raise CorpusError(f"{said}: it is empty" if not headings else f"{said}: its first line names no column")
     free = [heading for heading in shown if heading not in columns.values()]
-    if lacking == ["emotion"] and any(name in columns for name in DIMENSIONS):
-        told = ", ".join(columns[name] for name in DIMENSIONS if name in columns)
-        raise CorpusError(f"{said}: {told} are learnt beside emotions, and are not read without them")
     near = [hint for name in lacking if "did you mean" in (hint := nearest(name, free))]
     many = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
     if any(is_sound_name(heading) for heading in shown):

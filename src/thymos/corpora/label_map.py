@@ -25,7 +25,8 @@ class LabelledEntries:
 
     Attributes:
         entries: of which ``emotion`` is what the label counts as.
-        excluded: the others: left out by the map, or without a label.
+        excluded: the others: left out by the map, or without a label. Where none has one, and dimensions are told
+            instead, those that tell none.
         found: each clip's own label, by its path; also of those that the map left out.
     """
 
@@ -35,7 +36,7 @@ class LabelledEntries:
 
     def uses(self, clips: Iterable[ClipEntry]) -> tuple[LabelUse, ...]:
         """Return what became of each label, counted over usable ``clips`` and what the map left out."""
-        counted = [(self.found[clip.path], clip.emotion) for clip in clips]
+        counted = [(self.found[clip.path], clip.emotion) for clip in clips if clip.emotion]
         counted += [(self.found[each.clip], LEFT_OUT) for each in self.excluded if each.readable]
         return summed_uses(LabelUse(label, emotion, 1) for label, emotion in counted)
 
@@ -77,7 +78,12 @@ class LabelMap:
 
     def apply(self, entries: Iterable[ClipEntry]) -> LabelledEntries:
         """Return ``entries`` under what their labels count as."""
-        labelled = LabelledEntries([], [], {})
+        labelled, entries = LabelledEntries([], [], {}), list(entries)
+        if not any(tidy(entry.emotion) for entry in entries) and any(entry.tells_dimensions for entry in entries):
+            labelled.entries.extend(entry for entry in entries if entry.tells_dimensions)
+            silent = (entry.path for entry in entries if not entry.tells_dimensions)
+            labelled.excluded.extend(Exclusion(path, "has no value of a dimension") for path in silent)
+            return labelled
         mapped: list[tuple[ClipEntry, str]] = []
         for entry in entries:
             label = tidy(entry.emotion)

@@ -4,8 +4,9 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from thymos.cache import default_cache_dir
@@ -15,7 +16,7 @@ from thymos.corpora.headings import chosen_columns
 from thymos.corpora.label_map import LabelMap, Rules
 from thymos.corpora.measure import measure_entries
 from thymos.corpora.readers.listed_files import Surroundings
-from thymos.corpora.table import ClipEntry, Corpus, Exclusion, KeptWaveforms
+from thymos.corpora.table import Clip, ClipEntry, Corpus, Exclusion, KeptWaveforms, clip_names, summed_uses
 from thymos.errors import CorpusError
 from thymos.files import home_path
 from thymos.labels import label_key
@@ -73,6 +74,7 @@ def open_corpus(
     if not clips:
         reasons = "; ".join(f"{each.clip} {each.reason}" for each in excluded[:5])
         raise CorpusError(f"{path} holds no sound that can be used" + (f": {reasons}" if reasons else ""))
+    alone = [] if any(clip.emotion for clip in clips) else ["it tells no emotions: it is read for its dimensions alone"]
     return Corpus(
         listing.kind,
         folder,
@@ -81,9 +83,48 @@ def open_corpus(
         labelled.uses(clips),
         label_map.unmatched(labelled.found.values()),
         found=len(listing.entries) + len(listing.excluded),
-        notes=(*listing.notes, *spellings),
+        notes=(*listing.notes, *spellings, *alone),
         kept=waveforms,
     )
+
+
+def joined(corpora: Sequence[Corpus]) -> Corpus:
+    """Return several corpora as one: each clip tells which it comes from, and speakers of two are never the same.
+
+    A corpus is called as its clips say, else for its folder, and for that one's folder, too, where two are alike.
+
+    Raises:
+        CorpusError: two of them hold the same file, or some tell emotions and others none.
+    """
+    if len(corpora) == 1:
+        return corpora[0]
+    without = [corpus.root.name for corpus in corpora if not corpus.emotions]
+    if without and len(without) < len(corpora):
+        raise CorpusError(f"{', '.join(without)} tells dimensions and no emotions, and the others tell emotions")
+    root = Path(os.path.commonpath([corpus.root for corpus in corpora]))
+    clips: list[Clip] = []
+    excluded: list[Exclusion] = []
+    alike = Counter(corpus.root.name for corpus in corpora)
+    for corpus in corpora:
+        inside, own = corpus.root.relative_to(root), corpus.root
+        for clip in corpus.clips:
+            name = clip.corpus or (own.name if alike[own.name] == 1 else f"{own.parent.name}/{own.name}")
+            speaker = f"{name}/{clip.speaker}" if clip.speaker else ""
+            moved = replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker)
+            clips.append(replace(moved, file=clip.file and (inside / clip.file).as_posix()))
+        excluded += [replace(each, clip=(inside / each.clip).as_posix()) for each in corpus.excluded]
+    clips.sort(key=lambda clip: clip.path)
+    twice = [clip.path for clip, after in pairwise(clips) if clip.path == after.path]
+    if twice:
+        raise CorpusError(f"two of the corpora hold {clip_names(twice)}")
+    labels = summed_uses(use for corpus in corpora for use in corpus.labels)
+    # A map that is given for several corpora need not fit each of them.
+    unmatched = tuple(name for name in corpora[0].unmatched if all(name in each.unmatched for each in corpora))
+    found = sum(corpus.tally.found for corpus in corpora)
+    notes = tuple(f"{corpus.root.name}: {note}" for corpus in corpora for note in corpus.notes)
+    shared = tuple(with_shared_sound(clips))  # a recording may be in two of them
+    corpus = Corpus("joined", root, shared, tuple(excluded), labels, unmatched, found, notes)
+    return corpus.relabelled(lambda word: word)
 
 
 def _with_one_spelling(entries: list[ClipEntry]) -> tuple[list[ClipEntry], list[str]]:

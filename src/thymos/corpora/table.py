@@ -1,12 +1,10 @@
 """The corpus table: what every corpus becomes, whichever folder or file it came from."""
 
 import mmap
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples, Waveform
 from thymos.audio.containers import Remark
 from thymos.audio.excerpt import read_excerpt
-from thymos.errors import AudioError, CorpusError
+from thymos.errors import AudioError
 from thymos.labels import DIMENSIONS, EMOTIONS, in_order, label_key, natural_key, one_spelling, to_emotion
 
 SYNTHETIC_MARK = "SYNTHETIC"
@@ -88,6 +86,11 @@ class ClipEntry:
     """How pleasant."""
     dominance: float | None = None
     """How much in control."""
+
+    @property
+    def tells_dimensions(self) -> bool:
+        """Whether it tells one at least."""
+        return any(getattr(self, name) is not None for name in DIMENSIONS)
 
     @property
     def lies_in(self) -> str:
@@ -252,8 +255,9 @@ class Corpus:
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """The emotions that occur, the house's words first, then others by the alphabet."""
-        return in_order({clip.emotion for clip in self.clips})
+        """The emotions that occur, the house's words first, then others by the alphabet; none of a corpus that tells
+        dimensions alone."""
+        return in_order({clip.emotion for clip in self.clips} - {""})
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -262,9 +266,9 @@ class Corpus:
 
     @property
     def targets(self) -> NDArray[np.int64]:
-        """Class of every clip, an index into ``emotions``: shape ``(clips,)``."""
-        emotions = self.emotions
-        return np.array([emotions.index(clip.emotion) for clip in self.clips], np.int64)
+        """Class of every clip, an index into ``emotions``: shape ``(clips,)``; 0 throughout where there are none."""
+        places = {emotion: place for place, emotion in enumerate(self.emotions)}
+        return np.array([places.get(clip.emotion, 0) for clip in self.clips], np.int64)
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -353,44 +357,6 @@ def summed_uses(uses: Iterable[LabelUse]) -> tuple[LabelUse, ...]:
     places = {emotion: place for place, emotion in enumerate((*order, LEFT_OUT))}
     summed = [LabelUse(label_of[label], emotion_of[emotion], clips) for (label, emotion), clips in counts.items()]
     return tuple(sorted(summed, key=lambda use: (places[use.emotion], label_key(use.label))))
-
-
-def joined(corpora: Sequence[Corpus]) -> Corpus:
-    """Return several corpora as one: each clip tells which it comes from, and speakers of two are never the same.
-
-    A corpus is called as its clips say, else for its folder, and for that one's folder, too, where two are alike.
-
-    Raises:
-        CorpusError: two of them hold the same file.
-    """
-    from thymos.corpora.folds import with_shared_sound  # which is of clips, so of this module
-
-    if len(corpora) == 1:
-        return corpora[0]
-    root = Path(os.path.commonpath([corpus.root for corpus in corpora]))
-    clips: list[Clip] = []
-    excluded: list[Exclusion] = []
-    alike = Counter(corpus.root.name for corpus in corpora)
-    for corpus in corpora:
-        inside, own = corpus.root.relative_to(root), corpus.root
-        for clip in corpus.clips:
-            name = clip.corpus or (own.name if alike[own.name] == 1 else f"{own.parent.name}/{own.name}")
-            speaker = f"{name}/{clip.speaker}" if clip.speaker else ""
-            moved = replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker)
-            clips.append(replace(moved, file=clip.file and (inside / clip.file).as_posix()))
-        excluded += [replace(each, clip=(inside / each.clip).as_posix()) for each in corpus.excluded]
-    clips.sort(key=lambda clip: clip.path)
-    twice = [clip.path for clip, after in pairwise(clips) if clip.path == after.path]
-    if twice:
-        raise CorpusError(f"two of the corpora hold {clip_names(twice)}")
-    labels = summed_uses(use for corpus in corpora for use in corpus.labels)
-    # A map that is given for several corpora need not fit each of them.
-    unmatched = tuple(name for name in corpora[0].unmatched if all(name in each.unmatched for each in corpora))
-    found = sum(corpus.tally.found for corpus in corpora)
-    notes = tuple(f"{corpus.root.name}: {note}" for corpus in corpora for note in corpus.notes)
-    shared = tuple(with_shared_sound(clips))  # a recording may be in two of them
-    corpus = Corpus("joined", root, shared, tuple(excluded), labels, unmatched, found, notes)
-    return corpus.relabelled(lambda word: word)
 
 
 def clip_names(clips: list[str], most: int = 5) -> str:

@@ -95,6 +95,16 @@ def fit_discriminant(
     return Discriminant(mean, spread, directions, -np.einsum("cd,dc->c", centres, directions) / 2)
 
 
+def without_classes(
+    descriptions: Floats, shares: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> Discriminant:
+    """Return a decision among no classes, whose descriptions are standardised as those of ``fit_discriminant``."""
+    recordings = descriptions.shape[1]
+    counted = np.ones(recordings) if weights is None else np.asarray(weights, np.float64)
+    mean, spread = standardising(descriptions, shares, counted)
+    return Discriminant(mean, spread, np.zeros((len(mean), 0)), np.zeros(0))
+
+
 def standardising(
     descriptions: Floats, shares: NDArray[np.float64], counted: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from thymos.corpora import open_corpus
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.encoder.describe import Descriptions, Start, start_of
 from thymos.encoder.described import DescribedCorpus, describe_corpus
-from thymos.encoder.discriminant import Discriminant, fit_discriminant
+from thymos.encoder.discriminant import Discriminant, fit_discriminant, without_classes
 from thymos.encoder.export import exportable, linear_reading
 from thymos.encoder.in_fold import EPOCH, described_by, tuned_start, undescribed
 from thymos.encoder.recipe import EncoderRecipe
@@ -57,7 +57,7 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         """Check that there is such an encoder, and that it has not heard what is going to be tested.
 
         Raises:
-            RecipeError: there is none that can be used.
+            RecipeError: there is none that can be used, or it is fine-tuned to emotions, and none is told.
             ProtocolError: speakers are needed, and the corpus does not tell who speaks.
             LeakageError: it has heard recordings of ``corpus``; the message names them.
         """
@@ -66,6 +66,8 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
         unknown = [clip.path for clip in corpus.clips if not clip.speaker]
         if unknown and recipe.centring == "speaker":
             raise ProtocolError(f"centring on speakers needs every clip's speaker, unknown for {clip_names(unknown)}")
+        if not corpus.emotions and recipe.finetune == "fold":
+            raise RecipeError(f"finetune: fold fine-tunes the encoder to emotions, and {corpus.root} tells none")
         # Last: who trains and does not test may go on in spite of it.
         heard = [clip for clip in corpus.clips if start.has_heard(clip)]
         if heard:
@@ -136,10 +138,13 @@ class EncoderExperiment(Experiment[DescribedCorpus]):
     def _head(
         self, features: DescribedCorpus, rows: Rows, targets: NDArray[np.int64], labels: Sequence[str]
     ) -> Discriminant:
+        """Fit the discriminant; where no emotion is told, it has no class."""
         recipe = self.recipe
         descriptions = features.read(rows)
         descriptions -= _centres(features, recipe, rows, len(descriptions))
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
+        if not labels:
+            return without_classes(descriptions, np.array(recipe.shares()), weights)
         fitted = fit_discriminant(descriptions, targets, np.array(recipe.shares()), recipe.shrinkage, weights)
         priors = {label_key(word): prior for word, prior in recipe.priors.items()}
         return fitted.leaning([priors.get(label_key(label), 1.0) for label in labels])
@@ -236,12 +241,14 @@ class FittedHead(Fitted[DescribedCorpus]):
         return {"penalties": {name: penalty if known else None for name, known, penalty in told}}
 
     @cached_property
-    def voice_space(self) -> VoiceSpace:
+    def voice_space(self) -> VoiceSpace | None:
         """Fitted when it is first asked for: most evaluations know no voice, and it takes as long as the head.
 
         Where nobody says who speaks, all recordings of a corpus are of one voice. Distorted copies of a voice's
-        recordings lie apart each in its own way, so they tell nothing of it.
+        recordings lie apart each in its own way, so they tell nothing of it. None where no emotion is told.
         """
+        if not self.labels:
+            return None
         recipe, (features, rows, targets, asked, _) = self.recipe, self._part
         voices = [f"{features.corpora[row]}/{features.speakers[row]}" for row in rows]
         weights = _speakers_alike(features, rows) if recipe.weigh == "speakers" else None
@@ -254,7 +261,9 @@ class FittedHead(Fitted[DescribedCorpus]):
         """Return the head's probabilities of recordings as they are."""
         described = features.read(rows, 1)
         described -= _centres(features, self.recipe, rows, 1)
-        probabilities: NDArray[np.float64] = softmax(self.discriminant.logits(described[0]), axis=1)
+        probabilities: NDArray[np.float64] = self.discriminant.logits(described[0])
+        if self.labels:
+            probabilities = softmax(probabilities, axis=1)
         return Scores(
             probabilities, values=None if self.dimensions is None else self.dimensions.ridge.values(described[0])
         )

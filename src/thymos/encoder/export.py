@@ -45,7 +45,7 @@ class HeadOnEncoder(Exportable):
         start: the encoder.
         weights: of the head: float32, shape ``(D, classes)``.
         bias: shape ``(classes,)``.
-        space: where voices are told from emotions.
+        space: where voices are told from emotions; None of a head that tells none.
         int8: whether products with the encoder's weights are reckoned in integers of 8 bits.
         dimensions: how arousal, valence and dominance are read; None: the head does not know.
     """
@@ -53,7 +53,7 @@ class HeadOnEncoder(Exportable):
     start: Start
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
-    space: VoiceSpace
+    space: VoiceSpace | None
     int8: bool
     dimensions: "LinearReading | None" = None
 
@@ -61,7 +61,9 @@ class HeadOnEncoder(Exportable):
         """Write the encoder, and the head."""
         export_encoder(self.start, folder, self.int8)
         with whole_file(folder / HEAD) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = {"weights": self.weights, "bias": self.bias, **vars(self.space)}
+            arrays: dict[str, Any] = {"weights": self.weights, "bias": self.bias}
+            if self.space is not None:
+                arrays |= vars(self.space)
             if self.dimensions is not None:
                 arrays |= {DIMENSION_WEIGHTS: self.dimensions.weights, DIMENSION_BIAS: self.dimensions.bias}
             np.savez(file, allow_pickle=False, **{name: np.float32(array) for name, array in arrays.items()})
@@ -97,7 +99,7 @@ def linear_reading(names: tuple[str, ...], ridge: Ridge) -> LinearReading | None
 def exportable(
     start: Start,
     discriminant: Discriminant,
-    space: VoiceSpace,
+    space: VoiceSpace | None,
     labels: tuple[str, ...],
     int8: bool = False,
     dimensions: LinearReading | None = None,

@@ -16,7 +16,7 @@ from thymos.corpora.protocols import LeaveOneSpeakerOut
 from thymos.corpora.table import Corpus
 from thymos.encoder.experiment import EncoderExperiment, FittedHead
 from thymos.engine.process import one_thread
-from thymos.experiment import TrainingPart, Work, corpus_for
+from thymos.experiment import TrainingPart, Work, corpus_of_emotions
 from thymos.machine import available_cores
 from thymos.runtime.adaptation import Coordinates, VoiceSpace
 from thymos.scoring.metrics import confusion, scores
@@ -135,7 +135,7 @@ def enrolment(
         ProtocolError: who speaks is not known, or there are too few voices.
         LeakageError: the encoder has heard the corpus.
     """
-    corpus = corpus_for(experiment, corpus)
+    corpus = corpus_of_emotions(experiment, corpus, "enrolment")
     experiment.check(corpus)
     folds = LeaveOneSpeakerOut().split(corpus, seed).folds
     work = Work(cache_dir or default_cache_dir(), available_cores(), seed=seed)
@@ -197,6 +197,7 @@ def unheard_by(
 ) -> Unheard:
     """Return recordings with ``descriptions`` (recordings, D) as ``head`` hears them."""
     space = head.voice_space
+    assert space is not None, "a corpus without emotions is refused before"
     coordinates = space.coordinates(descriptions)
     plain = head.discriminant.logits(descriptions)
     return Unheard(plain, space, coordinates, targets, np.array(voices), tuple(asked))

@@ -16,8 +16,9 @@ from thymos.cache import default_cache_dir
 from thymos.corpora import open_corpus
 from thymos.corpora.folds import Fold
 from thymos.corpora.given_sides import HeldOutCorpora
+from thymos.corpora.opening import joined
 from thymos.corpora.protocols import Protocol, Split, protocol_named, shuffle_labels
-from thymos.corpora.table import Corpus, joined
+from thymos.corpora.table import Corpus
 from thymos.engine.process import chosen_device
 from thymos.engine.tasks import Engine, Report, in_use
 from thymos.errors import CorpusError, ProtocolError

@@ -91,8 +91,9 @@ def fold_tasks(
     def held_out(whole: TrainingPart, train: TrainingPart, fold: Fold) -> InnerSplit:
         # What is said of a recording that was heard promises too much.
         new = [row for row in rows(fold.test) if row not in heard]
-        scored = [row for row in new if corpus.emotions[targets[row]] in train.labels]
-        own = [whole.labels.index(corpus.emotions[targets[row]]) for row in scored]
+        told = whole.labels or ("",)
+        scored = [row for row in new if corpus.clips[row].emotion in (train.labels or told)]
+        own = [told.index(corpus.clips[row].emotion) for row in scored]
         return InnerSplit(train, tuple(scored), np.array(own, np.int64))
 
     tasks = []
@@ -174,7 +175,7 @@ def training_part(
         ProtocolError: they are of one emotion.
     """
     own = targets[list(rows)]
-    if not learns:
+    if not learns or not corpus.emotions:
         return TrainingPart(corpus.emotions, rows, own, seed)
     classes, places = np.unique(own, return_inverse=True)
     labels = tuple(corpus.emotions[label] for label in classes)
@@ -184,13 +185,13 @@ def training_part(
 
 
 def usable_folds(corpus: Corpus, folds: Sequence[Fold]) -> tuple[Fold, ...]:
-    """Return the ``folds`` that have two emotions to train on, and recordings of one of these to test."""
+    """Return the ``folds`` that have two emotions to train on, if any are told, and recordings of these to test."""
     emotion = {clip.path: clip.emotion for clip in corpus.clips}
     trained = [{emotion[path] for path in fold.train} for fold in folds]
     return tuple(
         fold
         for fold, heard in zip(folds, trained, strict=True)
-        if len(heard) > 1 and any(emotion[path] in heard for path in fold.test)
+        if (len(heard) > 1 or heard == {""}) and any(emotion[path] in heard for path in fold.test)
     )
 
 
@@ -319,7 +320,7 @@ def _complaint(scores: Scores, rows: Rows, labels: int, dimensions: int) -> str 
         return f"predict gave values of shape {np.shape(scores.values)}, not {(len(given), dimensions)}"
     if not np.isfinite(given).all():
         return "predict gave probabilities that are not numbers"
-    if (given < 0).any() or not np.allclose(given.sum(axis=1), 1, rtol=0, atol=1e-3):
+    if (given < 0).any() or (labels and not np.allclose(given.sum(axis=1), 1, rtol=0, atol=1e-3)):
         worst = given.sum(axis=1)[np.abs(given.sum(axis=1) - 1).argmax()]
         return f"predict gave probabilities that are negative or do not sum to 1, such as {worst:.4g}"
     return None
@@ -361,7 +362,7 @@ def fit_calibrated(
         The model, and what goes with its probabilities: its own calibration, or that of the inner splits, if any.
     """
     fitted = experiment.fit(features, part, work)
-    if not experiment.calibrated or not part.inner:
+    if not experiment.calibrated or not part.inner or not part.labels:
         return fitted, fitted.calibration
     held_out = []
     for number, split in enumerate(part.inner, start=1):

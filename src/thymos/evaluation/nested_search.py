@@ -33,7 +33,7 @@ from thymos.evaluation.node_features import for_nodes
 from thymos.evaluation.run import RunFolder
 from thymos.evaluation.search_space import Searched, check_space, read_space
 from thymos.evaluation.study_cells import Cell, CellFailure, CellStore, CellTask, run_cell
-from thymos.experiment import Experiment, Work, corpus_for
+from thymos.experiment import Experiment, Work, corpus_of_emotions
 from thymos.files import write_json
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
@@ -143,7 +143,7 @@ def search(
     work = Work(cache, threads or available_cores(), chosen_device(device), seed)
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=cache)
-    usable = corpus_for(base, corpus)
+    usable = corpus_of_emotions(base, corpus, "a search")
     split = (protocol_named(protocol, folds) if isinstance(protocol, str) else protocol).split(usable, seed)
     if only_fold is not None:
         if not 0 <= only_fold < len(split.folds):

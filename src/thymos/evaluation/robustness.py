@@ -30,7 +30,7 @@ from thymos.corpora.table import Clip, Corpus
 from thymos.engine.process import chosen_device, one_thread
 from thymos.errors import AudioError
 from thymos.evaluation.fitting import fit_calibrated, fold_tasks, predictions_of, tempered
-from thymos.experiment import Experiment, Work, corpus_for
+from thymos.experiment import Experiment, Work, corpus_of_emotions
 from thymos.machine import available_cores
 from thymos.recipes import load_experiment
 from thymos.scoring.metrics import Counts, bootstrap_interval, confusion_by_group, scores
@@ -120,7 +120,7 @@ def robustness(
         experiment = load_experiment(experiment, changes)
     if not isinstance(corpus, Corpus):
         corpus = open_corpus(str(corpus), cache_dir=work.cache_dir)
-    corpus = corpus_for(experiment, corpus)
+    corpus = corpus_of_emotions(experiment, corpus, "robustness")
     split = (protocol_named(protocol, folds) if isinstance(protocol, str) else protocol).split(corpus, seed)
     experiment.check(corpus)
     features = experiment.features(corpus, work)

@@ -26,7 +26,7 @@ from thymos.engine.tasks import Report
 from thymos.errors import EngineError, LeakageError, ProtocolError, RunError
 from thymos.evaluation.fitting import FoldTask, check_fit, fold_tasks, run_fold, usable_folds
 from thymos.evaluation.study_plan import PlannedRow
-from thymos.experiment import Experiment, Work, corpus_for
+from thymos.experiment import Experiment, Work, corpus_of_emotions
 from thymos.scoring.predictions import FoldResult, read_predictions, scored_recordings, write_predictions
 
 _CELLS_VERSION = 2
@@ -201,7 +201,7 @@ def row_cells(corpus: Corpus, row: PlannedRow, device: str = "cpu") -> RowCells:
         raise ProtocolError(
             f"protocol {row.protocol}: that variable of the environment is to name the folder or file of the folds"
         )
-    usable = corpus_for(row.experiment, corpus)
+    usable = corpus_of_emotions(row.experiment, corpus, "a study")
     if row.shuffle:
         usable = shuffle_labels(usable, row.seed)
     split = protocol_named(row.protocol, row.folds, row.repeats).split(usable, row.seed)

@@ -126,11 +126,14 @@ def train(
     if experiment.calibrated:
         try:
             split = _calibration_split(corpus, experiment, seed)
-            notes += _limits(split, corpus)
+            notes += _limits(split, corpus) if corpus.emotions else ()
         except LeakageError:
             raise
         except ProtocolError as error:
-            notes += (f"not calibrated: {error}; probabilities are as the head has them, and sets hold every emotion",)
+            if corpus.emotions:
+                notes += (
+                    f"not calibrated: {error}; probabilities are as the head has them, and sets hold every emotion",
+                )
     watcher.on_features(experiment.steps(corpus))
     features = experiment.features(corpus, work)
     watcher.on_fits(1 + (len(split.folds) if split else 0), experiment.epochs)
@@ -239,21 +242,23 @@ def _calibrated(
         others.append(fitted.embed(features, held_out))
         said.append(among_all(fitted.predict(features, held_out).of_recordings(held_out), part.labels, labels))
         rows += held_out
-        learnt += [labels[targets[row]] in part.labels for row in held_out]
+        learnt += [not labels or labels[targets[row]] in part.labels for row in held_out]
         watcher.on_fit()
     probabilities, truth = np.concatenate(said), targets[rows]
-    # An emotion that is held out whole tells nothing of a temperature; in the scores, it counts as wrong.
-    about = calibration_of(probabilities[learnt], truth[learnt]).as_json()
-    about["scores"] = [
-        {
-            "corpus": ", ".join(sorted({corpus.clips[row].corpus or corpus.root.name for row in rows})),
-            "protocol": split.name,
-            "of": "models fitted like this one to the training parts of the calibration splits",
-            "splits": len(split.folds),
-            "recordings": len(rows),
-            **scores(confusion(truth, probabilities.argmax(1), len(labels))),
-        }
-    ]
+    about: dict[str, Any] = {}
+    if labels:
+        # An emotion that is held out whole tells nothing of a temperature; in the scores, it counts as wrong.
+        about = calibration_of(probabilities[learnt], truth[learnt]).as_json()
+        about["scores"] = [
+            {
+                "corpus": ", ".join(sorted({corpus.clips[row].corpus or corpus.root.name for row in rows})),
+                "protocol": split.name,
+                "of": "models fitted like this one to the training parts of the calibration splits",
+                "splits": len(split.folds),
+                "recordings": len(rows),
+                **scores(confusion(truth, probabilities.argmax(1), len(labels))),
+            }
+        ]
     if sum(learnt) < LEAST_HELD_OUT:
         return about, None
     gaussian = fit_distribution(known, others, final.embed(features, tuple(range(len(targets)))))

@@ -103,7 +103,8 @@ def write_audit(audit: Audit, directory: Path, formats: Sequence[str] = ("png",)
     """Write ``audit.html``, ``audit.json``, ``clips.csv`` and ``figures/``, in each of ``formats``; return the page's
     path."""
     save_figure(durations_figure(audit), directory / "figures" / "durations", formats)
-    save_figure(counts_figure(audit), directory / "figures" / "counts", formats)
+    if audit.emotions:
+        save_figure(counts_figure(audit), directory / "figures" / "counts", formats)
     write_text(directory / "clips.csv", clips_csv(audit, directory))
     write_json(directory / "audit.json", audit_facts(audit))
     page = directory / "audit.html"

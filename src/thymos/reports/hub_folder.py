@@ -81,6 +81,7 @@ def card(about: About) -> str:
         f"{_percent(each['accuracy'])} | {_percent(each['uar'])} |"
         for each in about.scores
     )
+    told = ", ".join(map(markdown, about.labels or about.dimensions)) + (" apart" if about.labels else "")
     sets = ""
     if about.conformal is not None:
         sets = (
@@ -93,7 +94,7 @@ def card(about: About) -> str:
 
 # {markdown(about.name)} {markdown(about.version)}
 
-Speech emotion recognition: hears how something is said, and tells {", ".join(map(markdown, about.labels))} apart.
+Speech emotion recognition: hears how something is said, and tells {told}.
 Waveform in ({about.rate_hz} Hz, mono; the front end is part of the ONNX graph), calibrated probabilities, a timeline
 and a prediction set out. {about.parameters:,} parameters; no GPU, no network.
 

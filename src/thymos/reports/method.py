@@ -176,9 +176,11 @@ def _corpus(results: Results) -> Iterator[str]:
     called = _plain(corpus.name)
     synthetic = ", a synthetic corpus that says nothing about speech" if corpus.synthetic else ""
     emotions = ", ".join(f"{_plain(word)} {count}" for word, count in corpus.emotions.items())
+    labelled = emotions or f"rated for {', '.join(row.dimension for row in results.per_dimension)}, not for emotions"
     yield (
         f"Recordings were taken from {called}{cited}{synthetic}: {_count(corpus.clips, 'recording')} "
-        f"({corpus.duration_s / 60:.1f} min) by {_count(len(corpus.speakers), 'known speaker')}, labelled {emotions}."
+        f"({corpus.duration_s / 60:.1f} min) by {_count(len(corpus.speakers), 'known speaker')}, "
+        f"{f'labelled {emotions}' if emotions else labelled}."
     )
     changed = [label for label in corpus.labels if label["label"] != label["emotion"]]
     kept = [_plain(f"{at['label']} as {at['emotion']} ({at['clips']})") for at in changed if at["emotion"]]
@@ -285,6 +287,8 @@ def _heard(results: Results) -> Iterator[str]:
 
 def _calibration(results: Results) -> Iterator[str]:
     told = results.calibration
+    if not results.labels:
+        return
     if not told:
         yield "Probabilities were not calibrated."
         return
@@ -303,19 +307,21 @@ def _calibration(results: Results) -> Iterator[str]:
 
 
 def _figures(results: Results) -> Iterator[str]:
-    summary = results.summary.recording
     several = len(results.folds) > 1
     spread = f"mean ± sd over {len(results.folds)} folds" if several else "one fold"
-    yield (
-        f"Per recording ({spread} [95 % interval]), accuracy was {spread_text(summary.accuracy)} %, UAR "
-        f"{spread_text(summary.uar)} %, macro-F1 {spread_text(summary.macro_f1)} %; chance among {len(results.labels)} "
-        f"emotions is {100 / len(results.labels):.1f} %."
-    )
-    if "segment" in results.levels:
-        yield f"Per segment, accuracy was {spread_text(results.summary.segment.accuracy)} %."
-    for row in results.per_dimension:
+    if results.summary:
+        summary = results.summary.recording
         yield (
-            f"Of {row.dimension}, the concordance correlation coefficient ⟦lin1989concordance⟧ was "
+            f"Per recording ({spread} [95 % interval]), accuracy was {spread_text(summary.accuracy)} %, UAR "
+            f"{spread_text(summary.uar)} %, macro-F1 {spread_text(summary.macro_f1)} %; chance among "
+            f"{len(results.labels)} emotions is {100 / len(results.labels):.1f} %."
+        )
+        if "segment" in results.levels:
+            yield f"Per segment, accuracy was {spread_text(results.summary.segment.accuracy)} %."
+    for row in results.per_dimension:
+        told = "" if results.summary else f" ({spread} [95 % interval])"
+        yield (
+            f"Of {row.dimension}{told}, the concordance correlation coefficient ⟦lin1989concordance⟧ was "
             f"{dimension_text(row.ccc)}, Pearson's r {dimension_text(row.pearson)}."
         )
     yield (

@@ -16,7 +16,8 @@ from thymos.files import write_text
 from thymos.reports import figures
 from thymos.reports.figures import LARGE, Curve, CurvePlot, curve_plot, folds_curves_figure, mean_curve
 from thymos.reports.page import render
-from thymos.reports.tables import run_tables, write_run_tables
+from thymos.reports.tables import METRIC_NAMES, run_tables, write_run_tables
+from thymos.scoring.agreement import AGREEMENTS
 from thymos.scoring.metrics import Level
 from thymos.scoring.results import LEVELS, PerLevel, Results, read_results, recipe_name
 
@@ -53,11 +54,8 @@ def run_page(results: Results, drawn: Mapping[str, Path]) -> str:
         title=" · ".join((results.corpus.name, name, f"{results.protocol.name} protocol", f"seed {results.seed}")),
         recipe_name=name,
         recipe_yaml=yaml.safe_dump(results.recipe, sort_keys=False, allow_unicode=True),
-        scored=int(np.sum(results.confusion.recording)) // results.protocol.repeats,
-        chance=1 / len(results.labels),
-        commonest=max(map(sum, results.confusion.recording)) / np.sum(results.confusion.recording),
+        **_of_emotions(results),
         levels=shown_levels(results.levels),
-        matrices=_matrices_by_level(results.labels, results.confusion),
         last_fold=_last_fold(results),
         heard_line=heard_line(results.model_dump()),
         fold_notes=fold_notes([fold.model_dump() for fold in results.folds]),
@@ -67,8 +65,22 @@ def run_page(results: Results, drawn: Mapping[str, Path]) -> str:
     )
 
 
+def _of_emotions(results: Results) -> dict[str, Any]:
+    """Return what the page says of emotions, where any are told."""
+    if results.confusion is None:
+        return {}
+    counts = results.confusion.recording
+    return {
+        "scored": int(np.sum(counts)) // results.protocol.repeats,
+        "chance": 1 / len(results.labels),
+        "commonest": max(map(sum, counts)) / np.sum(counts),
+        "matrices": _matrices_by_level(results.labels, results.confusion),
+    }
+
+
 def summary_table(results: Mapping[str, Any]) -> Table:
-    """Return accuracy, UAR and macro-F1 of ``results`` (the content of ``results.json``) for a terminal.
+    """Return accuracy, UAR and macro-F1 of ``results`` (the content of ``results.json``) for a terminal; CCC, Pearson's
+    r and MAE of dimensions.
 
     The interval is that of the mean over folds beside which it stands.
     """
@@ -76,6 +88,8 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     folds = len(results["folds"])
     counted = f"{folds} {'fold' if folds == 1 else 'folds'}"
     title = f"{what}, {results['recipe']['name']}, protocol {results['protocol']['name']}, {counted}"
+    if not results["labels"]:
+        return _dimensions_table(results, title)
     levels = results.get("levels", LEVELS)
     table = Table("", *(f"per {level}" for level in levels), title=escape(title))
     for metric, name in (("accuracy", "accuracy"), ("uar", "UAR"), ("macro_f1", "macro-F1")):
@@ -83,6 +97,17 @@ def summary_table(results: Mapping[str, Any]) -> Table:
     table.caption = (
         f"mean ± sd over folds \\[95 % interval of the mean, by bootstrap over recordings]; "
         f"chance {1 / len(results['labels']):.3f}"
+    )
+    return table
+
+
+def _dimensions_table(results: Mapping[str, Any], title: str) -> Table:
+    table = Table("", *(METRIC_NAMES[metric] for metric in AGREEMENTS), title=escape(title))
+    for row in results["per_dimension"]:
+        table.add_row(row["dimension"], *(_mean_and_interval(row[metric]) for metric in AGREEMENTS))
+    table.caption = (
+        "mean ± sd over folds \\[95 % interval of the mean, by bootstrap over recordings]; CCC is 0 by chance; MAE is "
+        "on the corpus's scale"
     )
     return table
 
@@ -143,6 +168,8 @@ def shares(counts: list[list[int]], of: Side) -> npt.NDArray[np.float64]:
 def _draw(results: Results, folder: Path, formats: Sequence[str]) -> dict[str, Path]:
     """Draw every figure into ``folder`` and return name -> PNG."""
     levels = shown_levels(results.levels)
+    if results.confusion is None:
+        return {}
     drawn = {
         "folds": figures.folds_figure(
             [fold.name for fold in results.folds],

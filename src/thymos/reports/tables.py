@@ -117,7 +117,7 @@ def run_tables(results: Results) -> list[PaperTable]:
     levels = [level for level in _LEVELS if level in results.levels]
     made = (
         _scores(results, levels),
-        _folds(results, levels),
+        _folds(results, levels if results.labels else ()),
         *_grouped(results, levels),
         _emotions(results, levels),
         _confusion(results),
@@ -142,7 +142,8 @@ def spread_text(spread: Spread) -> str:
 
 def _scores(results: Results, levels: Sequence[Level]) -> PaperTable:
     rows, records = [], []
-    for level in levels:
+    for level in levels if results.summary else ():
+        assert results.summary is not None
         summary = results.summary.at(level)
         for metric in METRICS:
             spread: Spread = getattr(summary, metric)
@@ -236,7 +237,7 @@ def _emotions(results: Results, levels: Sequence[Level]) -> PaperTable:
 
 
 def _confusion(results: Results) -> PaperTable:
-    counts = results.confusion.recording
+    counts = results.confusion.recording if results.confusion else []
     rows = tuple((label, *map(str, row)) for label, row in zip(results.labels, counts, strict=True))
     records = tuple(
         {"truth": label, **dict(zip(results.labels, row, strict=True))}

@@ -228,7 +228,8 @@ def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
 
 def _metrics(results: Results) -> Iterator[tuple[str, float, int]]:
     """Yield name, value and step of each metric; the step of a fold's own is its number over all repeats."""
-    for level in results.levels:
+    for level in results.levels if results.summary else ():
+        assert results.summary is not None
         of = "" if level == "recording" else f"{level}_"
         for metric in METRICS:
             yield from _spread(f"{of}{metric}", getattr(results.summary.at(level), metric))

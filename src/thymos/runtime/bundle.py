@@ -95,7 +95,8 @@ class About(_Data):
     format: int
     name: Word
     version: Word
-    labels: tuple[Word, ...] = Field(min_length=2, max_length=100)
+    labels: tuple[Word, ...] = Field(max_length=100)
+    """The emotions that it tells apart; none where it reads dimensions alone."""
     rate_hz: int = Field(ge=1_000, le=192_000)
     window_s: float = Field(ge=0.05, le=60)
     hop_s: float = Field(ge=0.02)
@@ -127,6 +128,8 @@ class About(_Data):
 
     @model_validator(mode="after")
     def _is_of_a_piece(self) -> "About":
+        if len(self.labels) < 2 and (self.labels or not self.dimensions):
+            raise ValueError("two emotions or more are told apart, or dimensions alone are read")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels are named twice")
         if not all(word.isprintable() for word in (self.name, self.version, *self.labels)):

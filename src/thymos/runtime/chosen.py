@@ -41,6 +41,16 @@ class ChosenModel:
         """What it reads beside emotions: arousal, valence, dominance, or nothing."""
         return self.bundle.about.dimensions
 
+    def needs_emotions(self, what: str) -> None:
+        """Check that the model tells emotions, which ``what`` is about.
+
+        Raises:
+            ArgumentError: it reads dimensions alone.
+        """
+        if not self.bundle.about.labels:
+            told = " and ".join(self.dimensions)
+            raise ArgumentError(f"{what} needs a model that tells emotions, and {self.name} tells {told} alone")
+
     @property
     def name(self) -> str:
         """Name and version of the model."""
@@ -62,13 +72,14 @@ class ChosenModel:
             labels: of this recogniser's, in any order and case; known words of ten languages stand for the house's.
 
         Raises:
-            ThymosError: one is none of this recogniser's, or there are fewer than two.
+            ThymosError: one is none of this recogniser's, there are fewer than two, or it tells no emotions.
         """
         if labels is None:
             return self
         words = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str | bytes) else (labels,)
         if not all(isinstance(word, str) for word in words) or isinstance(labels, str):
             raise ArgumentError(f"labels are a list of words, such as ['anger', 'fear'], not {labels!r}")
+        self.needs_emotions("a choice of labels")
         labels = words
         places, unknown = chosen_among(labels, self.labels)
         if unknown:

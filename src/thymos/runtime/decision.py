@@ -10,7 +10,7 @@ from thymos.runtime.adaptation import Coordinates, VoiceSpace
 from thymos.runtime.bundle import About, AdaptationAbout
 from thymos.runtime.hearing import MOMENT_S
 from thymos.runtime.listening import HeardWindow, Impression, Recording
-from thymos.runtime.prediction import Flag, Prediction, Timeline, Window
+from thymos.runtime.prediction import Flag, Prediction, Timeline, Window, most_probable
 from thymos.runtime.timeline import SHORTEST_S, make_timeline
 
 ENOUGH_SPEECH_S = 0.5
@@ -57,6 +57,8 @@ class Decider:
     def shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what ``logits`` (…, classes) of all of the model's emotions make probable: shape ``(…, labels)``."""
         scaled = logits[..., list(self.chosen)] / self._calibration.temperature
+        if not self.chosen:
+            return np.zeros_like(scaled, np.float64)
         shares = np.exp(scaled - scaled.max(-1, keepdims=True))
         probabilities: NDArray[np.float64] = shares / shares.sum(-1, keepdims=True)
         return probabilities
@@ -80,14 +82,15 @@ class Decider:
         else:
             probabilities, unlike = self.probabilities(recording.whole), recording.whole.out_of_distribution
         line: Timeline | None = None
-        if timeline or recording.in_windows:
+        if self.labels and (timeline or recording.in_windows):
             moments = self._moments(recording)
             line = make_timeline(
                 moments, windows, recording.spans, self.labels, recording.duration_s, shortest_s=self.shortest_s
             )
+        named = None if probabilities is None else self._named(probabilities)
         return Prediction(
-            emotion=None if probabilities is None else self.labels[int(probabilities.argmax())],
-            probabilities=None if probabilities is None else self._named(probabilities),
+            emotion=most_probable(named),
+            probabilities=named,
             prediction_set=() if probabilities is None else self._set(probabilities),
             speech_s=recording.speech_s,
             duration_s=recording.duration_s,
@@ -158,7 +161,7 @@ class Decider:
         if conformal is None or conformal.threshold is None:
             return tuple(self.labels[i] for i in order)
         held = 1 - probabilities <= conformal.threshold
-        held[order[0]] = True
+        held[order[:1]] = True
         return tuple(self.labels[i] for i in order if held[i])
 
     @property
@@ -195,7 +198,7 @@ def _flags(
         ("too_quiet", recording.loudest < 10 ** (QUIET_DB / 20)),
         ("no_speech", not heard),
         ("faint_speech", heard and recording.faint),
-        ("unsure", probabilities is not None and probabilities.max() < UNSURE_BELOW),
+        ("unsure", probabilities is not None and len(probabilities) > 0 and probabilities.max() < UNSURE_BELOW),
         ("unfamiliar", out_of_distribution),
     ]
     return (*(name for name, raised in flags if raised), *recording.remarks)

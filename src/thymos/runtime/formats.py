@@ -124,7 +124,8 @@ def table_lines(row: ResultRow, labels: Sequence[str]) -> list[str]:
     also = "then" if row.get("long") else "or"
     remarks = ([f"{also} {', '.join(others)}"] if others else []) + values + row["flags"]
     said = f"  ({'; '.join(remarks)})" if remarks else ""
-    lines = [f"{emotion or NONE_HEARD:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {printable(row['file'])}{said}"]
+    heard = emotion or (NONE_HEARD if row["probabilities"] is None else "")  # what tells dimensions alone names none
+    lines = [f"{heard:<{width}} {sure:>5} {row['speech_s']:7.1f}s  {printable(row['file'])}{said}"]
     if len(shares) > 1 and "timeline" in row:
         lines.append(f"    {shares_text(shares)} of what is heard")
     for at in row.get("timeline", []):

@@ -212,8 +212,9 @@ class EncoderWithHead:
             told = np.add(linear(parts, weights.astype(np.float64)), bias)
         if not frames:
             return Heard(logits, embedding, description, None, values, told)
-        classes = weights.shape[1]
-        of_means = weights.reshape(self.layers, 2, -1, classes)[:, 0].reshape(-1, classes)
+        width, classes = weights.shape
+        halves = weights.reshape(self.layers, 2, width // (2 * self.layers), classes)
+        of_means = halves[:, 0].reshape(width // 2, classes)
         spoken = linear(rest[0], of_means)
         return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)), values, told)
 

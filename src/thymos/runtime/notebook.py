@@ -61,7 +61,9 @@ def prediction_html(prediction: Prediction) -> str:
         for word, share in probabilities.items()
     )
     strip = "" if prediction.timeline is None else timeline_html(prediction.timeline)
-    head = f"<b>{_safe(best or NONE_HEARD)}</b> · {_safe(str(prediction))} · {_safe(prediction.model)}"
+    said = _safe(str(prediction))
+    told = f"<b>{_safe(best or NONE_HEARD)}</b> · {said}" if best or prediction.probabilities is None else said
+    head = f"{told} · {_safe(prediction.model)}"
     return f"<div><div>{head}</div>{f'<table>{bars}</table>' if bars else ''}{strip}</div>"
 
 

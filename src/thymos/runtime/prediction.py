@@ -151,7 +151,7 @@ class Prediction:
     """What was heard in a recording."""
 
     emotion: str | None
-    """The most probable emotion; None where nobody speaks."""
+    """The most probable emotion; None where nobody speaks, or the model tells none."""
     probabilities: dict[str, float] | None
     """Calibrated, of each emotion the model knows; None where nobody speaks."""
     prediction_set: tuple[str, ...]
@@ -174,18 +174,24 @@ class Prediction:
     """Whether it was too long to be heard whole: its shares say what was heard, ``probabilities`` are means."""
 
     def __str__(self) -> str:
-        if self.probabilities is None or self.emotion is None:
+        if self.probabilities is None:
             said = NONE_HEARD
+        elif self.emotion is None:
+            return f"{values_text(self.dimensions or {})}; {self._speech}"
         elif self.long and self.shares:
             said = shares_text(self.shares)
         else:
             said = f"{self.emotion} {self.probabilities[self.emotion]:.2f}"
             if len(self.prediction_set) > 1:
                 said += f" (or {', '.join(self.prediction_set[1:])})"
-        flags = f"; {', '.join(self.flags)}" if self.flags else ""
         if self.dimensions is not None:
             said += f"; {values_text(self.dimensions)}"
-        return f"{said}; {self.speech_s:.1f} s of speech in {self.duration_s:.1f} s{flags}"
+        return f"{said}; {self._speech}"
+
+    @property
+    def _speech(self) -> str:
+        flags = f"; {', '.join(self.flags)}" if self.flags else ""
+        return f"{self.speech_s:.1f} s of speech in {self.duration_s:.1f} s{flags}"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the answer, a bar for each emotion, and the timeline."""
@@ -262,8 +268,8 @@ def shares_text(shares: dict[str, float]) -> str:
 
 
 def most_probable(probabilities: dict[str, float] | None) -> str | None:
-    """Return the emotion with the highest probability, the first of equals."""
-    return None if probabilities is None else max(probabilities, key=probabilities.__getitem__)
+    """Return the emotion with the highest probability, the first of equals; None where there is none."""
+    return None if not probabilities else max(probabilities, key=probabilities.__getitem__)
 
 
 def values_text(dimensions: dict[str, float]) -> str:

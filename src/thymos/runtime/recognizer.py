@@ -79,8 +79,9 @@ class Recognizer(ChosenModel):
 
     def __repr__(self) -> str:
         about = self.bundle.about
+        told = ", ".join(self.labels or self.dimensions)
         return (
-            f"<Recognizer {self.name}: {', '.join(self.labels)}; windows of {about.window_s:g} s every "
+            f"<Recognizer {self.name}: {told}; windows of {about.window_s:g} s every "
             f"{about.hop_s:g} s at {about.rate_hz} Hz; {about.parameters:,} parameters; licence: {about.licence}>"
         )
 
@@ -111,9 +112,9 @@ class Recognizer(ChosenModel):
 
         Raises:
             AudioError: it cannot be read, or is outside the bounds; or it has no such channel.
-            ThymosError: ``labels`` cannot be told apart.
+            ThymosError: ``labels`` cannot be told apart, or a timeline is asked of a model that tells no emotions.
         """
-        recognizer = self.among(labels)
+        recognizer = self._asked(labels, timeline)
         with named(source):
             if channels == "split":
                 return each_channel(source, lambda own, number: recognizer._predict(own, timeline, number))
@@ -172,6 +173,7 @@ class Recognizer(ChosenModel):
         """
         if labels is not None:
             return self.among(labels).explain(source, emotion)
+        self.needs_emotions("an explanation")
         if emotion is not None and emotion not in self.labels:
             raise ThymosError(f"{emotion!r} is none of the model's emotions: {', '.join(self.labels)}")
         # It is read twice: once to know what is heard, and where most.
@@ -203,9 +205,9 @@ class Recognizer(ChosenModel):
 
         Raises:
             ArgumentError: ``sources`` is a single recording, or the name of a folder.
-            ThymosError: ``labels`` cannot be told apart; see ``among``.
+            ThymosError: as ``predict``.
         """
-        recognizer = self.among(labels)
+        recognizer = self._asked(labels, timeline)
         return heard_in_order(sources, lambda source: recognizer._predict(source, timeline), self.threads, finished)
 
     def predict_adapted(
@@ -299,6 +301,12 @@ class Recognizer(ChosenModel):
         hop_s = hop_s or about.hop_s
         early_s = None if first_s is None or about.window == "fixed" or hop_s > first_s else first_s
         return Stream(hear, rate_hz, about.rate_hz, window_s, hop_s, self._listener.vad_threshold, early_s)
+
+    def _asked(self, labels: Sequence[str] | None, timeline: bool) -> "Recognizer":
+        """Return the recogniser of ``labels``, checked that it has a ``timeline``."""
+        if timeline:
+            self.needs_emotions("a timeline")
+        return self.among(labels)
 
     def _predict(self, source: Sound, timeline: bool, channel: Channel = "mix") -> Prediction:
         return self.decide(self._listener.listen(source, timeline, channel), timeline)

@@ -137,7 +137,7 @@ def scored_segments(frame: pd.DataFrame, labels: tuple[str, ...]) -> Scored:
         clips=frame["clip"].to_numpy(str),
         speakers=frame["speaker"].to_numpy(str),
         folds=frame[["repeat", "fold"]].to_numpy(np.int64),
-        truth=np.array([labels.index(word) for word in frame["truth"]], np.int64),
+        truth=np.array([labels.index(word) if labels else 0 for word in frame["truth"]], np.int64),
         probabilities=frame[[f"p_{label}" for label in labels]].to_numpy(np.float64),
     )
 

@@ -89,8 +89,12 @@ class CurvePoint(_Part):
     accuracy: float | None = None
 
 
-class FoldScores(PerLevel[LevelScores]):
+class FoldScores(_Part):
     """One fold's sizes, scores and learning curve."""
+
+    segment: LevelScores | None = None
+    recording: LevelScores | None = None
+    """Both None where no emotions are told, only dimensions."""
 
     repeat: int
     fold: int
@@ -104,6 +108,13 @@ class FoldScores(PerLevel[LevelScores]):
     confusion: PerLevel[Matrix] | None = None
     untrained: dict[str, int] = {}
     """Tested recordings of emotions that the training part lacks, by emotion: all of them count as wrong."""
+
+    def at(self, level: Level) -> LevelScores:
+        """Return the scores for ``level``, of a run that tells emotions."""
+        found = self.segment if level == "segment" else self.recording
+        if found is None:
+            raise ValueError(f"{self.name} tells no emotions")
+        return found
 
 
 class SpeakerRow(PerLevel[SpeakerScores]):
@@ -226,6 +237,7 @@ class Results(_Part):
     protocol: ProtocolFacts
     seed: int
     labels: list[str]
+    """The emotions that are told apart; none where the corpus tells dimensions alone, which has no scores of them."""
     levels: list[Level] = Field(list(LEVELS), min_length=1)
     """What was told apart: ``recording`` alone where each recording is scored as a whole, in one row."""
     shuffled_labels: bool = False
@@ -235,14 +247,14 @@ class Results(_Part):
     features_wall_s: float | None = None
     versions: dict[str, str | int | float | None]
     folds: list[FoldScores]
-    summary: PerLevel[Summary]
+    summary: PerLevel[Summary] | None = None
     per_speaker: list[SpeakerRow] = []
-    per_emotion: list[EmotionRow]
+    per_emotion: list[EmotionRow] = []
     per_group: list[GroupRow] = []
     """By gender, language and corpus, where the corpus tells them, and by thirds of the durations."""
     per_dimension: list[DimensionRow] = []
     """Arousal, valence, dominance: where the corpus tells them and the experiment learns them."""
-    confusion: PerLevel[Matrix]
+    confusion: PerLevel[Matrix] | None = None
     confidence: dict[str, Any] | None = None
     """Whether probabilities of recordings mean what they say: ``ece``, ``nll``, bins of a reliability diagram."""
     calibration: dict[str, Any] | None = None
@@ -257,6 +269,16 @@ class Results(_Part):
 
     @model_validator(mode="after")
     def _confusions_fit_labels(self) -> "Results":
+        if not self.labels:
+            if not self.folds or not self.per_dimension:
+                raise ValueError("nothing was scored")
+            return self
+        if (
+            self.summary is None
+            or self.confusion is None
+            or not all(fold.segment and fold.recording for fold in self.folds)
+        ):
+            raise ValueError("a score of emotions is missing")
         for counts in (self.confusion.segment, self.confusion.recording):
             if [len(row) for row in counts] != [len(self.labels)] * len(self.labels):
                 raise ValueError("confusion does not have one row and one column per label")

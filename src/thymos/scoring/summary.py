@@ -9,6 +9,7 @@ import pandas as pd
 
 from thymos.corpora.protocols import Split
 from thymos.corpora.table import Corpus
+from thymos.errors import ProtocolError
 from thymos.labels import natural_key
 from thymos.scoring.agreement import dimension_rows
 from thymos.scoring.breakdown import Grouping, groupings
@@ -49,14 +50,16 @@ def make_results(
         fold_results: facts and predictions of each fold.
         seed: of the run.
         facts: more to say of the run: ``command``, ``finished`` and ``wall_s`` at least.
+
+    Raises:
+        ProtocolError: dimensions alone are told, and no fold both learns one and tests it.
     """
     labels = corpus.emotions
     predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
-    rows = _by_level(predictions, labels)
-    divided = groupings(corpus)
-    calibration = calibration_summary(fold_results, labels, divided)
     dimensions = dimension_rows(predictions)
-    folds = [_fold_row(own, frame, labels) for own, frame in fold_results]
+    if not labels and not dimensions:
+        raise ProtocolError("no fold has values of a dimension both to learn from and to test: nothing can be scored")
+    of_emotions = _of_emotions(corpus, fold_results, predictions) if labels else {"levels": ["recording"]}
     labels_used = [asdict(use) for use in corpus.labels]
     content = {
         "format": 1,
@@ -73,24 +76,36 @@ def make_results(
         },
         "seed": seed,
         "labels": list(labels),
-        "levels": ["recording"] if len(rows["segment"].clips) == len(rows["recording"].clips) else list(LEVELS),
         **facts,
         "versions": versions(),
-        "folds": folds,
-        "summary": {level: _summary(rows[level], [fold[level] for fold in folds], len(labels)) for level in LEVELS},
-        "per_speaker": _per_speaker(rows, len(labels)),
-        "per_emotion": _per_emotion(rows, labels),
-        "per_group": [row for grouping in divided for row in _per_group(rows, grouping, len(labels))],
-        "confusion": {level: _counts(rows[level], len(labels)) for level in LEVELS},
+        "folds": [own for own, _ in fold_results],
+        **of_emotions,
         **({"per_dimension": dimensions} if dimensions else {}),
-        "confidence": confidence_summary(rows["recording"]),
-        **({"calibration": calibration} if calibration else {}),
         "excluded": [
             {"clip": left_out.clip, "reason": left_out.reason, "readable": left_out.readable}
             for left_out in corpus.excluded
         ],
     }
     return Results.model_validate(content).as_json()
+
+
+def _of_emotions(corpus: Corpus, fold_results: Sequence[FoldResult], predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return what is scored of emotions: on each level, by fold and over folds, by speaker, emotion and group."""
+    labels = corpus.emotions
+    rows, divided = _by_level(predictions, labels), groupings(corpus)
+    calibration = calibration_summary(fold_results, labels, divided)
+    folds = [_fold_row(own, frame, labels) for own, frame in fold_results]
+    return {
+        "levels": ["recording"] if len(rows["segment"].clips) == len(rows["recording"].clips) else list(LEVELS),
+        "folds": folds,
+        "summary": {level: _summary(rows[level], [fold[level] for fold in folds], len(labels)) for level in LEVELS},
+        "per_speaker": _per_speaker(rows, len(labels)),
+        "per_emotion": _per_emotion(rows, labels),
+        "per_group": [row for grouping in divided for row in _per_group(rows, grouping, len(labels))],
+        "confusion": {level: _counts(rows[level], len(labels)) for level in LEVELS},
+        "confidence": confidence_summary(rows["recording"]),
+        **({"calibration": calibration} if calibration else {}),
+    }
 
 
 def _by_level(predictions: pd.DataFrame, labels: tuple[str, ...]) -> ByLevel:

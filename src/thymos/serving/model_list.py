@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thymos.config import nearest
+from thymos.errors import BundleError
 from thymos.runtime.bundle import ENVIRONMENT, About, find_bundle, read_about, shipped_models
 from thymos.serving.problems import ProblemError
 
@@ -50,7 +51,7 @@ def served_models(given: Sequence[str] | None) -> list[ServedModel]:
     """Return the models to offer, the default first: those ``given``, or ``THYMOS_MODEL`` and those that come along.
 
     Raises:
-        BundleError: one is no model.
+        BundleError: one is no model, or tells no emotions.
     """
     named = os.environ.get(ENVIRONMENT)
     found: dict[str, ServedModel] = {}
@@ -62,7 +63,10 @@ def served_models(given: Sequence[str] | None) -> list[ServedModel]:
         while name in found:  # another folder of the same name
             number += 1
             name = f"{folder.name}-{number}"
-        found[name] = ServedModel(name, folder, read_about(folder))
+        about = read_about(folder)
+        if not about.labels:
+            raise BundleError(f"{folder} reads dimensions and tells no emotions, which the server is for")
+        found[name] = ServedModel(name, folder, about)
     if not found:
         find_bundle()  # raises what there is to say
     return list(found.values())

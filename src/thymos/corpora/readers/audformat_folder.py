@@ -16,13 +16,15 @@ from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroun
 from thymos.corpora.table import Listing
 from thymos.errors import CorpusError
 from thymos.files import MOST_TEXT_BYTES, bounded_text
+from thymos.labels import DIMENSIONS
 
 KIND = "audformat"
 HEADER = "db.yaml"
 GOLD = "gold_standard"
 """In the names of tables that hold what several raters agreed on."""
 
-_NEEDED = {"file", "emotion"}
+_TRUTHS = ({"emotion"}, {*DIMENSIONS})
+"""What tables say that makes clips of their rows: emotions; where there are none, dimensions."""
 
 Key = tuple[str, str, str]
 """File, start and end, as a table writes them; the last two empty where a row is about the whole file."""
@@ -102,11 +104,20 @@ class _Database:
         self.speakers = dict(self._speakers())
 
     def emotion_tables(self) -> list[str]:
-        """Return the names of the tables that say emotions: what raters agreed on, where there are such."""
+        """Return the names of the tables that say emotions, or else dimensions: what raters agreed on, where there are
+        such."""
         found = {field for table in self.tables.values() for field in self._columns(table)}
         if absent := [heading for field, heading in self.chosen.items() if field not in found]:
             raise CorpusError(f"{self.folder} has no table with a column {absent[0]}{self._headings()}")
-        named = [name for name, table in self.tables.items() if self._columns(table).keys() >= _NEEDED]
+        telling = (
+            [
+                name
+                for name, table in self.tables.items()
+                if (told := self._columns(table).keys()) & truth and "file" in told
+            ]
+            for truth in _TRUTHS
+        )
+        named = next(filter(None, telling), [])
         gold = [name for name in named if GOLD in name]
         if named:
             return [*gold, *(name for name in named if name == "emotion")] if gold else named

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thymos.corpora.dialects import read_table
 from thymos.corpora.fold_lists import FOLD_FILE
-from thymos.corpora.headings import columns_of, require
+from thymos.corpora.headings import columns_of, require, truths_in
 from thymos.corpora.readers.folders import Knows
 from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, split_of
 from thymos.corpora.table import Listing
@@ -41,9 +41,9 @@ def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
     for each, match in named:
         table = read_table(each)
         columns = columns_of(table.headings, where.columns)
-        require(columns, ("file", "emotion"), table.headings, each, where.columns)
+        require(columns, ("file", *truths_in(columns, table.headings)), table.headings, each, where.columns)
         for row in table.rows:
-            label = row.cells.get(columns["emotion"], "")
+            label = row.cells.get(columns.get("emotion", ""), "")
             split = split_of(match["split"]) if one_fold else ""
             files.add(each.name, row, columns, emotion=codes.get(label, label), split=split)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from thymos.corpora.columnar import SUFFIXES, columnar_rows
 from thymos.corpora.dialects import TableRow, read_table
-from thymos.corpora.headings import columns_of, require
+from thymos.corpora.headings import columns_of, require, truths_in
 from thymos.corpora.readers.folders import Knows
 from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, split_of
 from thymos.corpora.table import Listing
@@ -88,19 +88,21 @@ def _add_metadata(files: ListedFiles, path: Path, split: str, where: Surrounding
     columns = columns_of(table.headings, where.columns)
     require(columns, ("file",), table.headings, path, where.columns)
     finder = files.finder if files.finder.named else FileFinder(path.parent)
+    by_column = "emotion" in columns or not truths_in(columns, table.headings)
     for row in table.rows:
         # A folder of sound needs no column of labels: its folders are.
-        label = "" if "emotion" in columns else Path(row.cells.get(columns["file"], "")).parent.name
+        label = "" if by_column else Path(row.cells.get(columns["file"], "")).parent.name
         files.add(path.name, row, columns, finder=finder, split=split, emotion=label)
 
 
 def _add_shard(files: ListedFiles, path: Path, folder: Path, split: str, where: Surroundings) -> None:
     headings, rows = columnar_rows(path)
     columns = columns_of(headings, where.columns)
+    truths = truths_in(columns, headings)
     inside = path.relative_to(folder).with_suffix("").as_posix()
     seen: Counter[str] = Counter()
     for row, sounds in rows:
-        require(columns, ("emotion",) if sounds else ("file", "emotion"), headings, path, where.columns)
+        require(columns, truths if sounds else ("file", *truths), headings, path, where.columns)
         if not sounds:
             files.add(path.name, row, columns, split=split)
             continue

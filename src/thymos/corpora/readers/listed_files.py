@@ -20,7 +20,7 @@ from thymos.audio.excerpt import excerpt_name
 from thymos.audio.search import is_sound_name
 from thymos.cache import default_cache_dir
 from thymos.corpora.dialects import Table, TableRow, known_cell, seconds_of, with_point
-from thymos.corpora.headings import Chosen, columns_of, others_for, require
+from thymos.corpora.headings import Chosen, columns_of, others_for, require, truths_in
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
 from thymos.escaping import from_csv_cell
@@ -260,10 +260,10 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
     """Return the clips that ``table`` lists.
 
     Raises:
-        CorpusError: it has no column of files or of emotions, or none of its files is there.
+        CorpusError: it has no column of files, none of emotions or a dimension, or none of its files is there.
     """
     columns = columns_of(table.headings, where.columns)
-    require(columns, ("file", "emotion"), table.headings, table.path, where.columns)
+    require(columns, ("file", *truths_in(columns, table.headings)), table.headings, table.path, where.columns)
     if not table.rows:
         raise CorpusError(f"{table.path} has a line of headings, and no row below it")
     files = ListedFiles(FileFinder(where.base or table.path.parent, where.base is not None))
