@@ -127,3 +127,10 @@ def test_what_was_heard_among_other_labels_is_heard_anew(
     row = json.loads((tmp_path / "heard.jsonl").read_text())
     assert (row["model"] == "toy 7") == anew
     assert list(row["probabilities"]) == chosen.split(",")
+
+
+def test_what_a_map_makes_may_be_misspelled_too(table: Path) -> None:
+    done = thymos("audit", table, "--quiet", "--label-map", "bored=neutrl,Boredom=boredom")
+    assert done.exit_code == 0, done.output
+    assert "the label map makes 'bored' 'neutrl', a word of its own; did you mean 'neutral'?" in done.stderr
+    assert "'boredom', a word of its own" not in done.stderr

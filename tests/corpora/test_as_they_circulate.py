@@ -283,3 +283,200 @@ def test_columns_are_chosen_by_every_command_that_reads_a_corpus(thymos_here: An
         done = thymos_here(*words, "--columns", "emotion=mood")
         assert done.returncode == 2, done.stdout
         assert "t.csv has no column mood: its first line has file, emotion" in done.stderr, words
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["Datei;Gefühl;Sprecher", "Fichier;ÉMOTION;Locuteur", "Αρχείο;Συναίσθημα;Ομιλητής", "文件;情感;说话人"],
+)
+def test_headings_are_known_in_other_languages_accents_or_not(opened: Opened, heading: str) -> None:
+    corpus = opened(f"{heading}\na.wav;anger;1\nb.wav;sad;2\n")
+    assert (told(corpus), speakers(corpus)) == (BOTH, ["1", "2"])
+
+
+def test_where_labels_are_numbers_the_column_of_words_is_read(opened: Opened) -> None:
+    corpus = opened("file,label,label_name\na.wav,0,anger\nb.wav,1,sad\n")
+    assert told(corpus) == BOTH
+    assert corpus.notes == (
+        "table.csv: its column label_name is read as the emotion, since label has numbers; "
+        "--columns emotion=label reads these",
+    )
+    assert told(opened("file,label\na.wav,0\nb.wav,1.0\n")) == [("a.wav", "0"), ("b.wav", "1")]
+    chosen = opened("file,label,label_name\na.wav,0,anger\nb.wav,1,sad\n", columns={"emotion": "label"})
+    assert told(chosen) == [("a.wav", "0"), ("b.wav", "1")]
+
+
+def test_what_a_table_lacks_is_said_with_what_to_do(opened: Opened) -> None:
+    for content, words in (
+        ("id,label\na,anger\n", "no column file: its first line has id, label; --columns file=HEADING says which"),
+        ("file,p_anger,p_sadness\na.wav,0.8,0.2\n", r"but 2 named for emotions \(p_anger, p_sadness\)"),
+        ("a.wav anger\nb.wav sad\n", "is a row already; write headings above it"),
+        ("file,emotion\nhttps://example.org/a.wav,anger\n", "lie elsewhere.*only files here are read"),
+        ("file,emotion\na.mp3,anger\nb.mp3,sad\n", "a.wav is there, which the table may mean"),
+        ("file,start_sample,end_sample,emotion\na.wav,0,1600,anger\n", "start_sample, which counts samples or frames"),
+    ):
+        with pytest.raises(CorpusError, match=words):
+            opened(content)
+
+
+# --- which stretch, which part ---
+
+
+def test_times_in_milliseconds_are_cut_as_such(opened: Opened) -> None:
+    corpus = opened("file,start_ms,end_ms,emotion\na.wav,100,300,anger\nb.wav,50,,sad\n")
+    assert [(clip.emotion, clip.start_s, clip.end_s) for clip in corpus.clips] == [
+        ("anger", 0.1, 0.3),
+        ("sadness", 0.05, None),
+    ]
+    lasting = opened("file,start_ms,duration_ms,emotion\na.wav,100,200,anger\nb.wav,0,100,sad\n")
+    assert [clip.end_s for clip in lasting.clips] == pytest.approx([0.3, 0.1])
+
+
+def test_words_for_splits_that_are_none_are_said(opened: Opened) -> None:
+    corpus = opened("file,emotion,split\na.wav,anger,train\nb.wav,sad,trian\nc.wav,sad,holdout\n")
+    assert [clip.split for clip in corpus.clips] == ["train", "", ""]
+    assert corpus.notes == (
+        "of no split, since their word for it is no train, validation or test: trian (1), holdout (1)",
+    )
+
+
+# --- names that systems write otherwise ---
+
+
+def test_names_in_another_case_or_form_of_accents_are_found_where_one_file_fits(
+    tmp_path: Path, write_sound: WriteSound
+) -> None:
+    for name in ("Wavs/clipe\u0301.wav", "Wavs/One.WAV", "Wavs/two.wav", "Wavs/TWO.wav"):
+        write_sound(tmp_path / name)
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "file,emotion\nwavs/clip\u00e9.wav,anger\nWAVS\\ONE.wav,sad\nwavs/Two.wav,fear\nWavs/two.wav,calm\n"
+    )
+    corpus = open_corpus(table)
+    assert {clip.path: clip.emotion for clip in corpus.clips} == {
+        "Wavs/clipe\u0301.wav": "anger",
+        "Wavs/One.WAV": "sadness",
+        "Wavs/two.wav": "calm",
+    }
+    assert [(each.clip, each.reason) for each in corpus.excluded] == [("wavs/Two.wav", "does not exist")]
+
+
+# --- what other programs write ---
+
+
+def test_objects_inside_objects_are_read_by_their_fields(opened: Opened) -> None:
+    rows = [{"audio": {"path": name}, "label": [word], "speaker": {"id": 7}} for name, word in BOTH]
+    corpus = opened("\n".join(map(json.dumps, rows)), "table.jsonl")
+    assert (told(corpus), speakers(corpus)) == (BOTH, ["7", "7"])
+
+
+def test_a_title_above_the_headings_is_not_read(opened: Opened) -> None:
+    corpus = opened("My corpus, 2024\n\nfile,emotion\na.wav,anger\nb.wav,sad\n")
+    assert told(corpus) == BOTH
+    assert corpus.notes == ("table.csv: the 2 lines above its headings are not read",)
+
+
+def test_the_sheet_with_the_table_is_read(wavs: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Corpus", "mine"])
+    sheet = book.create_sheet("Labels")
+    for row in (["All labels"], [], ["File", "Emotion"], *BOTH):
+        sheet.append(list(row))
+    book.save(wavs / "book.xlsx")
+    assert told(open_corpus(wavs / "book.xlsx")) == BOTH
+
+
+@pytest.mark.parametrize("label", [("生气", "快乐"), ("惊讶", "中性")])
+def test_chinese_of_windows_is_read(wavs: Path, label: tuple[str, str]) -> None:
+    (wavs / "gbk.csv").write_bytes(f"文件,情感\na.wav,{label[0]}\nb.wav,{label[1]}\n".encode("gbk"))
+    corpus = open_corpus(wavs / "gbk.csv")
+    assert [clip.emotion for clip in corpus.clips] == list(label)
+    assert corpus.notes == ("gbk.csv is read as GB 18030, not as UTF-8",)
+
+
+# --- corpora that come in parts ---
+
+
+def parts(root: Path, write_sound: WriteSound, table: str, wav: str = "{part}/{number}.wav") -> None:
+    for part in ("train", "dev", "test"):
+        rows = []
+        for number, word in enumerate(("anger", "sad")):
+            path = root / wav.format(part=part, number=number)
+            write_sound(path)
+            rows.append((path, word))
+        place = root / table.format(part=part)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.name == "wav.scp":
+            place.write_text("".join(f"{part}{at} {path}\n" for at, (path, _) in enumerate(rows)))
+            (place.parent / "utt2emo").write_text("".join(f"{part}{at} {word}\n" for at, (_, word) in enumerate(rows)))
+        else:
+            lines = (f"{path.relative_to(place.parent)},{word}\n" for path, word in rows)
+            place.write_text("path,label\n" + "".join(lines))
+
+
+@pytest.mark.parametrize(
+    "table", ["{part}.csv", "labels_{part}.csv", "{part}/labels.csv", "{part}/wav.scp"], ids=lambda word: word
+)
+def test_parts_with_a_table_each_are_one_corpus_with_its_split(
+    tmp_path: Path, write_sound: WriteSound, table: str
+) -> None:
+    parts(tmp_path, write_sound, table, "wavs/{part}{number}.wav" if "/" not in table else "{part}/{number}.wav")
+    corpus = open_corpus(tmp_path)
+    assert sorted((clip.split, clip.emotion) for clip in corpus.clips) == sorted(
+        (split, word) for split in ("train", "validation", "test") for word in ("anger", "sadness")
+    )
+    assert corpus.excluded == ()
+
+
+def test_a_clip_in_two_parts_is_in_neither(tmp_path: Path, write_sound: WriteSound) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        write_sound(tmp_path / name)
+    (tmp_path / "train.csv").write_text("file,emotion\na.wav,anger\nb.wav,sad\n")
+    (tmp_path / "test.csv").write_text("file,emotion\nb.wav,sad\nc.wav,anger\n")
+    corpus = open_corpus(tmp_path)
+    assert [(clip.path, clip.split) for clip in corpus.clips] == [("a.wav", "train"), ("c.wav", "test")]
+    assert [(each.clip, each.reason) for each in corpus.excluded] == [
+        ("b.wav", "is listed with two splits, test and train")
+    ]
+
+
+@pytest.mark.parametrize("path", ["{word}/{part}/{number}.wav", "data/{part}/{word}/{number}.wav"])
+def test_folders_of_splits_may_lie_deeper(tmp_path: Path, write_sound: WriteSound, path: str) -> None:
+    rows = ["file_name,emotion"]
+    for part in ("train", "test"):
+        for word in ("anger", "sadness"):
+            name = path.format(word=word, part=part, number=0)
+            write_sound(tmp_path / name)
+            rows.append(f"{name},{word}")
+    if path.startswith("data"):  # as Hugging Face has it: one table above, and folders say the split
+        (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    assert {clip.path.split("/")[1]: clip.split for clip in open_corpus(tmp_path).clips} == {
+        "train": "train",
+        "test": "test",
+    }
+
+
+def test_a_corpus_of_tables_may_lie_in_a_folder_of_its_own(tmp_path: Path, write_sound: WriteSound) -> None:
+    for number in range(2):
+        write_sound(tmp_path / "unpacked" / f"{number}.wav")
+    (tmp_path / "unpacked" / "metadata.csv").write_text("file_name,emotion\n0.wav,anger\n1.wav,sad\n")
+    assert told(open_corpus(tmp_path)) == [("0.wav", "anger"), ("1.wav", "sadness")]
+
+
+def test_lists_of_emobox_may_lie_in_a_folder_for_each_fold(tmp_path: Path, write_sound: WriteSound) -> None:
+    words = {"a.wav": "anger", "b.wav": "sadness", "c.wav": "anger"}
+    for name in words:
+        write_sound(tmp_path / "wavs" / name)
+    for fold, tested in (("1", "a.wav"), ("2", "b.wav")):
+        folder = tmp_path / "lists" / f"fold_{fold}"
+        folder.mkdir(parents=True)
+        for side in ("train", "test"):
+            rows = [
+                json.dumps({"key": name, "wav": f"wavs/{name}", "emo": word})
+                for name, word in words.items()
+                if (name == tested) == (side == "test")
+            ]
+            (folder / f"mine_{side}_fold_{fold}.jsonl").write_text("\n".join(rows))
+    assert len(open_corpus(tmp_path / "lists", root=tmp_path).clips) == 3
+    assert {row.fold for row in read_fold_lists(tmp_path / "lists")} == {"1", "2"}

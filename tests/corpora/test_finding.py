@@ -187,6 +187,18 @@ def test_predict_passes_over_the_same(tmp_path: Path, write_sound: WriteSound) -
     assert sentence == "passed over, since hidden: .Trashes, __MACOSX, ._a.wav"
 
 
+def test_a_command_is_told_of_playlists_in_a_folder(tmp_path: Path, write_sound: WriteSound) -> None:
+    from thymos.cli.inputs import find_recordings
+
+    write_sound(tmp_path / "a.wav")
+    for name in ("live.m3u8", "deep/mix.PLS", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a.wav")
+    said: list[str] = []
+    assert [each.path for each in find_recordings([str(tmp_path)], said.append)] == [tmp_path / "a.wav"]
+    assert said == ["passed over, since playlists, which hold no sound (name the files themselves): live.m3u8, mix.PLS"]
+
+
 @pytest.mark.slow
 def test_every_format_that_is_heard_counts(tmp_path: Path, write_sound: WriteSound) -> None:
     av = pytest.importorskip("av")

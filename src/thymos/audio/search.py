@@ -13,6 +13,10 @@ from pathlib import Path
 from thymos.audio.containers import SOUND_SUFFIXES
 from thymos.files import is_hidden
 
+PLAYLISTS = frozenset(
+    {".m3u", ".m3u8", ".pls", ".xspf", ".asx", ".wax", ".wvx", ".wpl", ".zpl", ".cue", ".ram", ".mpd"}
+)
+"""Endings of lists of sound that lies elsewhere, which players open like sound."""
 _Known = set[tuple[int, int]]
 
 
@@ -23,6 +27,7 @@ class FoundSounds:
     Attributes:
         sounds: what is named like sound, in order; a folder named so, too, since decoding says what is wrong with it.
         links: links to folders that were not followed: they lead up, or to a folder that is read anyway.
+        playlists: files that name sound that lies elsewhere, and hold none.
         hidden: files named like sound, and folders, that an operating system hides.
         others: how many other files there are, by suffix.
         problems: folders that cannot be listed.
@@ -31,6 +36,7 @@ class FoundSounds:
     sounds: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
     hidden: list[Path] = field(default_factory=list)
+    playlists: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     problems: list[OSError] = field(default_factory=list)
 
@@ -72,6 +78,8 @@ def _walk(top: Path, found: FoundSounds, known: _Known) -> list[Path]:
             if Path(name).suffix.lower() not in SOUND_SUFFIXES:
                 if not is_hidden(name):
                     found.others[Path(name).suffix.lower()] += 1
+                    if Path(name).suffix.lower() in PLAYLISTS:
+                        found.playlists.append(place / name)
             elif is_hidden(name):
                 found.hidden.append(place / name)
             else:
@@ -104,8 +112,17 @@ def is_sound_name(name: str) -> bool:
 
 def told_hidden(hidden: Iterable[Path]) -> str:
     """Return a sentence about what was passed over since it is hidden; nothing where nothing was."""
-    names = [path.name for path in hidden]
+    return _told(hidden, "passed over, since hidden")
+
+
+def told_playlists(playlists: Iterable[Path]) -> str:
+    """Return a sentence about playlists that were passed over; nothing where there were none."""
+    return _told(playlists, "passed over, since playlists, which hold no sound (name the files themselves)")
+
+
+def _told(paths: Iterable[Path], why: str) -> str:
+    names = [path.name for path in paths]
     if not names:
         return ""
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"passed over, since hidden: {shown}"
+    return f"{why}: {shown}"

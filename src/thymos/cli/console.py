@@ -297,12 +297,18 @@ def name_labels(corpus: "Corpus") -> None:
 
 
 def name_unmatched(corpus: "Corpus") -> None:
-    """Say what the label map names and ``corpus`` does not have: most often, a word that is spelled otherwise."""
+    """Say what the label map names and ``corpus`` does not have, and what it makes that is nearly a word of the house:
+    most often, a word that is spelled otherwise."""
     from thymos.config import nearest
+    from thymos.labels import EMOTIONS, to_emotion
 
     labels = [use.label for use in corpus.labels]
     for word in corpus.unmatched:
         say(f"no clip has the label {word!r}, which the label map names{nearest(word, labels)}", "yellow")
+    for use in _uses(corpus, "label map"):
+        hint = nearest(use.emotion, list(EMOTIONS)) if to_emotion(use.emotion) is None else ""
+        if "did you mean" in hint:
+            say(f"the label map makes {use.label!r} {use.emotion!r}, a word of its own{hint}", "yellow")
 
 
 def _uses(corpus: "Corpus", how: str) -> "list[LabelUse]":

@@ -14,7 +14,7 @@ from thymos.audio.blocks import channels_of
 from thymos.audio.elsewhere import RemoteFile, is_address, remote_file, remote_files
 from thymos.audio.excerpt import Excerpt, excerpt_name, part_name
 from thymos.audio.mixing import Channel
-from thymos.audio.search import is_sound_name, sounds_below, told_hidden
+from thymos.audio.search import FoundSounds, is_sound_name, sounds_below, told_hidden, told_playlists
 from thymos.errors import ArgumentError, AudioError, CorpusError, ThymosError
 from thymos.escaping import printable
 from thymos.files import home_path
@@ -145,34 +145,34 @@ def find_recordings(words: Iterable[str], note: Callable[[str], None] = lambda s
     then the folders inside; in tables, their files, or the parts of these that a row is about.
 
     A file that is named is taken whatever its suffix; in folders, those with a suffix of sound or of video are, and
-    ``note`` is told of what was passed over since it is hidden. What names nothing becomes a recording with a problem,
-    so that it is listed with the others.
+    ``note`` is told of what was passed over: what is hidden, and playlists. What names nothing becomes a recording with
+    a problem, so that it is listed with the others.
     """
     found: dict[str, NamedRecording] = {}
-    hidden: list[Path] = []
+    passed = FoundSounds()
     for word in words:
-        for recording in _expanded(word, hidden):
+        for recording in _expanded(word, passed):
             found.setdefault(excerpt_name(recording.place, recording.start_s, recording.end_s), recording)
-    if hidden:
-        note(told_hidden(hidden))
+    for sentence in filter(None, (told_hidden(passed.hidden), told_playlists(passed.playlists))):
+        note(sentence)
     return list(found.values())
 
 
-def _expanded(word: str, hidden: list[Path]) -> Iterator[NamedRecording]:
+def _expanded(word: str, passed: FoundSounds) -> Iterator[NamedRecording]:
     path = home_path(word)
     if word == STANDARD_INPUT:
         yield NamedRecording(word, None, Path("stdin"))
     elif is_address(word) and not os.path.lexists(path):
         yield from _elsewhere(word)
     elif os.path.isdir(path):  # noqa: PTH112 - Path's own raises where a name is too long, or may not be looked at
-        yield from _folder(word, path, hidden)
+        yield from _folder(word, path, passed)
     elif glob.has_magic(word) and not os.path.lexists(path):
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matches:
             yield NamedRecording(printable(word), None, path, AudioError("matches no file"))
         for match in matches:
             if os.path.isdir(match):  # noqa: PTH112
-                yield from _folder(match, Path(match), hidden)
+                yield from _folder(match, Path(match), passed)
             else:
                 yield from _file(match, Path(match))
     else:
@@ -252,9 +252,10 @@ def _named(name: str, path: Path, inside: Path) -> NamedRecording:
     return NamedRecording(name, path, inside)
 
 
-def _folder(name: str, folder: Path, hidden: list[Path]) -> Iterator[NamedRecording]:
+def _folder(name: str, folder: Path, passed: FoundSounds) -> Iterator[NamedRecording]:
     found = sounds_below(folder)
-    hidden.extend(found.hidden)
+    passed.hidden.extend(found.hidden)
+    passed.playlists.extend(found.playlists)
     for path in found.sounds:
         yield _named(str(path), path, path.relative_to(folder))
     for problem in found.problems:
@@ -312,7 +313,7 @@ def _by_table(recordings: Sequence[NamedRecording], path: Path, column: str) -> 
     from thymos.config import nearest
     from thymos.corpora.dialects import read_table
     from thymos.corpora.headings import columns_of, require
-    from thymos.corpora.readers.listed_files import FileFinder
+    from thymos.corpora.readers.file_finder import FileFinder
 
     try:
         table = read_table(path)

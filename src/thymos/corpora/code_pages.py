@@ -27,8 +27,11 @@ _COMMON = {
     "cp1253": "αάοόιίεέτσςνηήυύρπκμλώ",
     "cp1251": "оеаинтсрвлкмдпуяыьгзбчй",
     "cp1254": "ğışİöüç",
+    "gb18030": "",
 }
-_SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
+_CHINESE = "gb18030"
+"""Of which all of GB 2312's first level is common; no page of Windows has its letters."""
+_SCRIPTS = ("LATIN", "GREEK", "CYRILLIC", "CJK")
 _PUNCTUATION = "–—‘’“”„«»…·•\N{NO-BREAK SPACE}€™©®°"
 _MOST_LINES = 200
 
@@ -54,7 +57,7 @@ def decoded(content: bytes, exists: Callable[[str], bool] = lambda name: False) 
         page = _likeliest_page(content, exists)
     if page is None:
         raise ValueError("it is text in no encoding that is known")
-    return content.decode(page), f"Windows code page {page.removeprefix('cp')}"
+    return content.decode(page), "GB 18030" if page == _CHINESE else f"Windows code page {page.removeprefix('cp')}"
 
 
 def _utf_16_order(content: bytes) -> str:
@@ -101,10 +104,16 @@ def _plausible(word: str, page: str) -> float:
     score -= sum(before.islower() and after.isupper() for before, after in pairwise(letters))
     score -= "ς" in letters[:-1]  # which only ends a word
     beyond = [letter for letter in letters if not letter.isascii()]
-    common = sum(letter in _COMMON[page] or letter.lower() in _COMMON[page] for letter in beyond)
+    common = sum(_is_common(letter, page) for letter in beyond)
     if scripts == {"LATIN"} and len(beyond) > 0.6 * len(letters) and len(letters) > 2:
         score -= 2.0
     return score + common / len(beyond)
+
+
+def _is_common(letter: str, page: str) -> bool:
+    if page == _CHINESE:
+        return 0xB0 <= letter.encode(page)[0] <= 0xD7 and _script(letter) == "CJK"
+    return letter in _COMMON[page] or letter.lower() in _COMMON[page]
 
 
 def _script(letter: str) -> str:

@@ -25,6 +25,8 @@ SHEET_SUFFIXES = frozenset({".xlsx", ".xlsm"})
 SUFFIXES = TEXT_SUFFIXES | JSON_SUFFIXES | SHEET_SUFFIXES
 _SEPARATORS = ",;\t|"
 _MOST_LOOKED_AT = 1 << 16
+_MOST_TITLES = 10
+"""Lines in which headings are looked for."""
 _CLOCK = re.compile(r"(?:(?P<days>\d+) days?,? ?)?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?)")
 _SECONDS = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?: ?s)?")
 _DECIMAL_COMMA = re.compile(r"([+-]?(?:[\d:]*\d)?),(\d+)")
@@ -165,11 +167,20 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _of_objects(path: Path, objects: Sequence[tuple[int, dict[str, Any]]], notes: tuple[str, ...]) -> Table:
-    headings = tuple(dict.fromkeys(str(key) for _, content in objects for key in content))
-    rows = (
-        TableRow(number, {str(key): as_text(value) for key, value in content.items()}) for number, content in objects
-    )
+    flat = [(number, _flat(content)) for number, content in objects]
+    headings = tuple(dict.fromkeys(str(key) for _, content in flat for key in content))
+    rows = (TableRow(number, {str(key): as_text(value) for key, value in content.items()}) for number, content in flat)
     return Table(path, headings, tuple(rows), notes)
+
+
+def _flat(content: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with those inside it taken apart: ``{"audio": {"path": …}}`` has a field ``audio.path``."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat.update(
+            {f"{key}.{own}": inner for own, inner in value.items()} if isinstance(value, dict) else {key: value}
+        )
+    return flat
 
 
 def known_cell(text: str) -> str:
@@ -186,6 +197,8 @@ def as_text(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, list):
+        return ", ".join(map(as_text, value))
     return str(value).strip()
 
 
@@ -196,6 +209,10 @@ def _separated(path: Path, text: str, notes: tuple[str, ...]) -> Table:
         skipped += 1
     if lines.startswith("#"):  # before the headings
         lines = lines.lstrip("# \t")
+    if above := _lines_above(lines.split("\n", _MOST_TITLES)[:_MOST_TITLES]):
+        lines = lines.split("\n", above)[above]
+        skipped += above
+        notes = (*notes, f"{path.name}: the {above} lines above its headings are not read")
     separator = separator_of(lines.split("\n", 1)[0].rstrip("\r")) if lines else ","
     if (of_rows := _separator_of_rows(lines, separator)) != separator:
         first, _, below = lines.partition("\n")
@@ -211,6 +228,18 @@ def _separated(path: Path, text: str, notes: tuple[str, ...]) -> Table:
     except csv.Error as error:
         raise CorpusError(f"{path}, line {reader.line_num + skipped}, cannot be read as a table: {error}") from None
     return Table(path, headings, rows, notes)
+
+
+def _lines_above(lines: Sequence[str]) -> int:
+    """Return how many of the first ``lines`` are a title: none where the first has a known heading."""
+
+    def known(line: str) -> dict[str, str]:
+        line = line.strip("\r\ufeff")
+        return columns_of(next(csv.reader([line], delimiter=separator_of(line)), []))
+
+    if not lines or known(lines[0]):
+        return 0
+    return next((place for place, line in enumerate(lines) if "file" in (found := known(line)) and len(found) > 1), 0)
 
 
 def _is_remark(line: str) -> bool:

@@ -8,23 +8,21 @@ from types import ModuleType
 
 from thymos.audio.search import FoundSounds, sounds_below, told_hidden
 from thymos.config import nearest
+from thymos.corpora.dialects import SUFFIXES
+from thymos.corpora.in_tables import LISTED, in_parts, own_listing
 from thymos.corpora.label_map import LabelMap
 from thymos.corpora.readers import (
     aesdd,
     ased,
-    audformat_folder,
     cafe,
     crema_d,
     csv_table,
     emo_db,
-    emobox,
     emovo,
     esd,
     folders,
-    hugging_face,
     iemocap,
     jl_corpus,
-    kaldi,
     meld,
     mesd,
     msp_podcast,
@@ -55,8 +53,6 @@ NAMED: tuple[NamedCorpus, ...] = tuple(
         iemocap, msp_podcast, meld,
     )
 )  # fmt: skip
-LISTED: tuple[ModuleType, ...] = (audformat_folder, kaldi, emobox, hugging_face, csv_table)
-"""What names its files in tables: their ``read`` takes the ``Surroundings``."""
 LAID_OUT: tuple[ModuleType, ...] = (aesdd, folders)
 """What is told by its folders and the names of its files; in the order in which they are asked, the most particular
 first."""
@@ -117,8 +113,12 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, where: Surro
         return listing
     if path.is_file():
         packed = path.suffix.lower() in _PACKED
-        said = "a packed archive: unpack it first" if packed else "a file; a corpus is a folder or a table"
+        called = ", ".join(sorted({*SUFFIXES, ".parquet"}))
+        said = "a packed archive: unpack it first" if packed else f"a file; a corpus is a folder or a table ({called})"
         raise CorpusError(f"{path} is {said}")
+    may_have_parts = kind in (None, csv_table.KIND) and os.access(path, os.R_OK | os.X_OK)
+    if may_have_parts and (where.base or where.columns) and (listing := in_parts(path, knows, where)):
+        return listing
     if where.base is not None:
         raise CorpusError(f"{path} is no table: --root says what the paths in a table are relative to")
     if where.columns:
@@ -127,38 +127,47 @@ def find_listing(kind: str | None, path: Path, label_map: LabelMap, where: Surro
         raise CorpusError(f"{path} may not be read: permission denied")
     if kind in KINDS and KINDS[kind] in LISTED:
         raise CorpusError(f"{path} is not a corpus of kind {kind}")
-    return _laid_out(kind, path, knows)
+    return _laid_out(kind, path, knows, where)
 
 
 def _listed(kind: str | None, path: Path, knows: Knows, where: Surroundings) -> Listing | None:
     for module in LISTED:
         if kind in (None, module.KIND) and module.recognises(path, knows):
-            if where.columns and module is kaldi:
-                raise CorpusError(f"{path} is of kind {kaldi.KIND}: its tables have no headings for --columns to name")
-            listing: Listing = module.read(path, knows, where)
-            if path.is_file() or where.base is not None:
-                return listing
-            return _with_all(listing, sounds_below(path), path, "is named by no table", readable=True)
+            if where.columns and module.KIND == "kaldi":
+                raise CorpusError(f"{path} is of kind kaldi: its tables have no headings for --columns to name")
+            listing: Listing = _split_by_folders(module.read(path, knows, where))
+            return listing if path.is_file() or where.base is not None else _beside_tables(listing, path)
     return None
 
 
-def _laid_out(kind: str | None, path: Path, knows: Knows) -> Listing:
+def _beside_tables(listing: Listing, path: Path) -> Listing:
+    return _with_all(listing, sounds_below(path), path, "is named by no table", readable=True)
+
+
+def _laid_out(kind: str | None, path: Path, knows: Knows, where: Surroundings) -> Listing:
     found = sounds_below(path)
     named = None if kind in KINDS else named_listing(kind, path, found.sounds)
     if named is not None:
         return _with_all(_split_by_folders(named), found, path, f"is no part of the corpus of kind {named.kind}")
     candidates = [KINDS[kind]] if kind else list(LAID_OUT)
     listing = _divided(candidates, path, found, knows) or _of_one(candidates, path, knows)
+    if listing is None and kind is None and (of_tables := in_parts(path, knows, where)):
+        return _beside_tables(of_tables, path)
     if listing is None:
         # AESDD's archive unpacks to a folder in a folder of the same name; either may be given.
         inner = [child for child in sorted(path.iterdir()) if child.is_dir() and not is_hidden(child.name)]
         listings = {child: one for child in inner if (one := _inside(kind, candidates, child, found, knows))}
+        if kind is None and not listings:
+            alone = [child for child in inner if any(module.recognises(child, knows) for module in LISTED)]
+            if len(alone) == 1:  # an archive that unpacks to a folder in a folder
+                return _beside_tables(_split_by_folders(own_listing(alone[0], knows, where)), path)
+            listings = {child: Listing("", child) for child in alone}
         if len(listings) > 1:
             raise CorpusError(_several(path, list(listings)))
         listing = next(iter(listings.values()), None)
     if listing is None:
         raise CorpusError(f"{path} is not a corpus of kind {kind}" if kind else _unknown(path, found, knows))
-    return _with_all(listing, found, path, f"is no part of the corpus of kind {listing.kind}")
+    return _with_all(_split_by_folders(listing), found, path, f"is no part of the corpus of kind {listing.kind}")
 
 
 def _inside(
@@ -201,9 +210,11 @@ def _divided(candidates: Sequence[ModuleType], path: Path, found: FoundSounds, k
 
 
 def _split_by_folders(listing: Listing) -> Listing:
-    """Return ``listing`` with the split of each entry, where all lie in folders of splits and none tells its own."""
-    splits = [split_of(entry.path.partition("/")[0]) for entry in listing.entries]
-    if not all(splits) or any(entry.split for entry in listing.entries):
+    """Return ``listing`` with the split of each entry, where all lie in folders of splits, at whatever depth, and none
+    tells its own."""
+    folders = [PurePosixPath(entry.lies_in).parts[:-1] for entry in listing.entries]
+    splits = [next(filter(None, map(split_of, parts)), "") for parts in folders]
+    if not all(splits) or len({*splits}) < 2 or any(entry.split for entry in listing.entries):
         return listing
     entries = [replace(entry, split=split) for entry, split in zip(listing.entries, splits, strict=True)]
     return replace(listing, entries=entries)

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from thymos.audio.excerpt import excerpt_name
-from thymos.corpora.dialects import TableRow, read_table, seconds_of
+from thymos.corpora.dialects import TableRow, read_table
 from thymos.corpora.headings import columns_of, require
-from thymos.corpora.readers.listed_files import split_of
+from thymos.corpora.readers.listed_files import split_of, times_of
 from thymos.corpora.table import Corpus, clip_names
 from thymos.errors import CorpusError, ProtocolError
 from thymos.labels import natural_key
@@ -54,8 +54,14 @@ def read_fold_lists(path: Path) -> list[ListedFile]:
     return rows
 
 
+def fold_files(folder: Path) -> list[Path]:
+    """Return EmoBox's lists in ``folder``, or in its folders ``fold_1``, ``fold_2`` …, sorted."""
+    inside = (each for each in folder.iterdir() if FOLD_FILE.fullmatch(each.name))
+    return sorted(inside) or sorted(each for each in folder.glob("fold_*/*") if FOLD_FILE.fullmatch(each.name))
+
+
 def _emobox_rows(folder: Path) -> Iterator[ListedFile]:
-    for path in sorted(folder.iterdir()):
+    for path in fold_files(folder):
         if match := FOLD_FILE.fullmatch(path.name):
             table = read_table(path)
             columns = columns_of(table.headings)
@@ -95,7 +101,7 @@ def _of_own_fold(path: Path, row: TableRow, cells: dict[str, str], folds: Sequen
 
 def _excerpt(path: Path, row: TableRow, cells: dict[str, str]) -> str:
     try:
-        return excerpt_name(cells["file"], seconds_of(cells.get("start", "")) or 0.0, seconds_of(cells.get("end", "")))
+        return excerpt_name(cells["file"], *times_of(cells))
     except ValueError as error:
         raise ProtocolError(f"{path}, line {row.line}: {error}") from None
 

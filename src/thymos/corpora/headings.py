@@ -1,6 +1,7 @@
 """What the columns of a table are called, in the words that tables of the field use."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,19 +9,23 @@ from types import MappingProxyType
 from thymos.audio.search import is_sound_name
 from thymos.config import nearest
 from thymos.errors import CorpusError
-from thymos.labels import DIMENSIONS
+from thymos.labels import DIMENSIONS, to_emotion
 
 SYNONYMS = {
     "file": "file, filename, filepath, path, audio, audiofile, audiofilename, audiopath, wav, wavfile, wavname, "
-    "wavpath, sound, soundfile, recording, clip, clipname, fname, fullpath, location",
+    "wavpath, sound, soundfile, recording, clip, clipname, fname, fullpath, location, Datei, Dateiname, fichier, "
+    "archivo, arquivo, plik, dosya, bestand, αρχείο, файл, 文件, 文件名, 音频",
     "emotion": "emotion, emotions, label, labels, emo, emotionlabel, emotionname, emotioncategory, emotionclass, "
-    "emoclass, majoremotion, category, class, target, goldlabel",
+    "emoclass, majoremotion, category, class, target, goldlabel, labelname, labeltext, Gefühl, emoción, emozione, "
+    "emoção, emocja, duygu, emotie, συναίσθημα, эмоция, 情感, 情绪",
     "speaker": "speaker, speakerid, spk, spkr, spkid, spkrid, actor, actorid, actress, subject, subjectid, "
-    "participant, participantid, client, clientid, voice, talker",
-    "sentence": "sentence, sentenceid, text, transcript, transcription, statement, phrase, prompt, utterancetext",
+    "participant, participantid, client, clientid, voice, talker, Sprecher, Sprecherin, locuteur, hablante, locutor, "
+    "parlante, mówca, spreker, ομιλητής, диктор, 说话人",
+    "sentence": "sentence, sentenceid, text, transcript, transcription, statement, phrase, prompt, utterancetext, "
+    "Satz, frase, zdanie, cümle, πρόταση, 句子",
     "take": "take, takeid, repetition, rep",
     "corpus": "corpus, dataset, database, db, corpusname, datasetname",
-    "gender": "gender, sex, speakergender, spkgender",
+    "gender": "gender, sex, speakergender, spkgender, Geschlecht, sexe, género, cinsiyet, φύλο, 性别",
     "language": "language, lang, locale",
     "intensity": "intensity, emotionalintensity, emotionintensity, strength",
     "split": "split, splitset, partition, subset, set",
@@ -31,20 +36,28 @@ SYNONYMS = {
     "start": "start, starts, starttime, startsec, begin, begintime, onset, from",
     "end": "end, ends, endtime, endsec, stop, stoptime, offset, to",
     "duration": "duration, durations, dur, length, durationsec",
+    "start_ms": "startms, starttimems, beginms, begintimems, onsetms, frommillis, startmillis",
+    "end_ms": "endms, endtimems, stopms, stoptimems, tomillis, endmillis",
+    "duration_ms": "durationms, durms, lengthms",
 }
-"""Each column's name, then what else it is called: a table that has several of them means the first. Case, spaces and
-``_-.`` between words do not count."""
+"""Each column's name, then what else it is called: a table that has several of them means the first. Case, accents,
+spaces and ``_-.`` between words do not count. Times are in seconds, unless the name says milliseconds."""
 
 MOST_SHOWN = 12
 """Headings, where a column is not found."""
-_FIELD_WORDS = {field: tuple(words.replace(" ", "").split(",")) for field, words in SYNONYMS.items()}
 Chosen = Mapping[str, str]
 """Columns that the user names: what they are, such as ``emotion``, and the heading that each goes by."""
 
 
 def heading_key(heading: str) -> str:
     """Return what headings are compared by."""
-    return re.sub(r"[\s_.\-]+", "", heading.casefold())
+    letters = unicodedata.normalize("NFD", heading.casefold())
+    return re.sub(r"[\s_.\-]+", "", "".join(letter for letter in letters if not unicodedata.combining(letter)))
+
+
+_FIELD_WORDS = {field: tuple(map(heading_key, (field, *words.split(", ")))) for field, words in SYNONYMS.items()}
+_COUNTED = re.compile(r"(?:start|begin|onset|end|stop|offset|duration|length)(?:in)?(?:sample|frame|idx|index)s?")
+"""Headings of times that are no times: they count samples or frames."""
 
 
 def columns_of(headings: Sequence[str], chosen: Chosen = MappingProxyType({})) -> dict[str, str]:
@@ -120,17 +133,24 @@ def require(
     needed: Iterable[str],
     headings: Sequence[str],
     table: Path,
-    chosen: Chosen = MappingProxyType({}),
+    chosen: Chosen | None = None,
 ) -> None:
-    """Check that ``columns`` has what is ``needed``, and what is ``chosen``.
+    """Check that ``columns`` has what is ``needed``, and what is ``chosen``; None: nobody could choose.
 
     Raises:
         CorpusError: it has not; the message shows the headings of the table, and the nearest.
     """
+    counted = [heading for heading in headings if _COUNTED.fullmatch(heading_key(heading))]
+    if counted and "start" not in columns and "end" not in columns:
+        raise CorpusError(
+            f"{table} has the column {counted[0]}, which counts samples or frames, and stretches are cut by time: give "
+            "start and end in seconds, or start_ms and end_ms"
+        )
     twice = [heading for heading in columns.values() if headings.count(heading) > 1]
     if twice:
         raise CorpusError(f"{table} has two columns {twice[0]}: rename the one that is not meant")
-    lacking = sorted(chosen.get(name, name) for name in {*needed, *chosen} - columns.keys())
+    own = chosen or {}
+    lacking = sorted(own.get(name, name) for name in {*needed, *own} - columns.keys())
     if not lacking:
         return
     said = f"{table} has no column {' and no column '.join(lacking)}"
@@ -140,9 +160,13 @@ def require(
     free = [heading for heading in shown if heading not in columns.values()]
     near = [hint for name in lacking if "did you mean" in (hint := nearest(name, free))]
     many = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
-    if any(is_sound_name(heading) for heading in shown):
+    if any(is_sound_name(word) for heading in shown for word in (heading, *heading.split())):
         raise CorpusError(
             f"{said}: its first line ({', '.join(shown[:MOST_SHOWN])}) is a row already; write headings above it, such "
             "as file,emotion"
         )
-    raise CorpusError(f"{said}: its first line has {', '.join(shown[:MOST_SHOWN])}{many}{near[0] if near else ''}")
+    votes = [heading for heading in free if to_emotion(re.sub(r"^(?:p|prob|is)[_ ]", "", heading))]
+    if "emotion" in lacking and len(votes) > 1:
+        raise CorpusError(f"{said}, but {len(votes)} named for emotions ({', '.join(votes)}): one must name it")
+    choose = "" if chosen is None else f"; --columns {lacking[0]}=HEADING says which it is"
+    raise CorpusError(f"{said}: its first line has {', '.join(shown[:MOST_SHOWN])}{many}{near[0] if near else choose}")

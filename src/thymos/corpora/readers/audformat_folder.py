@@ -11,8 +11,9 @@ from typing import Any
 
 from thymos.corpora.dialects import Table, read_table
 from thymos.corpora.headings import Chosen, columns_of
+from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, split_of
+from thymos.corpora.readers.listed_files import ListedFiles, Surroundings, split_of
 from thymos.corpora.table import Listing
 from thymos.errors import CorpusError
 from thymos.files import MOST_TEXT_BYTES, bounded_text

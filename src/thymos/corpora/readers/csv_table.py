@@ -8,8 +8,9 @@ from pathlib import Path
 
 from thymos.corpora.dialects import SUFFIXES, read_table
 from thymos.corpora.headings import columns_of, require
+from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, listing_of
+from thymos.corpora.readers.listed_files import TIMES, ListedFiles, Surroundings, listing_of
 from thymos.corpora.table import Listing
 from thymos.errors import CorpusError
 
@@ -32,7 +33,7 @@ def files_listed(path: Path) -> Listing:
     table = read_table(path)
     columns = columns_of(table.headings)
     require(columns, ("file",), table.headings, path)
-    places = {name: heading for name, heading in columns.items() if name in ("file", "start", "end", "duration")}
+    places = {name: heading for name, heading in columns.items() if name == "file" or name in TIMES}
     files = ListedFiles(FileFinder(path.parent), takes_addresses=True)
     for row in table.rows:
         files.add(path.name, row, places)

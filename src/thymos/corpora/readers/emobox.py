@@ -7,10 +7,11 @@ folder up, says what its codes mean. One fold's lists are a corpus with its own 
 from pathlib import Path
 
 from thymos.corpora.dialects import read_table
-from thymos.corpora.fold_lists import FOLD_FILE
+from thymos.corpora.fold_lists import FOLD_FILE, fold_files
 from thymos.corpora.headings import columns_of, require, truths_in
+from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, split_of
+from thymos.corpora.readers.listed_files import ListedFiles, Surroundings, split_of
 from thymos.corpora.table import Listing
 from thymos.errors import CorpusError
 from thymos.files import MOST_TEXT_BYTES, bounded_text, parsed_json
@@ -23,7 +24,7 @@ def recognises(path: Path, knows: Knows) -> bool:
     """Return whether ``path`` is a folder of EmoBox's lists, or one of them."""
     if path.is_file():
         return FOLD_FILE.fullmatch(path.name) is not None
-    return path.is_dir() and any(FOLD_FILE.fullmatch(inside.name) for inside in path.iterdir())
+    return path.is_dir() and bool(fold_files(path))
 
 
 def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
@@ -33,7 +34,7 @@ def read(path: Path, knows: Knows, where: Surroundings) -> Listing:
         CorpusError: a list cannot be read, or none of the files is there.
     """
     folder = path if path.is_dir() else path.parent
-    lists = [path] if path.is_file() else sorted(each for each in path.iterdir() if FOLD_FILE.fullmatch(each.name))
+    lists = [path] if path.is_file() else fold_files(path)
     named = [(each, match) for each in lists if (match := FOLD_FILE.fullmatch(each.name))]
     codes = _codes(folder)
     one_fold = len({match["fold"] for _, match in named}) == 1

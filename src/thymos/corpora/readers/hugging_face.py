@@ -11,8 +11,9 @@ from pathlib import Path
 from thymos.corpora.columnar import SUFFIXES, columnar_rows
 from thymos.corpora.dialects import TableRow, read_table
 from thymos.corpora.headings import columns_of, require, truths_in
+from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings, split_of
+from thymos.corpora.readers.listed_files import ListedFiles, Surroundings, split_of
 from thymos.corpora.table import Listing
 from thymos.errors import CorpusError
 from thymos.files import is_hidden

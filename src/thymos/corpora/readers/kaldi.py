@@ -8,8 +8,9 @@ from pathlib import Path
 
 from thymos.corpora.code_pages import decoded
 from thymos.corpora.dialects import TableRow
+from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import FileFinder, ListedFiles, Surroundings
+from thymos.corpora.readers.listed_files import ListedFiles, Surroundings
 from thymos.corpora.table import Exclusion, Listing
 from thymos.errors import CorpusError
 from thymos.files import MOST_TEXT_BYTES, bounded_bytes

@@ -7,24 +7,21 @@ file has it in its name. Below a folder that is named, the first parts of a path
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain, islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from thymos.audio import AUDIO_SUFFIXES
 from thymos.audio.elsewhere import is_address
 from thymos.audio.excerpt import excerpt_name
-from thymos.audio.search import is_sound_name
 from thymos.cache import default_cache_dir
 from thymos.corpora.dialects import Table, TableRow, known_cell, seconds_of, with_point
 from thymos.corpora.headings import Chosen, columns_of, others_for, require, truths_in
+from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
-from thymos.escaping import from_csv_cell
-from thymos.files import home_path
 from thymos.labels import DIMENSIONS, label_key, to_emotion
 
 SPLITS = {
@@ -34,6 +31,8 @@ SPLITS = {
 }
 """What people call the parts of a corpus that comes divided."""
 
+TIMES = ("start", "end", "duration", "start_ms", "end_ms", "duration_ms")
+"""Columns that say which part of a file is meant."""
 _MOST_FOLDERS = 500
 """In which it is looked for what a table names and is not there."""
 _NOT_CELLS = ("path", "file", "emotion", "split", "start_s", "end_s", *DIMENSIONS)
@@ -54,43 +53,6 @@ def split_of(word: str) -> str:
     if numbered and SPLITS.get(numbered[1]) == "test":
         return f"test{int(numbered[2])}"
     return SPLITS.get(key, "")
-
-
-@dataclass
-class FileFinder:
-    """Where the files of a table lie.
-
-    Attributes:
-        base: what paths are relative to.
-        named: whether the user named ``base``.
-    """
-
-    base: Path
-    named: bool = False
-
-    def find(self, text: str) -> Path | None:
-        """Return the file that a cell names, or None where there is none."""
-        plain = text.replace("\\", "/")
-        address = unquote(plain.removeprefix("file://").removeprefix("localhost"))
-        spellings = dict.fromkeys((text, plain, from_csv_cell(text), address))
-        for spelled in spellings:
-            if spelled and os.path.lexists(path := self.base / home_path(spelled)):
-                return path
-        if self.named:
-            for spelled in spellings:
-                parts = PurePosixPath(spelled).parts
-                for first in range(1, len(parts)):
-                    if os.path.lexists(path := self.base.joinpath(*parts[first:])):
-                        return path
-        return None if is_sound_name(plain) else self._with_suffix(plain)
-
-    def _with_suffix(self, plain: str) -> Path | None:
-        """Return the one recording of that name, of which a table leaves the ending out."""
-        if not plain or plain.endswith("/"):
-            return None
-        whole = self.base / home_path(plain)
-        found = [path for suffix in AUDIO_SUFFIXES if os.path.lexists(path := whole.with_name(whole.name + suffix))]
-        return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -136,6 +98,8 @@ class ListedFiles:
     """What cells name and is not there."""
     takes_addresses: bool = False
     """Whether files may lie elsewhere; a corpus is measured here, so its may not."""
+    unknown_splits: Counter[str] = field(default_factory=Counter)
+    """Words for splits that stand for none, and how many rows have each."""
 
     def add(
         self, where: str, row: TableRow, columns: Mapping[str, str], finder: FileFinder | None = None, **known: str
@@ -158,13 +122,14 @@ class ListedFiles:
             self.excluded.append(Exclusion(place, row.problem or "names no file"))
             return
         try:
-            start_s, end_s = _times(cells)
+            start_s, end_s = times_of(cells)
             values = {name: dimension_value(cells.get(name, "")) for name in DIMENSIONS}
         except ValueError as error:
             self.excluded.append(Exclusion(f"{text} ({place})", str(error)))
             return
         told: dict[str, Any] = {name: cells[name] for name in _TOLD if cells.get(name)} | values
         split = split_of(cells.get("split", ""))
+        self.unknown_splits.update([] if split or not cells.get("split") else [cells["split"]])
         far = "://" in text and not text.startswith("file://")
         if self.takes_addresses and far and is_address(text):
             name = excerpt_name(text, start_s, end_s)
@@ -220,6 +185,9 @@ class ListedFiles:
         base = Path(os.path.abspath(self.finder.base))  # noqa: PTH100
         root = _root_of(base, [listed.entry.path for listed in self.clips.values() if not listed.name])
         listing = Listing(kind, root, excluded=list(self.excluded))
+        if self.unknown_splits:
+            words = clip_names([f"{word} ({count})" for word, count in self.unknown_splits.most_common()])
+            listing.notes.append(f"of no split, since their word for it is no train, validation or test: {words}")
         for listed in self.clips.values():
             entry = listed.entry
             file = entry.path if listed.name else Path(os.path.relpath(entry.path, root)).as_posix()
@@ -239,9 +207,13 @@ class ListedFiles:
     def _none_there(self) -> str:
         first, base = self.absent[0], self.finder.base
         here = sum(Path(text.replace("\\", "/")).exists() for text in self.absent)
+        if "://" in first:
+            return f"the files that it names lie elsewhere, such as {first}, and only files here are read: fetch them"
         hint = "they lie below the folder that you are in: --root ." if here else "--root FOLDER says where they lie"
         if not here and (below := self._folder_with(first)) is not None:
             hint = f"--root {below} finds it"
+        elif not here and (other := self.finder.with_stem_of(first)) is not None:
+            hint = f"{other.name} is there, which the table may mean"
         if len(self.absent) == 1:
             return f"{first}, which it names, is not in {base}; {hint}"
         return f"none of the {len(self.absent)} files that it names is in {base}, such as {first}; {hint}"
@@ -264,6 +236,7 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
     """
     columns = columns_of(table.headings, where.columns)
     require(columns, ("file", *truths_in(columns, table.headings)), table.headings, table.path, where.columns)
+    columns, legend = _in_words(table, columns, where.columns)
     if not table.rows:
         raise CorpusError(f"{table.path} has a line of headings, and no row below it")
     files = ListedFiles(FileFinder(where.base or table.path.parent, where.base is not None))
@@ -273,7 +246,7 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
         listing = files.listing(kind)
     except CorpusError as error:
         raise CorpusError("; ".join([f"{table.path}: {error}", *table.notes])) from None
-    listing.notes.extend((*table.notes, *_two_of_a_kind(table, columns, where.columns)))
+    listing.notes.extend((*table.notes, *legend, *_two_of_a_kind(table, columns, where.columns, bool(legend))))
     if again := files.repeated:
         rows = f"{len(again)} rows say" if len(again) > 1 else "one row says"
         lines = clip_names([str(line) for line in again])
@@ -281,11 +254,31 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
     return listing
 
 
-def _two_of_a_kind(table: Table, columns: Mapping[str, str], chosen: Chosen) -> Iterator[str]:
+def _in_words(table: Table, columns: dict[str, str], chosen: Chosen) -> tuple[dict[str, str], list[str]]:
+    """Return ``columns``, and what to say, where emotions are numbers in one of them and words in another."""
+
+    def in_words(heading: str) -> bool:
+        cells = {row.cells.get(heading, "") for row in table.rows} - {""}
+        return not all(cell.replace(".", "", 1).lstrip("-").isdecimal() for cell in cells)
+
+    read = columns.get("emotion", "")
+    if not read or "emotion" in chosen or in_words(read):
+        return columns, []
+    words = next(filter(in_words, others_for("emotion", columns, table.headings)), None)
+    if words is None:
+        return columns, []
+    said = (
+        f"{table.path.name}: its column {words} is read as the emotion, since {read} has numbers; "
+        f"--columns emotion={read} reads these"
+    )
+    return columns | {"emotion": words}, [said]
+
+
+def _two_of_a_kind(table: Table, columns: Mapping[str, str], chosen: Chosen, in_words: bool) -> Iterator[str]:
     """Yield what to say where two columns could be the emotion, or the speaker, and of one that is for a protocol."""
     if "fold" in columns:
         yield f"{table.path.name}: its column {columns['fold']} is read by --protocol file:{table.path} alone"
-    for what in ("emotion", "speaker"):
+    for what in ("speaker",) if in_words else ("emotion", "speaker"):
         read = columns.get(what, "")
         others = [] if what in chosen else others_for(what, columns, table.headings)
         for other in others:
@@ -296,17 +289,24 @@ def _two_of_a_kind(table: Table, columns: Mapping[str, str], chosen: Chosen) -> 
                 )
 
 
-def _times(cells: Mapping[str, str]) -> tuple[float, float | None]:
-    """Return where a clip begins and ends in its file.
+def times_of(cells: Mapping[str, str]) -> tuple[float, float | None]:
+    """Return where a clip begins and ends in its file, by the cells of its times: ``start``, ``end_ms`` and so on.
 
     Raises:
         ValueError: what is said of it is no time, or ends before it begins.
     """
-    if "start" not in cells and "end" not in cells:
+
+    def told(name: str) -> float | None:
+        if (text := cells.get(f"{name}_ms", "")) and name not in cells:
+            value = seconds_of(text)
+            return None if value is None else value / 1000
+        return seconds_of(cells.get(name, ""))
+
+    names = {name.removesuffix("_ms") for name in cells}
+    if not names & {"start", "end"}:
         return 0.0, None
-    start_s = seconds_of(cells.get("start", "")) or 0.0
-    end_s = seconds_of(cells.get("end", ""))
-    if end_s is None and "end" not in cells and (length_s := seconds_of(cells.get("duration", ""))):
+    start_s, end_s = told("start") or 0.0, told("end")
+    if end_s is None and "end" not in names and (length_s := told("duration")):
         end_s = start_s + length_s
     if start_s < 0:
         raise ValueError(f"cannot be cut: it begins at {start_s:g} s")
