@@ -480,3 +480,44 @@ def test_lists_of_emobox_may_lie_in_a_folder_for_each_fold(tmp_path: Path, write
             (folder / f"mine_{side}_fold_{fold}.jsonl").write_text("\n".join(rows))
     assert len(open_corpus(tmp_path / "lists", root=tmp_path).clips) == 3
     assert {row.fold for row in read_fold_lists(tmp_path / "lists")} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train.txt": "b.wav\nc.wav\n", "test.txt": "a.wav\n"},
+        {"train.csv": "file,emotion\nb.wav,sad\nc.wav,anger\n", "my_test.csv": "path\na.wav\n"},
+        {"folds.json": '{"train": ["b.wav", {"path": "c.wav"}], "test": ["a.wav"]}'},
+        {"folds.csv": "file,split\nb.wav,train\nc.wav,train\na.wav,test\n"},
+        {"train.lst.txt": "b.wav anger\nc.wav sad\n", "test.lst.txt": "a.wav anger\n"},
+    ],
+)
+def test_one_fold_may_be_listed_in_many_ways(tmp_path: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    place = tmp_path / next(iter(files)) if len(files) == 1 else tmp_path
+    assert sorted((row.fold, row.side, row.file) for row in read_fold_lists(place)) == [
+        ("1", "test", "a.wav"),
+        ("1", "train", "b.wav"),
+        ("1", "train", "c.wav"),
+    ]
+
+
+def test_several_folds_may_be_listed_by_folder_by_file_or_in_json(tmp_path: Path) -> None:
+    expected = {("1", "test", "a.wav"), ("1", "train", "b.wav"), ("2", "test", "b.wav"), ("2", "train", "a.wav")}
+    by_file, by_folder = tmp_path / "by file", tmp_path / "by folder"
+    by_file.mkdir()
+    for fold, (tested, trained) in {"1": ("a.wav", "b.wav"), "2": ("b.wav", "a.wav")}.items():
+        (by_folder / fold).mkdir(parents=True)
+        (by_folder / fold / "train.txt").write_text(f"{trained}\n")
+        (by_folder / fold / "test.txt").write_text(f"{tested}\n")
+        (by_file / f"fold{fold}.txt").write_text(f"{tested}\n")
+    told = {fold: {"train": [b], "test": [a]} for fold, a, b in (("1", "a.wav", "b.wav"), ("2", "b.wav", "a.wav"))}
+    (tmp_path / "folds.json").write_text(json.dumps(told))
+    for place in (by_file, by_folder, tmp_path / "folds.json"):
+        assert {tuple(row) for row in read_fold_lists(place)} == expected
+    (tmp_path / "wrong.json").write_text('{"train": [3], "test": ["a.wav"]}')
+    with pytest.raises(ProtocolError, match="'3', of train, names no file"):
+        read_fold_lists(tmp_path / "wrong.json")
+    with pytest.raises(ProtocolError, match="names no folds: it has no"):
+        read_fold_lists(tmp_path)

@@ -327,8 +327,8 @@ def test_a_csv_of_folds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("s.csv", b"file,split\n", "has no column fold"),
-        ("s.csv", b"file,fold,split\n", "names no folds"),
+        ("s.csv", b"file,split\n", "no row below it"),
+        ("s.csv", b"file,fold,split\n", "no row below it"),
         ("s.csv", b"file,fold,split\na01 (1),1,other\n", "line 2: split is 'other'"),
         ("s.csv", b"split,file,fold\ntrain\n", "has no recording of this corpus to train"),
         ("s.csv", b"file,fold,split\na01 (1),1,train\n", "fold 1 has no recording of this corpus to test"),

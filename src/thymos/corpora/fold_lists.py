@@ -3,7 +3,10 @@
 EmoBox (Ma et al. 2024, Interspeech) publishes each fold as ``*_train_fold_N.jsonl`` and ``*_test_fold_N.jsonl``
 (and at times ``*_valid_fold_N.jsonl``), one JSON object a line whose ``wav`` is a path. A table, in any dialect, has
 the columns ``file``, ``fold`` and ``split``, and may have ``start`` and ``end``. Without ``split``, each file's fold is
-the one that tests it, and trains on all others, as in the tables of ESC-50.
+the one that tests it, and trains on all others, as in the tables of ESC-50; without ``fold``, there is one.
+
+Others keep a list for each side, ``train.txt`` and ``test.txt``, in a folder for each fold if there are several; a list
+for each fold, ``fold1.txt``, of what it tests; or JSON, by side, or by fold and side.
 """
 
 import re
@@ -13,13 +16,16 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from thymos.audio.excerpt import excerpt_name
-from thymos.corpora.dialects import TableRow, read_table
+from thymos.audio.search import is_sound_name
+from thymos.corpora.dialects import SUFFIXES, TableRow, read_table
 from thymos.corpora.headings import columns_of, require
-from thymos.corpora.readers.listed_files import split_of, times_of
+from thymos.corpora.readers.listed_files import split_in_name, split_of, times_of
 from thymos.corpora.table import Corpus, clip_names
 from thymos.errors import CorpusError, ProtocolError
+from thymos.files import MOST_TEXT_BYTES, bounded_text, is_hidden, parsed_json
 from thymos.labels import natural_key
 
+_OF_FOLD = re.compile(r"fold[\W_]*(\d+)", re.IGNORECASE)
 FOLD_FILE = re.compile(r".*_(?P<split>train|valid|validation|test)_fold_(?P<fold>\d+)\.jsonl")
 
 
@@ -35,22 +41,25 @@ class ListedFile(NamedTuple):
 
 
 def read_fold_lists(path: Path) -> list[ListedFile]:
-    """Read the folds at ``path``, a folder of EmoBox lists or a table.
+    """Read the folds at ``path``: a folder of lists, a table, or JSON.
 
     Raises:
         ProtocolError: nothing readable there, or no fold.
     """
     try:
         if path.is_dir():
-            rows = list(_emobox_rows(path))
+            rows = list(_emobox_rows(path)) or list(_rows_of_lists(path))
         elif path.is_file():
-            rows = list(_table_rows(path))
+            rows = list(_json_rows(path) if path.suffix.lower() == ".json" else ()) or list(_table_rows(path))
         else:
             raise ProtocolError(f"{path} does not exist")
     except CorpusError as error:
         raise ProtocolError(str(error)) from None
     if not rows:
-        raise ProtocolError(f"{path} names no folds: it has no *_train_fold_N.jsonl and *_test_fold_N.jsonl")
+        raise ProtocolError(
+            f"{path} names no folds: it has no *_train_fold_N.jsonl and *_test_fold_N.jsonl, no lists such as "
+            "train.txt and test.txt, in folders of folds or not, and no fold1.txt, fold2.txt …"
+        )
     return rows
 
 
@@ -72,11 +81,62 @@ def _emobox_rows(folder: Path) -> Iterator[ListedFile]:
                 yield ListedFile(match["fold"], split_of(match["split"]), file)
 
 
+def _rows_of_lists(folder: Path) -> Iterator[ListedFile]:
+    """Yield what lists named for sides name, of one fold or in a folder for each; or lists named for folds."""
+    inside = sorted(each for each in folder.iterdir() if not is_hidden(each.name))
+    folds = [(each.name, each) for each in inside if each.is_dir()]
+    for fold, place in folds or [("1", folder)]:
+        lists = sorted(each for each in place.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file())
+        for each in lists:
+            if side := split_in_name(each.stem):
+                yield from (ListedFile(fold, side, file) for file in _files_in(each))
+    numbered = [(found[1], each) for each in inside if each.is_file() and (found := _OF_FOLD.search(each.stem))]
+    tested = {fold: list(_files_in(each)) for fold, each in numbered if not split_in_name(each.stem)}
+    for fold in tested if len(tested) > 1 else ():
+        for other, files in tested.items():
+            yield from (ListedFile(fold, "test" if other == fold else "train", file) for file in files)
+
+
+def _files_in(path: Path) -> Iterator[str]:
+    """Yield the files that a list names: a table with a column of them, or a file a line, with or without more."""
+    table = read_table(path)
+    heading = columns_of(table.headings).get("file")
+    if heading is not None:
+        yield from (row.cells[heading] for row in table.rows if row.cells.get(heading))
+        return
+    first = table.headings[0] if table.headings else ""
+    for line in (first, *(row.cells.get(first, "") for row in table.rows)):
+        if line:
+            yield line if is_sound_name(line) else line.split()[0]
+
+
+def _json_rows(path: Path) -> Iterator[ListedFile]:
+    """Yield what JSON lists by side, ``{"train": […]}``, or by fold and side; nothing of any other."""
+    try:
+        content = parsed_json(bounded_text(path, MOST_TEXT_BYTES))
+    except (OSError, ValueError):
+        return
+    if not isinstance(content, dict):
+        return
+    folds = (
+        {"1": content} if any(isinstance(each, list) and split_of(key) for key, each in content.items()) else content
+    )
+    for fold, sides in folds.items():
+        for side, files in sides.items() if isinstance(sides, dict) else ():
+            for each in files if isinstance(files, list) and split_of(side) else ():
+                named = each.get(columns_of(list(each)).get("file", ""), "") if isinstance(each, dict) else each
+                if not isinstance(named, str) or not named:
+                    raise ProtocolError(f"{path}: {str(each)[:60]!r}, of {side}, names no file")
+                yield ListedFile(str(fold), split_of(side), named)
+
+
 def _table_rows(path: Path) -> Iterator[ListedFile]:
     table = read_table(path)
     columns = columns_of(table.headings)
-    require(columns, ("file", "fold"), table.headings, path)
-    folds = sorted({row.cells.get(columns["fold"], "") for row in table.rows} - {""}, key=natural_key)
+    require(columns, ("file",) if "split" in columns else ("file", "fold"), table.headings, path)
+    if not table.rows:
+        raise ProtocolError(f"{path} has a line of headings, and no row below it")
+    folds = sorted({row.cells.get(columns.get("fold", ""), "") for row in table.rows} - {""}, key=natural_key)
     if "split" not in columns and len(folds) < 2:
         raise ProtocolError(f"{path} has no column split, so that it must name two folds or more, not {len(folds)}")
     for row in table.rows:
@@ -88,7 +148,7 @@ def _table_rows(path: Path) -> Iterator[ListedFile]:
         if side not in ("train", "validation", "test") or row.problem:
             reason = row.problem or f"split is {cells['split']!r}, not train, validation or test"
             raise ProtocolError(f"{path}, line {row.line}: {reason}")
-        yield ListedFile(cells["fold"], side, _excerpt(path, row, cells))
+        yield ListedFile(cells.get("fold", "1"), side, _excerpt(path, row, cells))
 
 
 def _of_own_fold(path: Path, row: TableRow, cells: dict[str, str], folds: Sequence[str]) -> Iterator[ListedFile]:

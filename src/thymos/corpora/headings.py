@@ -168,5 +168,7 @@ def require(
     votes = [heading for heading in free if to_emotion(re.sub(r"^(?:p|prob|is)[_ ]", "", heading))]
     if "emotion" in lacking and len(votes) > 1:
         raise CorpusError(f"{said}, but {len(votes)} named for emotions ({', '.join(votes)}): one must name it")
-    choose = "" if chosen is None else f"; --columns {lacking[0]}=HEADING says which it is"
+    choose = (
+        "" if chosen is None or lacking[0] not in SYNONYMS else f"; --columns {lacking[0]}=HEADING says which it is"
+    )
     raise CorpusError(f"{said}: its first line has {', '.join(shown[:MOST_SHOWN])}{many}{near[0] if near else choose}")

@@ -1,7 +1,6 @@
 """Corpora that name their recordings in tables: which kinds there are, and those that come in parts, a table each."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from thymos.corpora.dialects import read_table
 from thymos.corpora.headings import columns_of, truths_in
 from thymos.corpora.readers import audformat_folder, csv_table, emobox, hugging_face, kaldi
 from thymos.corpora.readers.folders import Knows
-from thymos.corpora.readers.listed_files import Surroundings, split_of
+from thymos.corpora.readers.listed_files import Surroundings, split_in_name, split_of
 from thymos.corpora.table import Exclusion, Listing
 from thymos.errors import CorpusError, MissingExtraError
 from thymos.files import is_hidden
@@ -28,19 +27,13 @@ def in_parts(path: Path, knows: Knows, where: Surroundings) -> Listing | None:
         CorpusError: a table cannot be read, or none of its files is there.
     """
     inside = [child for child in sorted(path.iterdir()) if not is_hidden(child.name)]
-    tables = [(child, _split_in(child.stem)) for child in inside if _tells_clips(child, knows, where)]
+    tables = [(child, split_in_name(child.stem)) for child in inside if _tells_clips(child, knows, where)]
     folders = [(_source_in(child, knows, where), split_of(child.name)) for child in inside if child.is_dir()]
     for parts in (tables, folders):
         named = [(source, split) for source, split in parts if source is not None and split]
         if len({split for _, split in named}) > 1:
             return _together(path, [(own_listing(source, knows, where), split) for source, split in named])
     return None
-
-
-def _split_in(stem: str) -> str:
-    """Return the split that a table is named for, as ``train_labels`` is; nothing if for none, or for several."""
-    found = {split for word in re.split(r"[\W_]+", stem) if (split := split_of(word))}
-    return found.pop() if len(found) == 1 else ""
 
 
 def _source_in(folder: Path, knows: Knows, where: Surroundings) -> Path | None:

@@ -55,6 +55,12 @@ def split_of(word: str) -> str:
     return SPLITS.get(key, "")
 
 
+def split_in_name(stem: str) -> str:
+    """Return the split that a table is named for, as ``train_labels`` is; nothing if for none, or for several."""
+    found = {split for word in re.split(r"[\W_]+", stem) if (split := split_of(word))}
+    return found.pop() if len(found) == 1 else ""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a reader of tables is told beside their path.
