@@ -15,6 +15,7 @@ import thymos
 from thymos.audio import read_waveform
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.opening import joined
+from thymos.corpora.protocols import protocol_named
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.errors import ArgumentError
 from thymos.evaluation.evaluate import evaluate
@@ -92,6 +93,22 @@ def test_a_heading_that_is_nearly_emotion_is_what_is_meant(tone_corpus: Corpus, 
 def test_it_stands_beside_no_corpus_of_emotions(alone: Path, tone_corpus: Corpus) -> None:
     with pytest.raises(thymos.CorpusError, match="tells dimensions and no emotions, and the others tell emotions"):
         joined([open_corpus(alone), tone_corpus])
+
+
+def test_protocols_divide_it_as_any_corpus(alone: Path) -> None:
+    clips = tuple(
+        replace(
+            clip, corpus="one" if clip.speaker in "12" else "two", sentence=f"{at % 4}", split=("train", "test")[at % 2]
+        )
+        for at, clip in enumerate(open_corpus(alone).clips)
+    )
+    corpus = replace(open_corpus(alone), clips=clips)
+    for name, folds in (("corpus", 2), ("speaker", 4), ("sentence", 2), ("own", 1), ("recording", 2), ("serab", 1)):
+        split = protocol_named(name, 2).split(corpus)
+        assert len(split.folds) == folds, name
+        assert {*split.folds[0].train, *split.folds[0].validation, *split.folds[0].test} == {
+            clip.path for clip in clips
+        }
 
 
 def test_an_audit_says_from_which_value_to_which(alone: Path, tmp_path: Path, thymos_here: Any) -> None:
