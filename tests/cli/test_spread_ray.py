@@ -139,3 +139,15 @@ def test_a_node_without_the_files_or_the_model_is_named(bundle, mini, tmp_path, 
 def test_an_address_without_a_cluster_is_one_sentence(bundle, mini, thymos_here, address):
     done = thymos_here("predict", mini, "--model", bundle, "--engine", f"ray:{address}", "--quiet")
     assert done.returncode == 2 and address in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_head_that_is_gone_is_said(bundle, mini, tmp_path, ray_cluster: Any):
+    """Ray itself would end the command after a minute, with code 1 and without a word. The cluster ends with this."""
+    folder, out = sounds(tmp_path / "sounds", mini, 600), tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "thymos", "predict", str(folder), "--model", str(bundle), "--out", str(out)]
+    run = Run([*command, "--engine", f"ray:{ray_cluster.address}", "--workers", "1"], out)
+    run.wait(lambda lines: len(lines) >= 16)
+    ray_cluster.head_node.kill_gcs_server()
+    code, said = run.ended()
+    assert code == 2 and "thymos: the head of the Ray cluster is gone: start the cluster, and the same" in said, said
+    assert len(run.told()) >= 16

@@ -42,6 +42,15 @@ class Joined:
     leave: Callable[[], None]
     """Undoes what ``join`` did; a cluster that others started, or a connection, stays."""
 
+    def head_answers(self) -> bool:
+        """Return whether the head of the cluster is there."""
+        host, _, port = self.ray.get_runtime_context().gcs_address.rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S):
+                return True
+        except OSError:
+            return False
+
 
 def join(address: str | None, cores: int | None) -> Joined:
     """Join the cluster at ``address``, or start one.
@@ -55,6 +64,8 @@ def join(address: str | None, cores: int | None) -> Joined:
         EngineError: there is no such cluster, or this program cannot join it.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
+    if address == "local":  # Ray's own word for one that is started
+        address = None
     setting = dict(_QUIET)
     if address is None:
         # Without a token, Ray writes one into the home folder.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from thymos.engine.joining import join
-from thymos.engine.ray_worker import Done, Place, RayWorker, check_place
+from thymos.engine.ray_worker import Done, InStore, Place, RayWorker, check_place
 from thymos.engine.tasks import (
     Begun,
     Engine,
@@ -37,6 +37,9 @@ _PATIENCE_S = 10.0
 _START_S = 300.0
 """After so long without anybody to work, a run is given up: on a shared disk, a first start takes a minute or two."""
 _MOST_FAILED_STARTS = 3
+_LISTEN_S, _HEAD_S = 5.0, 30.0
+"""How often it is asked whether the head is there, and for how long it may be gone: after 60 s, Ray ends this process,
+without a word."""
 _UNTIL_LOST_S = 60.0
 """For so long, a cluster may not know yet that it has lost a node, and start workers there, in vain."""
 _PAUSE_S = 1.0
@@ -79,6 +82,7 @@ class RayCluster(Engine):
         """What Ray said of the last of them."""
         self._start_s, self._patience_s = start_s, min(_PATIENCE_S, start_s / 2)
         self._said_that_it_waits = False
+        self._head_seen_s = time.monotonic()
         if gpus_per_task:
             try:
                 self.capacity()
@@ -115,7 +119,7 @@ class RayCluster(Engine):
 
     def share(self, value: Value) -> Shared[Value]:
         """Return ``value`` as an object of the cluster's store, which each node copies once."""
-        return _InStore(self._ray.put(value))
+        return InStore(self._ray.put(value))
 
     def run(
         self,
@@ -157,6 +161,7 @@ class RayCluster(Engine):
                     last_s = time.monotonic()
                 else:
                     self._check_hope(time.monotonic() - last_s, gpus)
+                self._check_head()
                 for hand in self._with_news(hands):
                     begun, news = hand.begun, self._news(hand, on_report or unheard)
                     if news is _LOST:
@@ -212,10 +217,27 @@ class RayCluster(Engine):
         if not awaited:
             time.sleep(_PAUSE_S / 4)
             return []
-        patience_s = _PAUSE_S if self._failed_starts else self._patience_s
+        patience_s = _PAUSE_S if self._failed_starts else min(self._patience_s, _LISTEN_S)
         ready, _ = self._ray.wait(awaited, num_returns=1, timeout=patience_s)
         said = {*self._ray.wait(awaited, num_returns=len(awaited), timeout=0)[0], *ready}
         return [hand for hand in hands if not said.isdisjoint(hand.awaited)]
+
+    def _check_head(self, now: bool = False) -> None:
+        """Wait a while for the head of the cluster, where it is gone.
+
+        Raises:
+            EngineError: it does not come back.
+        """
+        since_s = time.monotonic()
+        if not now and since_s < self._head_seen_s + _LISTEN_S:
+            return
+        while not self._joined.head_answers():
+            if time.monotonic() > since_s + _HEAD_S:
+                raise EngineError(
+                    "the head of the Ray cluster is gone: start the cluster, and the same command again, which goes on"
+                )
+            time.sleep(_PAUSE_S)
+        self._head_seen_s = time.monotonic()
 
     def _check_hope(self, waited_s: float, gpus: float) -> None:
         """Check that somebody will work, who has been waited for so long, and say once that this is waited for.
@@ -253,6 +275,7 @@ class RayCluster(Engine):
         except errors.RayTaskError as error:
             raise EngineError(_of_a_node(hand, error)) from None
         except errors.RayError as error:
+            self._check_head(now=True)
             hand.end()
             if starts:
                 self._count_failed_start(error)
@@ -345,26 +368,6 @@ class _Hand:
         """End its process, whatever it does."""
         with suppress(Exception):  # it is gone, or the cluster is
             self.ray.kill(self.actor)
-
-
-@dataclass(frozen=True)
-class _InStore(Shared[Value]):
-    """A value in the cluster's object store."""
-
-    reference: Any
-
-    def get(self) -> Value:
-        import ray
-
-        if self.reference not in _got:
-            _got.clear()  # one at a time: what tasks share comes in runs
-            _got[self.reference] = ray.get(self.reference)
-        value: Value = _got[self.reference]
-        return value
-
-
-_got: dict[Any, Any] = {}
-"""The value that this process has read last, by its reference."""
 
 
 def _of_a_node(hand: _Hand, error: Exception) -> str:

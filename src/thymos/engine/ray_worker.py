@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from thymos.engine.process import one_thread, set_up_process
-from thymos.engine.tasks import Work, portable, unheard
+from thymos.engine.tasks import Shared, Value, Work, portable, unheard
 from thymos.errors import EngineError
 
 _SAME_EVERYWHERE = ("thymos", "numpy", "torch")
@@ -86,6 +86,27 @@ class RayWorker:
             while True:
                 said.append(self._said.get_nowait())
         return Said([message for message in said if message is not _END], said[-1] is _END)
+
+
+@dataclass(frozen=True)
+class InStore(Shared[Value]):
+    """A value in the cluster's object store."""
+
+    reference: Any
+
+    def get(self) -> Value:
+        """Return the value; this process keeps the last one."""
+        import ray
+
+        if self.reference not in _got:
+            _got.clear()  # one at a time: what tasks share comes in runs
+            _got[self.reference] = ray.get(self.reference)
+        value: Value = _got[self.reference]
+        return value
+
+
+_got: dict[Any, Any] = {}
+"""The value that this process has read last, by its reference."""
 
 
 def versions_here() -> dict[str, str]:
