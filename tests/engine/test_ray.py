@@ -337,25 +337,25 @@ def test_a_study_and_an_evaluation_give_the_bytes_of_one_worker(
 
 @pytest.mark.slow
 def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_bytes(
-    cluster: Any, mini: Path, tmp_path: Path
+    cluster: Any, mini: Path, tmp_path: Path, thymos_here: Any
 ) -> None:
     """kill -9 of the command on a cluster; then, while the same command goes on, of a whole node."""
-    (tmp_path / "study.yaml").write_text(STUDY.replace("{epochs}", "15"))
+    (tmp_path / "study.yaml").write_text(STUDY.replace("{epochs}", "8"))
 
-    def words(out: str, engine: str) -> list[str]:
-        call = [sys.executable, "-m", "thymos", "study", "study.yaml", "--corpus", str(mini), "--out", out, "--quiet"]
-        return [*call, "--cache-dir", str(tmp_path / "cache"), "--engine", engine, "--workers", "2"]
+    def words(out: str, engine: str, workers: str) -> list[str]:
+        call = ["study", "study.yaml", "--corpus", str(mini), "--out", out, "--quiet", "--device", "cpu"]
+        return [*call, "--cache-dir", str(tmp_path / "cache"), "--engine", engine, "--workers", workers]
 
     def wait_for_cells(process: subprocess.Popen[bytes], count: int) -> None:
         while len(list((tmp_path / "ray/cells").glob("*.json"))) < count:
             assert process.poll() is None, "it ended before anything could be killed"
             time.sleep(0.02)
 
-    whole = subprocess.run(words("here", "local"), cwd=tmp_path, capture_output=True, text=True)
+    whole = thymos_here(*words("here", "local", "1"))
     assert whole.returncode == 0, whole.stderr
     finished = len(list((tmp_path / "here/cells").glob("*.json")))
     other = add_node(cluster, num_cpus=1)
-    on_ray = words("ray", f"ray:{cluster.address}")
+    on_ray = [sys.executable, "-m", "thymos", *words("ray", f"ray:{cluster.address}", "2")]
     victim = subprocess.Popen(on_ray, cwd=tmp_path)
     wait_for_cells(victim, 1)
     victim.kill()
