@@ -128,15 +128,21 @@ def by_dask(workers: int, model: str, files: list[Path]) -> Iterator[list[str]]:
 
 
 def cpu_s() -> float:
-    """Return the processor seconds, so far, of all processes that this run has started and that are still there."""
+    """Return the processor seconds, so far, of all processes that were started since ``mark_processes``, and of those
+    that have ended and were waited for."""
     ticks, mark = 0, f"{_MARK}={os.environ[_MARK]}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if mark in (process / "environ").read_bytes() or int(process.name) == os.getpid():
-                ticks += sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:13]))
+                ticks += sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:15]))
         except OSError:  # it has ended
             continue
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def mark_processes() -> None:
+    """Have all processes that are started from now on found by ``cpu_s``."""
+    os.environ[_MARK] = os.urandom(8).hex()
 
 
 _MARK = "THYMOS_BATCH_ENGINES"
@@ -269,7 +275,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=0, help="of `many`, end after so many; 0: hear all")
     parser.add_argument("--answer-at-once", action="store_true")
     given = parser.parse_args()
-    os.environ[_MARK] = os.urandom(8).hex()
+    mark_processes()
     given.files = given.files or (2_000 if given.what == "speed" else 100_000)
     root = Path(tempfile.mkdtemp(prefix="batch-"))
     try:
