@@ -82,5 +82,5 @@ def test_modules_have_one_subject():
 @pytest.mark.slow
 def test_ray_is_known_to_its_engine_alone():
     knowing = {dotted(module) for module in MODULES if any(name.split(".")[0] == "ray" for name in imports(module))}
-    assert knowing == {"thymos.engine.ray_cluster", "thymos.engine.ray_worker"}
+    assert knowing == {"thymos.engine.ray_worker"}
     assert not any(name.split(".")[0] == "ray" for module in MODULES for name in imported_with(module))
