@@ -24,7 +24,7 @@ from thymos.evaluation.train import train
 from thymos.recipes import load_experiment
 from thymos.reports.audit_report import audit
 from thymos.reports.method import describe_run
-from thymos.reports.run_report import write_report
+from thymos.reports.run_report import fold_notes, write_report
 from thymos.runtime.formats import IN_TIME
 from thymos.runtime.recognizer import Recognizer
 from thymos.scoring.results import read_results
@@ -149,6 +149,8 @@ def test_its_report_has_dimensions_and_no_empty_part_for_emotions(run: Path) -> 
     said = describe_run(read_results(run), "text")
     assert "rated for arousal, valence, not for emotions" in said
     assert "chance among" not in said
+    folds = json.loads((run / "results.json").read_text("utf-8"))["folds"]
+    assert folds and fold_notes(folds) == [], "no emotion was there to be learnt"
 
 
 def test_folds_that_cannot_be_scored_are_refused_in_a_sentence(

@@ -269,7 +269,7 @@ def run_fold(task: FoldTask, report: Report) -> FoldResult:
     }
     if calibration:
         facts["calibration"] = calibration.as_json()
-    unheard = Counter(emotion for emotion in task.test_emotions if emotion not in task.part.labels)
+    unheard = Counter(emotion for emotion in task.test_emotions if emotion and emotion not in task.part.labels)
     if unheard:
         facts["untrained"] = {emotion: unheard[emotion] for emotion in in_order(unheard)}
     return facts, frame
