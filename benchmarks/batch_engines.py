@@ -237,7 +237,7 @@ def many(given: argparse.Namespace, folder: Path, root: Path) -> None:
         [sys.executable, __file__, "predict"] if given.answer_at_once else [sys.executable, "-m", "thymos", "predict"]
     )
     command += [str(folder), "--engine", given.engine, "--workers", "2", "--model", given.model, "--out", str(out)]
-    began_s = time.monotonic()
+    began_s, before_s = time.monotonic(), cpu_s()
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     first_s, peak_kb, seen = None, 0, 0
     while running.poll() is None:
@@ -248,7 +248,11 @@ def many(given: argparse.Namespace, folder: Path, root: Path) -> None:
         seen = max(seen, lines)
         if lines > 0 and first_s is None:
             first_s = time.monotonic() - began_s
-            print(f"first answer after {first_s:.1f} s; load {os.getloadavg()[0]:.1f}", flush=True)
+            print(
+                f"first answer after {first_s:.1f} s and {cpu_s() - before_s:.1f} s of processor time; "
+                f"load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
         if given.answers and lines >= given.answers:
             running.terminate()
             running.wait()
