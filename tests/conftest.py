@@ -70,9 +70,15 @@ def _ctrl_c_is_heard() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests leave the user's cache alone, and share one of their own: a corpus is decoded once for all of them."""
+    """Tests leave the user's cache alone, and share one of their own: a corpus is decoded once for all of them.
+
+    All processes of pytest-xdist share it, too: each has its own folder in that of the run.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared-cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("THYMOS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("THYMOS_CACHE", str(folder))
         yield
 
 

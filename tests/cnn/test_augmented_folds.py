@@ -87,6 +87,7 @@ def test_training_is_augmented_and_testing_is_not(first_task, corpus: Corpus, se
     assert facts["train_segments"] == len(train)
 
 
+@pytest.mark.slow
 def test_only_a_watched_test_part_is_in_the_curve(first_task) -> None:
     plain = run_fold(first_task(small()), lambda message: None)
     watched = run_fold(first_task(small(), watched=True), lambda message: None)

@@ -270,6 +270,7 @@ def test_columns_are_written_with_commas_on_the_command_line() -> None:
             parse_columns([text])
 
 
+@pytest.mark.slow
 def test_columns_are_chosen_by_every_command_that_reads_a_corpus(thymos_here: Any, tmp_path: Path) -> None:
     """A heading that is not there is named before anything is fitted."""
     (tmp_path / "t.csv").write_text("file,emotion\na.wav,anger\n")

@@ -74,6 +74,7 @@ def test_a_killed_run_ends_with_the_same_digits(tones, tiny_layers, tmp_path):
     assert [file.name for file in (tmp_path / "killed").iterdir()] == [CHECKPOINT]
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(tones, tiny_layers, tmp_path):
     first = begin(tones, tiny_layers)
     first.step()

@@ -82,6 +82,7 @@ def test_results_hold_what_the_design_says(run):
     assert results["corpus"]["synthetic"] is True
 
 
+@pytest.mark.slow
 def test_scores_follow_from_the_predictions_alone(run):
     results = json.loads((run / "results.json").read_text())
     frame = pd.read_csv(run / "predictions.csv")
@@ -99,6 +100,7 @@ def test_scores_follow_from_the_predictions_alone(run):
     assert results["summary"]["recording"]["pooled"] == pytest.approx(scores(counts))
 
 
+@pytest.mark.slow
 def test_it_learns_something(run):
     results = json.loads((run / "results.json").read_text())
     curve = results["folds"][0]["curve"]
@@ -172,11 +174,13 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_folder_of_another_run_is_refused(evaluated, run):
     with pytest.raises(RunError, match="another seed"):
         evaluated(run, seed=7)
 
 
+@pytest.mark.slow
 def test_finished_run_is_left_alone(evaluated, run):
     before = (run / "results.json").read_bytes()
     evaluated(run)
@@ -215,6 +219,7 @@ def test_folder_with_other_things_is_refused(evaluated, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_one_fold_alone_is_that_fold_of_the_whole(evaluated, run, tmp_path):
     evaluated(tmp_path / "one", only_fold=1)
     whole = pd.read_csv(run / "predictions.csv")

@@ -288,6 +288,7 @@ print(ticks().pop(own), sum(value for name, value in ticks().items() if name != 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_one_thread_hears_on_one_thread(mini):
     """BLAS wakes a thread a core for products that are small, which then spin: half of all processor time once."""

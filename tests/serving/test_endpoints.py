@@ -44,7 +44,6 @@ def test_a_body_is_sound_whatever_its_type_says(client, clip, kind):
     assert answer.status_code == 200 and answer.json()["emotion"]
 
 
-@pytest.mark.slow
 def test_several_recordings_are_lines_and_one_that_cannot_be_heard_is_named(client, clip, thymos_here, tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"no sound" * 40)
@@ -105,7 +104,6 @@ def test_channels_and_voices_are_answered_as_the_command_line_does(client, call,
         assert expected[0]["probabilities"] != expected[1]["probabilities"]
 
 
-@pytest.mark.slow
 def test_a_channel_alone_can_be_subtitles_and_several_cannot(client, call, thymos_here):
     accept = {"accept": "application/x-subrip"}
     one = client.post("/v1/predict?channels=2", content=call.read_bytes(), headers=accept)
@@ -121,7 +119,6 @@ def test_a_channel_that_is_not_there_is_told_as_on_the_command_line(client, call
     assert answer.status_code == 422 and answer.json()["detail"] in said.stderr
 
 
-@pytest.mark.slow
 def test_what_counts_as_speech_is_set_as_on_the_command_line(client, clip, thymos_here):
     expected = told(thymos_here, clip, "--vad-threshold", "0.95")[0]
     answer = client.post("/v1/predict?vad_threshold=0.95", content=clip.read_bytes()).json()
@@ -138,7 +135,6 @@ def test_windows_and_explanation_come_when_asked_for(client, clip):
     assert row["explanation"] == recognizer.explain(clip).to_dict()
 
 
-@pytest.mark.slow
 def test_embedding_is_that_of_python(client, clip):
     answer = client.post("/v1/embed", content=clip.read_bytes()).json()
     assert answer["file"] == "-" and answer["model"].startswith("thymos ")
