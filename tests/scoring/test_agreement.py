@@ -32,7 +32,8 @@ def test_worked_examples(truth, predicted, ccc, pearson, mae):
 
 
 @pytest.mark.parametrize(
-    ("truth", "predicted"), [([], []), ([1], [1, 2]), ([1, np.nan], [1, 2]), ([1, 2], [1, np.inf])]
+    ("truth", "predicted"),
+    [([], []), ([1], [1, 2]), ([1, np.nan], [1, 2]), ([1, 2], [1, np.inf]), ([[1, 2]], [[1, 2]])],
 )
 def test_what_cannot_be_scored_is_refused(truth, predicted):
     with pytest.raises(ValueError):
