@@ -72,6 +72,7 @@ def fail_at_three(task: int, report: Report) -> int:
     return task
 
 
+@pytest.mark.slow
 def test_error_of_a_task_arrives_with_its_place_and_the_next_run_goes_on(engine: RayCluster) -> None:
     with pytest.raises(ValueError, match="task 3 is bad") as told:
         list(engine.run(fail_at_three, range(9)))
@@ -86,6 +87,7 @@ class OnlyHere:
         return importlib.import_module, ("a_module_of_the_caller_alone",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heard", [None, print])
 def test_a_task_that_cannot_be_taken_up_is_said(engine: RayCluster, heard: Report | None) -> None:
     """It says nothing, not even that it has ended: to wait for its messages is to wait for ever."""
@@ -95,6 +97,7 @@ def test_a_task_that_cannot_be_taken_up_is_said(engine: RayCluster, heard: Repor
         list(engine.run(square, [OnlyHere()], on_report=heard))  # type: ignore[list-item]
 
 
+@pytest.mark.slow
 def test_where_nobody_can_work_that_is_said_and_ends(cluster: Any, engine: RayCluster) -> None:
     """Here since this program's other engine keeps both cores."""
     list(engine.run(square, range(4)))
@@ -111,6 +114,7 @@ def add(task: tuple[int, Any], report: Report) -> int:
     return number + sum(shared.get())
 
 
+@pytest.mark.slow
 def test_a_shared_value_arrives_with_each_task(engine: RayCluster) -> None:
     shared = engine.share([10, 20])
     assert sorted(result for _, result in engine.run(add, [(i, shared) for i in range(4)])) == [30, 31, 32, 33]
@@ -120,6 +124,7 @@ def folder(task: int, report: Report) -> Path:
     return Path.cwd()
 
 
+@pytest.mark.slow
 def test_workers_are_in_the_folder_of_the_call(
     engine: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +176,7 @@ def test_accelerators_are_dealt_out(engine: RayCluster) -> None:
         engine.run(visible, [1], gpus=2)
 
 
+@pytest.mark.slow
 def test_gpus_per_task_are_what_the_caller_says(cluster: Any, engine: RayCluster) -> None:
     engine._taken(0, gpus=0)  # its workers give up their places
     with engine_named(f"ray:{cluster.address}", gpus_per_task=0.5) as halves:

@@ -30,7 +30,6 @@ def die(task: int, report: Report) -> int:
     return task
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_and_reports_arrive(workers):
     said = []
@@ -95,7 +94,6 @@ def test_interruption_while_a_worker_starts_leaves_none(monkeypatch, place):
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_workers_never_hear_ctrl_c(monkeypatch, capfd):
     launch = Popen._launch
 
@@ -120,7 +118,6 @@ def slowly(message: bytes) -> None:
     time.sleep(0.05)
 
 
-@pytest.mark.slow
 def test_worker_that_is_ended_in_the_middle_of_a_message_is_not_waited_for():
     began = time.monotonic()
     with pytest.raises(ValueError, match="enough"):
@@ -137,7 +134,6 @@ def die_once(task: Path, report: Report) -> str:
     return task.name
 
 
-@pytest.mark.slow
 def test_a_task_whose_worker_is_killed_is_begun_once_more(tmp_path):
     tasks = [tmp_path / name for name in "abc"]
     assert dict(LocalProcesses().run(die_once, tasks, workers=2)) == {task: task.name for task in tasks}
