@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thymos.encoder.discriminant import TOO_SURE, centred, fit_discriminant
+from thymos.encoder.heads import TOO_SURE, centred, fit_discriminant
 
 ONE = np.ones(1)
 

@@ -16,9 +16,9 @@ from scipy.special import softmax
 from thymos.audio import read_waveform, resample
 from thymos.corpora import Corpus, open_corpus
 from thymos.encoder.describe import describe, read_start, start_of
-from thymos.encoder.discriminant import centred, fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment
 from thymos.encoder.export import export_encoder
+from thymos.encoder.heads import centred, fit_discriminant
 from thymos.encoder.network import PREFIX
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.weights import HEARD

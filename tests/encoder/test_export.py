@@ -13,8 +13,8 @@ import torch
 from thymos.audio import Waveform, read_waveform
 from thymos.audio.conditioning import resample
 from thymos.encoder.describe import Start, describe, start_of
-from thymos.encoder.discriminant import Discriminant
 from thymos.encoder.export import export_encoder, export_in_float32, exportable
+from thymos.encoder.heads import Discriminant
 from thymos.encoder.log_mel import RATE_HZ
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.weights import ABOUT, WEIGHTS, read_encoder

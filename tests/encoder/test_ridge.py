@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
-from thymos.encoder.ridge import PENALTIES, USUAL_PENALTY, choose_penalties, fit_ridge
+from thymos.encoder.heads import PENALTIES, USUAL_PENALTY, choose_penalties, fit_ridge
 
 
 def data(rows: int, descriptors: int, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray]:

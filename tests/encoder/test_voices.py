@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thymos.encoder.voices import _additive, fit_voice_space
+from thymos.encoder.heads import _additive, fit_voice_space
 
 WIDTH = 12
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from thymos.corpora import Corpus
-from thymos.encoder.discriminant import fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment
+from thymos.encoder.heads import fit_discriminant, fit_voice_space
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.voices import fit_voice_space
 from thymos.evaluation import enrolment as module
 from thymos.evaluation.enrolment import Unheard, _draws, enrolment, mean_rows, ways
 from thymos.experiment import Work

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from thymos.corpora import Corpus
-from thymos.encoder.discriminant import fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment
+from thymos.encoder.heads import fit_discriminant
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.errors import LeakageError
 from thymos.evaluation.enrolment import Unheard

@@ -14,8 +14,8 @@ from thymos.corpora import Corpus
 from thymos.corpora.opening import joined
 from thymos.corpora.protocols import protocol_named
 from thymos.encoder.described import DescribedCorpus
-from thymos.encoder.discriminant import Discriminant, fit_discriminant
 from thymos.encoder.experiment import EncoderExperiment
+from thymos.encoder.heads import Discriminant, fit_discriminant
 from thymos.encoder.recipe import EncoderRecipe
 from thymos.encoder.weights import WEIGHTS, read_encoder
 from thymos.errors import CorpusError, LeakageError, RecipeError, RunError

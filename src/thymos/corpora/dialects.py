@@ -88,7 +88,7 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}") from None
     if content.startswith(b"PK\x03\x04"):
-        from thymos.corpora.spreadsheets import read_spreadsheet
+        from thymos.corpora.columnar import read_spreadsheet
 
         return read_spreadsheet(path)
     if content.startswith(b"\xd0\xcf\x11\xe0"):

@@ -14,12 +14,19 @@ from thymos.corpora import open_corpus
 from thymos.corpora.table import Clip, Corpus, clip_names
 from thymos.encoder.describe import Descriptions, Start, start_of
 from thymos.encoder.described import DescribedCorpus, describe_corpus
-from thymos.encoder.discriminant import Discriminant, fit_discriminant, without_classes
 from thymos.encoder.export import exportable, linear_reading
+from thymos.encoder.heads import (
+    USUAL_PENALTY,
+    Discriminant,
+    Ridge,
+    choose_penalties,
+    fit_discriminant,
+    fit_ridge,
+    fit_voice_space,
+    without_classes,
+)
 from thymos.encoder.in_fold import EPOCH, described_by, tuned_start, undescribed
 from thymos.encoder.recipe import EncoderRecipe
-from thymos.encoder.ridge import USUAL_PENALTY, Ridge, choose_penalties, fit_ridge
-from thymos.encoder.voices import fit_voice_space
 from thymos.errors import LeakageError, ProtocolError, RecipeError
 from thymos.experiment import Experiment, Fitted, Rows, Scores, TrainingPart, Work, corpus_for
 from thymos.export import Exportable, check_exportable

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thymos.encoder.describe import Start
-from thymos.encoder.discriminant import Discriminant
 from thymos.encoder.graph import write_encoder_graph
+from thymos.encoder.heads import Discriminant, Ridge
 from thymos.encoder.log_mel import HOP, LEVEL_DB, N_MELS, RATE_HZ, WINDOW
 from thymos.encoder.network import LayerSettings
-from thymos.encoder.ridge import Ridge
 from thymos.encoder.weights import WHISPER, write_encoder_files
 from thymos.errors import BundleError
 from thymos.export import Exportable, check_exportable
