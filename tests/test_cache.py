@@ -78,6 +78,7 @@ def test_raw_values_get_a_header(tmp_path: Path, dtype: str) -> None:
     assert not raw.exists()
 
 
+@pytest.mark.slow
 def test_without_a_home_or_where_it_cannot_be_written_a_passing_folder_serves_and_is_said(tmp_path):
     code = (
         "import pathlib; from thymos.cache import default_cache_dir; place = default_cache_dir(); "

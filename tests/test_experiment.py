@@ -157,6 +157,7 @@ def test_a_fit_gets_the_training_part_and_nothing_of_the_test_part(corpus, proto
         assert (part.inner, part.watched) == ((), None)
 
 
+@pytest.mark.slow
 def test_other_labels_of_what_is_tested_change_nothing_that_is_said(corpus):
     """The strongest form of the same: labels of the first speaker's recordings are turned, all others stay."""
     emotions = corpus.emotions

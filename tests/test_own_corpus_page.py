@@ -31,6 +31,7 @@ def lay_out(path: Path, number: int) -> None:
         target.mux(stream.encode(None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS, ids=[part.partition("\n")[0] for part in SECTIONS])
 def test_every_example_is_true(section: str, tmp_path: Path, thymos_here: Callable[..., Any]) -> None:
     for block in BLOCK.finditer(section):

@@ -155,6 +155,7 @@ def test_the_library_calls_nobody(bundle, spoken, tmp_path):
     check_calls(calls, tmp_path)
 
 
+@pytest.mark.slow
 def test_who_imports_onnxruntime_first_is_told():
     first = "import onnxruntime, warnings; warnings.simplefilter('error'); import thymos"
     env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | {"HOME": "/nowhere"}

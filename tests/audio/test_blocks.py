@@ -18,6 +18,7 @@ def all_of(source, **limits: float) -> np.ndarray:
         return np.concatenate(list(sound.blocks))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff"])
 def test_blocks_are_the_samples_of_decoding_at_once(suffix, write_sound, make_tone, tmp_path):
     path = write_sound(tmp_path / f"tone{suffix}", make_tone(9.0, 48_000), 48_000)

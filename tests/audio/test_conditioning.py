@@ -11,6 +11,7 @@ from thymos.audio import Samples, Waveform, normalise_peak, resample, wiener
 FLOATS = st.floats(-100, 100, width=32)
 
 
+@pytest.mark.slow
 @given(arrays(np.float32, st.integers(1, 50), elements=FLOATS))
 def test_peak_normalisation_is_librosas(samples: Samples) -> None:
     np.testing.assert_array_equal(normalise_peak(samples), librosa.util.normalize(samples))

@@ -34,6 +34,7 @@ def test_a_whole_file_has_no_remark(container, subtype):
     assert rate_hz == RATE_HZ and len(samples) == 4 * RATE_HZ and not remarks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.97])
 @pytest.mark.parametrize(("container", "subtype"), KINDS)
 def test_a_file_cut_short_says_so_or_is_refused(container, subtype, share):
@@ -236,6 +237,7 @@ def test_opus_that_somebody_tuned_in_to_is_whole():
     assert not remarks and 4 * RATE_HZ <= len(samples) < 4.2 * RATE_HZ
 
 
+@pytest.mark.slow
 def test_vorbis_whose_positions_go_back_is_left_to_the_extra():
     pytest.importorskip("av")
     pages = ogg_pages(encoded("OGG", "VORBIS", voice_like(12.0)))

@@ -58,6 +58,7 @@ def run(task: FoldTask) -> tuple[dict, pd.DataFrame]:
     return run_fold(pickle.loads(pickle.dumps(task)), lambda message: None)
 
 
+@pytest.mark.slow
 def test_one_row_a_recording_with_probabilities_and_facts(corpus, files):
     task = tasks_of(corpus, files)[0]
     facts, frame = run(task)
@@ -79,6 +80,7 @@ def test_one_row_a_recording_with_probabilities_and_facts(corpus, files):
     json.dumps(facts, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_most_probable_emotion_is_the_one_that_the_machine_decides_for(corpus, files):
     for task in tasks_of(corpus, files):
         facts, frame = run(task)
@@ -88,6 +90,7 @@ def test_the_most_probable_emotion_is_the_one_that_the_machine_decides_for(corpu
         assert (frame[[f"p_{word}" for word in part.labels]].to_numpy().argmax(1) == decided).all()
 
 
+@pytest.mark.slow
 def test_a_test_part_chooses_nothing(corpus, files, tmp_path):
     """Scaler, C, temperature and machine stay when the sound and labels of other tested recordings change."""
     task = tasks_of(corpus, files)[0]

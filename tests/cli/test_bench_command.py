@@ -93,6 +93,7 @@ def test_the_network_never_rests_on_synthetic_speech():
     assert load().predict((samples, 44_100)).speech_s > 3.8
 
 
+@pytest.mark.slow
 def test_it_needs_the_light_install_only():
     code = "import sys, thymos.cli.doctor, thymos.runtime.benchmark; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

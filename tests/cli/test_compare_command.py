@@ -45,6 +45,7 @@ def test_a_comparison_from_end_to_end(thymos_here, folders, tmp_path):
     assert "B is 35.0 points above a" in again.stdout
 
 
+@pytest.mark.slow
 def test_base_and_level(thymos_here, folders):
     done = thymos_here("compare", *folders, "--base", folders[1], "--level", "segment")
     assert done.returncode == 0

@@ -62,6 +62,7 @@ def test_figures_are_drawn_without_torch(bundle, sounds, tmp_path):
     assert done.stdout.count("\n") == 4, "results are printed as without the option"
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_its_shape(bundle, sounds, tmp_path, monkeypatch):
     (sounds / "bad.wav").unlink()
     drawn: list[tuple[str, str]] = []

@@ -41,6 +41,7 @@ def completing(**words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_is_told_how_to_complete(shell):
     assert "_THYMOS_COMPLETE=complete_" in completing(_THYMOS_COMPLETE=f"source_{shell}")

@@ -117,6 +117,7 @@ def test_what_cannot_be_is_one_sentence(bundle, folder, tmp_path, predict_here):
     assert void.returncode == 1 and "is a folder without recordings" in void.stderr
 
 
+@pytest.mark.slow
 def test_out_is_whole_and_folders_keep_their_shape(bundle, folder, tmp_path, predict_here):
     out = tmp_path / "out" / "results.csv"
     done = predict_here(bundle, folder, "--format", "csv", "--out", out, "--quiet")

@@ -73,6 +73,7 @@ def test_any_rate_and_length_is_drawn(rate_hz: int, samples: int) -> None:
     sound_figure(Waveform(noise(samples), rate_hz), "any").draw_without_rendering()
 
 
+@pytest.mark.slow
 def test_silence_is_drawn() -> None:
     sound_figure(Waveform(np.zeros(4_000, np.float32), 8_000), "silence").draw_without_rendering()
 

@@ -65,6 +65,7 @@ def test_enrolment_says_how_well_a_voice_is_known(bundle: Path, folder: Path, tm
     assert few.exit_code == 0 and few.stderr == f"ben: {FEW}\n"
 
 
+@pytest.mark.slow
 def test_a_known_voice_is_kept_unless_it_is_told_otherwise(bundle: Path, folder: Path, enrolled: Path) -> None:
     words = ["enrol", "anna", folder / "ben", "--model", bundle, "--voices", enrolled, "--quiet"]
     before = (enrolled / "anna.json").read_bytes()

@@ -96,6 +96,7 @@ def test_only_a_watched_test_part_is_in_the_curve(first_task) -> None:
     assert plain[1].equals(watched[1])
 
 
+@pytest.mark.slow
 def test_normalisation_covers_both_sides_of_a_fold(first_task, corpus: Corpus, seen: dict[str, Any]) -> None:
     task = first_task(small("features.normalise=speaker"))
     run_fold(task, lambda message: None)

@@ -86,6 +86,7 @@ def test_every_recipe_gives_the_same_from_its_graph(name: str, tmp_path: Path) -
     np.testing.assert_allclose(alone, logits[:1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_short_window_is_filled_with_silence_as_in_training(tmp_path: Path) -> None:
     recipe = small("model2", "sound.wiener=true")
     network = trained_network(recipe)

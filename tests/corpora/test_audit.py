@@ -125,6 +125,7 @@ def test_what_is_odd_is_found_by_measure(hostile: Path) -> None:
     assert found.problems["anger/3.wav"] == ["same sound as sadness/copy.flac"]
 
 
+@pytest.mark.slow
 def test_report_is_written_whole_and_lists_every_file(hostile: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     code, output = run(hostile, "--out", out, "--cache-dir", tmp_path / "cache", "--quiet")

@@ -72,6 +72,7 @@ def test_a_recording_is_known_again(change: str, sounds: dict[str, Waveform], st
         assert [copy.place for copy in stored.near_copies(fingerprint_of(changed))] == [place]
 
 
+@pytest.mark.slow
 def test_of_other_voices_and_sentences_none_is_taken_for_a_copy(
     sounds: dict[str, Waveform], stored: Fingerprints
 ) -> None:
@@ -175,6 +176,7 @@ def copied(mini: Path, sounds: dict[str, Waveform], tmp_path: Path) -> Path:
 ONE = ("anger/a01 (1).opus", "anger/cut.flac", "sadness/at another rate.wav")
 
 
+@pytest.mark.slow
 def test_near_copies_never_cross_folds(copied: Path, tmp_path: Path) -> None:
     for _ in range(2):  # measured, then from the cache
         corpus = open_corpus(f"folders:{copied}", cache_dir=tmp_path / "cache")
@@ -186,6 +188,7 @@ def test_near_copies_never_cross_folds(copied: Path, tmp_path: Path) -> None:
             check_leakage(corpus, [Fold(0, 0, "fold 1", (train,), (test,))], ["recording"], "mine")
 
 
+@pytest.mark.slow
 def test_audit_lists_them(copied: Path, tmp_path: Path) -> None:
     found = audit_corpus(open_corpus(f"folders:{copied}", cache_dir=tmp_path / "cache"))
     assert found.duplicates == () and [[clip.path for clip in each.clips] for each in found.near_copies] == [[*ONE]]
@@ -229,6 +232,7 @@ def test_takes_of_one_sentence_are_no_copies_and_the_corpora_s_own_copies_are(co
     assert Fingerprints([first[::SPARSE]]).near_copies(second)
 
 
+@pytest.mark.slow
 def test_where_nobody_measured_there_is_nothing_to_compare(copied: Path, tmp_path: Path) -> None:
     corpus = open_corpus(f"folders:{copied}", cache_dir=tmp_path / "cache")
     bare = [replace(clip, sound=replace(clip.sound, fingerprint="")) for clip in corpus.clips]

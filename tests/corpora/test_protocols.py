@@ -132,6 +132,7 @@ rows = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(rows, st.sampled_from(["recording", "take", "sentence", "speaker"]), st.integers(2, 5), st.integers(0, 9))
 @pytest.mark.filterwarnings("ignore:The least populated class")
 def test_no_group_ever_crosses(rows: list[tuple[str, str, str, int]], name: str, folds: int, seed: int) -> None:

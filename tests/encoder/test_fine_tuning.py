@@ -170,6 +170,7 @@ def test_an_encoder_is_read_as_it_was_written(tones, tiny_layers, tmp_path):
     torch.testing.assert_close(ours, its, atol=1e-2, rtol=1e-2)  # layers are kept in 16 bits
 
 
+@pytest.mark.slow
 def test_a_changed_encoder_is_refused(tones, tiny_layers, tmp_path):
     fine_tuning = begin(tones, tiny_layers)
     write_encoder(tmp_path, fine_tuning.average, fine_tuning.lesson, RECIPE, 0)

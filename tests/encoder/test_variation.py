@@ -39,6 +39,7 @@ def test_no_change_is_no_change():
     np.testing.assert_allclose(augmenter().vary(clip, np.random.default_rng(0)), clip, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_clips_are_cropped_and_played_within_bounds(all_of_it):
     random = np.random.default_rng(0)
     for _ in range(20):

@@ -128,6 +128,7 @@ def test_other_corpora_are_tested_by_what_was_fitted_to_the_first(toys: Path) ->
     assert run.results["protocol"]["must_not_cross"] == ["recording", "corpus"]
 
 
+@pytest.mark.slow
 def test_what_an_encoder_has_heard_may_be_trained_on_and_not_tested(toys: Path) -> None:
     trained, tested = open_corpus(toys / "emo-db"), open_corpus(toys / "savee")
     heard = Pitch(frozenset({"emo-db/wav/03a01Wa.wav"}))
@@ -225,6 +226,7 @@ def test_emoboxs_cross_corpus_study_runs_on_pairs_of_four_labels(
     ]
 
 
+@pytest.mark.slow
 def test_serabs_study_runs_on_a_corpus_of_its(toys: Path, tmp_path: Path) -> None:
     plan = small("serab", "functionals-svm")
     content = study(open_corpus(toys / "emovo"), plan, tmp_path, workers=1, device="cpu")  # type: ignore[arg-type]

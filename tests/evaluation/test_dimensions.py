@@ -115,6 +115,7 @@ def test_a_fold_that_is_told_nothing_to_learn_says_so(
     assert [row["dimension"] for row in run.results["per_dimension"]] == ["valence"]
 
 
+@pytest.mark.slow
 def test_a_corpus_without_dimensions_is_as_before(
     tone_corpus: Corpus, experiment: EncoderExperiment, tones_cache: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_a_corpus_without_dimensions_is_as_before(
     assert all("penalties" not in fold for fold in run.results["folds"])
 
 
+@pytest.mark.slow
 def test_a_model_reads_them_in_what_it_hears(
     told: Path,
     tone_corpus: Corpus,

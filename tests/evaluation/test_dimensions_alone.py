@@ -121,6 +121,7 @@ def test_an_audit_says_from_which_value_to_which(alone: Path, tmp_path: Path, th
     assert [clip.arousal for clip in again.clips] == [clip.arousal for clip in told.corpus.clips]
 
 
+@pytest.mark.slow
 def test_by_speaker_each_dimension_has_its_ccc_and_emotions_have_no_score(run: Path) -> None:
     results = read_results(run)
     arousal, valence = results.per_dimension
@@ -163,6 +164,7 @@ def test_folds_that_cannot_be_scored_are_refused_in_a_sentence(
         evaluate(replace(corpus, clips=clips), experiment, "speaker", cache_dir=tones_cache, threads=1)
 
 
+@pytest.mark.slow
 def test_what_learns_emotions_alone_says_so_before_any_work(
     alone: Path, experiment: EncoderExperiment, tones_cache: Path
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_stream_and_long_sound_have_values_too(recognizer: Recognizer, spoken:
     assert all(window.emotion is None and window.dimensions for window in windows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jsonl", "json", "csv", "tsv", "table", "parquet", "audformat"])
 def test_formats_that_say_what_is_heard_have_values(
     recognizer: Recognizer, spoken: list[Path], format: str, thymos_here: Any, tmp_path: Path
@@ -242,6 +245,7 @@ def test_formats_that_say_which_emotion_when_are_refused(
     assert "needs a model that tells emotions" in done.stderr
 
 
+@pytest.mark.slow
 def test_other_commands_take_such_a_model_or_say_why_not(
     recognizer: Recognizer, spoken: list[Path], thymos_here: Any, tmp_path: Path
 ) -> None:

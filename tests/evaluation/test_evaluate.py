@@ -253,6 +253,7 @@ def test_the_last_folds_take_the_cores_that_would_idle(tasks: int, workers: int,
     assert threads_each(tasks, workers, threads) == each
 
 
+@pytest.mark.slow
 def test_a_fold_left_over_is_fitted_with_all_threads(evaluated: Evaluated, tmp_path: Path) -> None:
     given: list[int] = []
 

@@ -27,6 +27,7 @@ def two_corpora(tone_corpus: Corpus) -> Corpus:
     return replace(tone_corpus, clips=tuple(clips))
 
 
+@pytest.mark.slow
 def test_each_corpus_is_heard_by_an_encoder_and_a_head_that_have_not_met_it(
     two_corpora: Corpus, toy_recipe: Recipe, write_toy_encoder: Callable[..., Path], tones_cache: Path
 ) -> None:

@@ -254,6 +254,7 @@ def test_what_is_done_is_not_done_again(done, corpus, cache, tmp_path):
     assert (done / "study.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_row_that_does_not_fit_the_corpus_fails_alone(corpus, cache, tmp_path):
     plan = load_study(written(tmp_path, STUDY + "  - {name: many folds, folds: 151, protocol: sentence}\n"))
     content = study(corpus, plan.only(["many folds"]), tmp_path / "out", cache_dir=cache, device="cpu", workers=1)
@@ -296,6 +297,7 @@ class FirstOneKilled(ThisProcess):
             yield task, on_death(task) if number == 0 else work(task, lambda message: None)
 
 
+@pytest.mark.slow
 def test_a_cell_whose_worker_is_killed_has_failed_and_the_others_go_on(corpus, cache, tmp_path):
     two_rows = STUDY.replace("protocol: take", 'set: {"model.conv_channels": [3]}')
     plan = load_study(written(tmp_path, two_rows)).only(["by take"])

@@ -87,6 +87,7 @@ def test_its_head_is_fitted_to_all_recordings(model: TrainedModel, corpus: Corpu
     assert model.recordings == len(corpus.clips)
 
 
+@pytest.mark.slow
 def test_its_calibration_is_that_of_splits_by_speaker(
     model: TrainedModel, corpus: Corpus, features: DescribedCorpus
 ) -> None:

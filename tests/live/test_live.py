@@ -234,6 +234,7 @@ def test_silence_before_speech_is_not_a_part_of_how_it_is_said(recognizer, long_
         assert stream.feed(samples)[-1].start_s == 8.5, "as of a file"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1_000_000, 160, 777])
 def test_the_state_is_told_every_tenth_of_a_second(long_speech, block):
     speech, rate_hz = long_speech

@@ -59,6 +59,7 @@ def test_names_are_words_and_no_marks_of_a_card(tmp_path, bundle):
     assert said["license_name"] == "x" and r"# a\|b &lt;i> --- * " in text
 
 
+@pytest.mark.slow
 def test_it_is_written_anew_and_over_nothing_else(folder, thymos_here, tmp_path):
     again = shutil.copytree(folder, tmp_path / "again")
     assert thymos_here("export", "thymos", "--hub", "again").returncode == 0

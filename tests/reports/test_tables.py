@@ -116,6 +116,7 @@ def test_a_calibrated_run_tells_its_sets_by_group(tone_corpus, toy_recipe, tones
     assert (tmp_path / "run" / "figures" / "reliability.svg").is_file()
 
 
+@pytest.mark.slow
 def test_figures_of_the_audit_are_written_as_asked(thymos_here, mini, tmp_path):
     done = thymos_here("audit", mini, "--out", tmp_path / "audit", "--figures", "pdf", "--quiet")
     assert done.returncode == 0, done.stderr

@@ -55,6 +55,7 @@ def test_what_is_no_channel_is_refused(call, recognizer, wrong):
         recognizer.predict(call[0], channels=3)
 
 
+@pytest.mark.slow
 def test_the_command_line_names_channels_in_every_format(call, bundle, thymos_here, tmp_path):
     path = call[0]
     words = ["predict", str(path), "--channels", "split", "--model", str(bundle)]
@@ -68,6 +69,7 @@ def test_the_command_line_names_channels_in_every_format(call, bundle, thymos_he
     assert sorted(each.name for each in (tmp_path / "srt").iterdir()) == ["call.channel1.srt", "call.channel2.srt"]
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_was_done_and_hears_one_channel(call, mini, bundle, thymos_here, tmp_path):
     mono = sorted(mini.glob("*/*"))[0]
     done = thymos_here("predict", str(call[0]), str(mono), "--model", str(bundle))

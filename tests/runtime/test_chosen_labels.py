@@ -51,6 +51,7 @@ def test_every_way_of_asking_agrees(recognizer, narrowed, spoken, long_speech):
     assert all(window.probabilities.keys() == set(ORDER) for window in line.windows if window.probabilities)
 
 
+@pytest.mark.slow
 def test_explanations_agree(recognizer, narrowed, spoken):
     explanation, heard = recognizer.explain(spoken[4], labels=CHOSEN), narrowed.predict(spoken[4])
     assert explanation.emotion == heard.emotion and explanation.labels == ORDER

@@ -88,6 +88,7 @@ def test_a_colour_is_an_emotion_s_own_and_others_differ():
     assert len({colour_of(label, labels) for label in labels}) == 4
 
 
+@pytest.mark.slow
 def test_a_timeline_is_drawn():
     axes = LINE.plot()
     curves = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
@@ -111,6 +112,7 @@ def test_an_explanation_is_drawn(recognizer, spoken):
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_corpus_and_a_run_are_tables(mini, write_run):
     from thymos.corpora import open_corpus
     from thymos.scoring.comparison import read_run

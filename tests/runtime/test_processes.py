@@ -198,6 +198,7 @@ def m4a(spoken, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_media_child_starts_on_a_machine_of_many_cores(m4a):
     """Libraries of linear algebra reserve memory for a thread on each core as they are loaded; the child has bounds."""
     code = (

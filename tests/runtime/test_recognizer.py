@@ -177,6 +177,7 @@ def test_long_recordings_are_the_mean_of_windows_weighted_by_speech(recognizer, 
     assert recognizer.embed((short_samples, rate_hz)).shape == (24,)
 
 
+@pytest.mark.slow
 def test_timeline_covers_all_and_leaves_out_music_and_silence(recognizer, long_file):
     timeline = recognizer.timeline(long_file)
     stretches = timeline.stretches

@@ -43,6 +43,7 @@ def spans_of(samples):
     return speech_spans(vad.probabilities())
 
 
+@pytest.mark.slow
 def test_who_speaks_when_is_found(talk):
     path, turns = talk
     samples = read_waveform(path).samples
@@ -69,6 +70,7 @@ def test_clusters_are_those_that_lie_apart():
     assert len(set(own[:30])) == len(set(own[30:])) == 1 and own[0] != own[-1]
 
 
+@pytest.mark.slow
 def test_each_voice_is_heard_in_its_own_turns_and_centred_on_itself(talk, recognizer):
     path, turns = talk
     voices = predict_speakers(recognizer, path, timeline=True)
@@ -82,6 +84,7 @@ def test_each_voice_is_heard_in_its_own_turns_and_centred_on_itself(talk, recogn
         assert np.mean([middle == number for middle in middles if middle is not None]) > 0.7
 
 
+@pytest.mark.slow
 def test_the_command_line_names_voices(talk, bundle, thymos_here):
     path = talk[0]
     done = thymos_here("predict", str(path), "--speakers", "2", "--model", str(bundle), "--format", "jsonl")

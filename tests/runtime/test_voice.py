@@ -199,6 +199,7 @@ def test_labels_and_voices_go_together_in_either_order(
     assert recognizer.for_voice(maria).among(words)._decider.offset == pytest.approx(offset)
 
 
+@pytest.mark.slow
 def test_groups_are_adapted_apart_and_failures_stay_in_their_places(recognizer: Recognizer, spoken: list[Path]) -> None:
     sources: list[Path | str] = [*spoken[:4], "absent.wav", *spoken[4:8]]
     groups = ["a", "b"] * 4 + ["a"]
@@ -236,6 +237,7 @@ def test_a_long_recording_counts_by_its_windows_and_is_kept_to_the_last_digit(
     assert answer != recognizer.predict(long_speech, True)
 
 
+@pytest.mark.slow
 def test_a_stream_adapts_to_all_windows_so_far(recognizer: Recognizer, long_speech: tuple[np.ndarray, int]) -> None:
     samples, rate_hz = long_speech
     samples = samples[: 18 * rate_hz]
@@ -262,6 +264,7 @@ def test_a_stream_forgets_what_is_long_ago(recognizer: Recognizer) -> None:
     assert last == pytest.approx(recognizer.space.offset(places[5:]).values)
 
 
+@pytest.mark.slow
 def test_explanations_are_of_the_voice(recognizer: Recognizer, maria: Voice, spoken: list[Path]) -> None:
     own = recognizer.for_voice(maria)
     heard, why = own.predict(spoken[4]), own.explain(spoken[4])

@@ -37,6 +37,7 @@ def test_every_run_is_compared_with_the_base(folders):
     assert corrected == pytest.approx(holm([each.p for each in alone]))
 
 
+@pytest.mark.slow
 def test_another_base(folders):
     table = compare(folders, base=2)
     assert [each.name for each in table.runs] == ["poor", "half", "good"]
@@ -46,6 +47,7 @@ def test_another_base(folders):
         compare(folders, base=3)
 
 
+@pytest.mark.slow
 def test_names(folders, tmp_path):
     assert [each.name for each in compare(folders, ["a", "b", "c"]).runs] == ["a", "b", "c"]
     again = tmp_path / "other" / "half"

@@ -287,6 +287,7 @@ def own_mb(pid: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1000
 
 
+@pytest.mark.slow
 def test_one_model_is_in_memory_and_workers_share_it(server, client):
     for _ in range(4):
         assert client.post("/v1/predict", content=wav(2.0)).status_code == 200
