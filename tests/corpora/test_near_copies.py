@@ -111,22 +111,23 @@ def test_what_says_nothing_has_no_fingerprint(make_tone: Callable[..., Samples])
 
 
 @pytest.mark.parametrize(
-    ("words", "of", "errors"),
+    ("words", "of", "errors", "later"),
     # The weight of an overlap is its agreement times the root of its bits: 13.9 for 6 words, 19.6 for 12, 27.7 for 24.
-    [(6, 6, 3), (12, 12, 7), (24, 24, 6), (60, 60, 8), (12, 24, 4)],
-    ids=["0.4 s", "0.7 s", "1.4 s", "3.6 s", "a piece"],
+    [(6, 6, 3, 2), (6, 6, 5, 1), (12, 12, 7, 2), (12, 12, 8, 1), (24, 24, 6, 0), (60, 60, 8, 0), (12, 24, 4, 0)],
+    ids=["0.4 s", "0.4 s, aligned", "0.7 s", "0.7 s, aligned", "1.4 s", "3.6 s", "a piece"],
 )
 def test_short_sounds_and_pieces_must_agree_better(
-    words: int, of: int, errors: int, sounds: dict[str, Waveform]
+    words: int, of: int, errors: int, later: int, sounds: dict[str, Waveform]
 ) -> None:
-    """With so many wrong bits in each word, an overlap is a copy; with one more, it is none."""
+    """With so many wrong bits in each word, an overlap is a copy; with one more, it is none. Where both begin at once,
+    give or take a word, a short one may have more."""
     known = np.concatenate([fingerprint_of(sounds[f"a0{sentence} (1).opus"]) for sentence in (1, 2)])
     stored = known[known != 0][:of]
     random = np.random.default_rng(0)
     for wrong in (errors, errors + 1):
         flipped = [sum(1 << int(bit) for bit in random.permutation(32)[:wrong]) for _ in range(words)]
-        asked = np.zeros(SPARSE * words, np.uint32)
-        asked[::SPARSE] = stored[:words] ^ np.array(flipped, np.uint32)
+        asked = np.zeros(SPARSE * (words + later), np.uint32)
+        asked[SPARSE * later :: SPARSE] = stored[:words] ^ np.array(flipped, np.uint32)
         found = Fingerprints([stored]).near_copies(asked, look_up=False)
         assert [copy.agreement for copy in found] == ([1 - 2 * wrong / 32] if wrong == errors else [])
 

@@ -25,7 +25,7 @@ GROUPS: dict[str, GroupOf] = {
     "corpus": lambda clip: (clip.corpus,),
 }
 """What may have to stay on one side: a clip's group, by the name of what is kept together."""
-_COPIES_VERSION = 2
+_COPIES_VERSION = 3
 """Of how near-copies are found: what an earlier way found is not taken from the cache."""
 
 
