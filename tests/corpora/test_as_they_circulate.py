@@ -10,6 +10,7 @@ import pytest
 from thymos.corpora import Corpus, open_corpus
 from thymos.corpora.fold_lists import read_fold_lists
 from thymos.corpora.headings import parse_columns
+from thymos.corpora.readers.csv_table import files_listed
 from thymos.errors import CorpusError, ProtocolError
 
 WriteSound = Callable[..., Path]
@@ -318,6 +319,27 @@ def test_what_a_table_lacks_is_said_with_what_to_do(opened: Opened) -> None:
     ):
         with pytest.raises(CorpusError, match=words):
             opened(content)
+
+
+def test_a_column_of_names_of_sounds_is_that_of_files(opened: Opened, wavs: Path) -> None:
+    for heading in ("Audio File Path", "utt", "What was said"):
+        assert told(opened(f"{heading},emotion\na.wav,anger\nb.wav,sad\n")) == BOTH
+    assert opened("utt,emotion\na.wav,anger\nb.wav,sad\n").notes == (
+        "table.csv: its column utt is read as the files, since it is named for none",
+    )
+    assert [entry.path for entry in files_listed(wavs / "table.csv").entries] == ["a.wav", "b.wav"]
+    with pytest.raises(CorpusError, match="no column file: its first line has one, two, emotion"):
+        opened("one,two,emotion\na.wav,b.wav,anger\n")
+
+
+def test_genders_in_other_words_are_one(opened: Opened) -> None:
+    corpus = opened("file,emotion,sex\na.wav,anger,F\nb.wav,sad,weiblich\nc.wav,sad,Male\ndeep/d.wav,sad,x\n")
+    assert {clip.path: clip.gender for clip in corpus.clips} == {
+        "a.wav": "female",
+        "b.wav": "female",
+        "c.wav": "male",
+        "deep/d.wav": "x",
+    }
 
 
 # --- which stretch, which part ---

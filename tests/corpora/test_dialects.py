@@ -111,7 +111,7 @@ def test_more_is_read_where_it_is_told(opened: Callable[..., Corpus]) -> None:
         "wav/1.wav;angry;7;f;el;so;2;mine;TRAIN\nwav/2.wav;sad;8;m;el;so;1;mine;dev\n"
     )
     first = corpus.clips[0]
-    assert (first.speaker, first.gender, first.language, first.sentence) == ("7", "f", "el", "so")
+    assert (first.speaker, first.gender, first.language, first.sentence) == ("7", "female", "el", "so")
     assert (first.take, first.corpus) == ("2", "mine")
     assert [clip.split for clip in corpus.clips] == ["train", "validation"]
 

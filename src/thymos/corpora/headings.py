@@ -13,7 +13,8 @@ from thymos.labels import DIMENSIONS, to_emotion
 
 SYNONYMS = {
     "file": "file, filename, filepath, path, audio, audiofile, audiofilename, audiopath, wav, wavfile, wavname, "
-    "wavpath, sound, soundfile, recording, clip, clipname, fname, fullpath, location, Datei, Dateiname, fichier, "
+    "wavpath, sound, soundfile, recording, clip, clipname, fname, fullpath, location, "
+    "audiofilepath, relpath, relativepath, wavfilepath, Datei, Dateiname, fichier, "
     "archivo, arquivo, plik, dosya, bestand, αρχείο, файл, 文件, 文件名, 音频",
     "emotion": "emotion, emotions, label, labels, emo, emotionlabel, emotionname, emotioncategory, emotionclass, "
     "emoclass, majoremotion, category, class, target, goldlabel, labelname, labeltext, Gefühl, emoción, emozione, "
@@ -79,6 +80,44 @@ def columns_of(headings: Sequence[str], chosen: Chosen = MappingProxyType({})) -
 
 def _heading(wanted: str, headings: Sequence[str], by_key: Mapping[str, str]) -> str:
     return wanted if wanted in headings else by_key.get(heading_key(wanted), "")
+
+
+def with_files(
+    columns: Mapping[str, str], headings: Sequence[str], rows: Sequence[Mapping[str, str]]
+) -> dict[str, str]:
+    """Return ``columns``, and where none is of files by its name, the one whose cells are named like sound as that.
+
+    Args:
+        columns: as ``columns_of`` returns them.
+        headings: of the table.
+        rows: its cells by heading.
+    """
+    if "file" in columns:
+        return dict(columns)
+
+    def names_sound(heading: str) -> bool:
+        cells = [cell for row in rows if (cell := row.get(heading, ""))]
+        return 2 * sum(map(is_sound_name, cells)) > len(cells)
+
+    found = [heading for heading in headings if heading and heading not in columns.values() and names_sound(heading)]
+    return dict(columns) | ({"file": found[0]} if len(found) == 1 else {})
+
+
+_GENDERS = {
+    word: gender
+    for gender, words in {
+        "female": "f, w, female, woman, weiblich, Frau, féminin, femme, femenino, mujer, femminile, femmina, donna, "
+        "feminino, mulher, kobieta, kadın, vrouw, vrouwelijk, γυναίκα, 女, 女性",
+        "male": "m, male, man, männlich, Mann, masculin, homme, masculino, hombre, maschile, maschio, uomo, homem, "
+        "mężczyzna, erkek, mannelijk, άνδρας, 男, 男性",
+    }.items()
+    for word in map(heading_key, words.split(", "))
+}
+
+
+def gender_of(word: str) -> str:
+    """Return what a cell says of who speaks: ``female``, ``male``, or its own word."""
+    return _GENDERS.get(heading_key(word), word)
 
 
 def others_for(field: str, columns: Mapping[str, str], headings: Sequence[str]) -> list[str]:

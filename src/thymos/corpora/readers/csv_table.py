@@ -7,7 +7,7 @@ are left alone.
 from pathlib import Path
 
 from thymos.corpora.dialects import SUFFIXES, read_table
-from thymos.corpora.headings import columns_of, require
+from thymos.corpora.headings import columns_of, require, with_files
 from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.readers.folders import Knows
 from thymos.corpora.readers.listed_files import TIMES, ListedFiles, Surroundings, listing_of
@@ -31,7 +31,7 @@ def files_listed(path: Path) -> Listing:
         MissingExtraError: it is a spreadsheet or a Parquet file, and what reads those is not installed.
     """
     table = read_table(path)
-    columns = columns_of(table.headings)
+    columns = with_files(columns_of(table.headings), table.headings, [row.cells for row in table.rows])
     require(columns, ("file",), table.headings, path)
     places = {name: heading for name, heading in columns.items() if name == "file" or name in TIMES}
     files = ListedFiles(FileFinder(path.parent), takes_addresses=True)

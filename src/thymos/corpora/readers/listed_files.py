@@ -18,7 +18,7 @@ from thymos.audio.elsewhere import is_address
 from thymos.audio.excerpt import excerpt_name
 from thymos.cache import default_cache_dir
 from thymos.corpora.dialects import Table, TableRow, known_cell, seconds_of, with_point
-from thymos.corpora.headings import Chosen, columns_of, others_for, require, truths_in
+from thymos.corpora.headings import Chosen, columns_of, gender_of, others_for, require, truths_in, with_files
 from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
@@ -133,6 +133,7 @@ class ListedFiles:
         except ValueError as error:
             self.excluded.append(Exclusion(f"{text} ({place})", str(error)))
             return
+        cells["gender"] = gender_of(cells.get("gender", ""))
         told: dict[str, Any] = {name: cells[name] for name in _TOLD if cells.get(name)} | values
         split = split_of(cells.get("split", ""))
         self.unknown_splits.update([] if split or not cells.get("split") else [cells["split"]])
@@ -240,7 +241,8 @@ def listing_of(kind: str, table: Table, where: Surroundings) -> Listing:
     Raises:
         CorpusError: it has no column of files, none of emotions or a dimension, or none of its files is there.
     """
-    columns = columns_of(table.headings, where.columns)
+    known = columns_of(table.headings, where.columns)
+    columns = known if "file" in where.columns else with_files(known, table.headings, [row.cells for row in table.rows])
     require(columns, ("file", *truths_in(columns, table.headings)), table.headings, table.path, where.columns)
     columns, legend = _in_words(table, columns, where.columns)
     if not table.rows:
@@ -282,6 +284,8 @@ def _in_words(table: Table, columns: dict[str, str], chosen: Chosen) -> tuple[di
 
 def _two_of_a_kind(table: Table, columns: Mapping[str, str], chosen: Chosen, in_words: bool) -> Iterator[str]:
     """Yield what to say where two columns could be the emotion, or the speaker, and of one that is for a protocol."""
+    if "file" not in columns_of([columns["file"]]) and "file" not in chosen:
+        yield f"{table.path.name}: its column {columns['file']} is read as the files, since it is named for none"
     if "fold" in columns:
         yield f"{table.path.name}: its column {columns['fold']} is read by --protocol file:{table.path} alone"
     for what in ("speaker",) if in_words else ("emotion", "speaker"):
