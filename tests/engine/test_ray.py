@@ -1,6 +1,7 @@
 """The Ray engine, on a real cluster of two nodes on this machine."""
 
 import importlib
+import importlib.util
 import os
 import platform
 import shutil
@@ -25,14 +26,15 @@ from thymos.errors import ArgumentError, EngineError, MissingExtraError, RunErro
 from thymos.evaluation.evaluate import Watcher, evaluate
 from thymos.evaluation.study import study
 
-cluster_utils = pytest.importorskip("ray.cluster_utils")
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("needs Ray", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def cluster(ray_home: Path) -> Iterator[Any]:
     """A head and another node, a core each; the head has an accelerator that is none."""
     head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False}
-    cluster = cluster_utils.Cluster()
+    cluster = pytest.importorskip("ray.cluster_utils").Cluster()
     add_node(cluster, **head)
     add_node(cluster, num_cpus=1)
     yield cluster
@@ -268,7 +270,7 @@ def test_another_version_of_ray_is_said_in_a_sentence() -> None:
 
     with pytest.raises(RuntimeError) as told:
         check_version_info({"ray_version": "2.9.3", "python_version": "3.8.1"}, "node 10.0.0.1:6379")
-    own = f"Ray {cluster_utils.ray.__version__} with Python {platform.python_version()}"
+    own = f"Ray {pytest.importorskip('ray').__version__} with Python {platform.python_version()}"
     assert _sentence("head:6379", told.value) == (
         f"the Ray cluster at head:6379 runs Ray 2.9.3 with Python 3.8.1, and this program {own}: use the same in both"
     )
