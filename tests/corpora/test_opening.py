@@ -139,7 +139,7 @@ def test_a_table_may_name_the_corpus_and_the_take_of_each_row(tmp_path: Path, wr
         (b"file;emotion\na.wav;anger\n", r"clips.csv: a.wav, which it names, is not in .*; --root FOLDER says where"),
         (b"file;mood\na.wav;anger\n", "has no column emotion: its first line has file, mood; did you mean 'mood'"),
         (
-            b"fiel,emotions\na.wav,anger\n",
+            b"fiel,emotions\na,anger\n",
             r"has no column file: its first line has fiel, emotions; did you mean 'fiel'\?",
         ),
         (b"wave,mood\n", "has no column emotion and no column file: its first line has wave, mood; did you mean"),
