@@ -344,6 +344,10 @@ def test_a_study_and_an_evaluation_give_the_bytes_of_one_worker(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "THYMOS_TEST_CLUSTER" not in os.environ,
+    reason="beside much other work, Ray at times ends a new command's workers before they begin (THYMOS_TEST_CLUSTER)",
+)
 def test_a_study_whose_driver_and_then_a_node_are_killed_ends_with_the_same_bytes(
     cluster: Any, engine: RayCluster, mini: Path, tmp_path: Path, thymos_here: Any
 ) -> None:

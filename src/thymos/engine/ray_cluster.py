@@ -250,7 +250,10 @@ class RayCluster(Engine):
         self.capacity(gpus)  # raises where no node is left that could ever take one
         failed = self._failed_starts
         if len(failed) >= _MOST_FAILED_STARTS and failed[-1] - failed[0] >= _UNTIL_LOST_S:
-            raise EngineError(f"workers die on the nodes of the Ray cluster before they begin: {self._last_words}")
+            raise EngineError(
+                "workers die on the nodes of the Ray cluster before they begin; the same command may be started again: "
+                + self._last_words
+            )
         free, there = self._ray.available_resources(), self._ray.cluster_resources()
         what, named, need = ("GPU", "GPU", gpus) if gpus and free.get("CPU", 0.0) >= 1 else ("CPU", "core", 1.0)
         full = free.get(what, 0.0) < need
