@@ -46,7 +46,7 @@ def spoken_to(port: int, *pieces: bytes, pause_s: float = 0.0, wait_s: float = 2
 def small(tmp_path_factory):
     """A server of small bounds, and one worker."""
     words = {"--workers": 1, "--max-body": 0.2, "--max-minutes": 0.05, "--max-files": 2, "--header-timeout": 1}
-    words |= {"--body-timeout": 1, "--timeout": 6, "--queue": 2, "--connections": 20, "--rate": 1}
+    words |= {"--body-timeout": 1, "--timeout": 15, "--queue": 2, "--connections": 20, "--rate": 1}
     options = [str(word) for option in words.items() for word in option]
     with running(tmp_path_factory.mktemp("small"), *options) as server:
         yield server
@@ -129,8 +129,14 @@ def test_half_a_request_costs_nothing(small):
         assert client.get("/readyz").json()["waiting"] == 0
 
 
+def its_worker(server) -> int:
+    """Of the one worker that a server has: it may just have been replaced."""
+    assert eventually(lambda: len(server.workers()) == 1)
+    return server.workers()[0]
+
+
 def test_where_too_many_wait_the_next_is_told_when_to_come_again(small):
-    (worker,) = small.workers()
+    worker = its_worker(small)
     os.kill(worker, signal.SIGSTOP)
     try:
         with small.client() as client, ThreadPoolExecutor(8) as clients:
@@ -148,7 +154,7 @@ def test_where_too_many_wait_the_next_is_told_when_to_come_again(small):
 
 
 def test_who_has_gone_is_not_waited_for(small):
-    (worker,) = small.workers()
+    worker = its_worker(small)
     os.kill(worker, signal.SIGSTOP)
     try:
         with small.client() as client:
@@ -172,12 +178,12 @@ def test_who_has_gone_is_not_waited_for(small):
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_costs_its_own_request(small):
-    (worker,) = small.workers()
+    worker = its_worker(small)
     os.kill(worker, signal.SIGSTOP)
     with small.client() as client:
         answer = client.post("/v1/predict", content=wav(1.0))
         assert answer.status_code == 504
-        assert answer.json()["detail"] == "took longer than 6 seconds to hear, so it was given up"
+        assert answer.json()["detail"] == "took longer than 15 seconds to hear, so it was given up"
         began_s = time.monotonic()
         assert client.post("/v1/predict", content=wav(1.0)).status_code == 200
         assert time.monotonic() - began_s < 5
@@ -210,7 +216,7 @@ def test_a_worker_that_dies_costs_its_own_request(serve):
 def test_an_idle_worker_that_is_killed_costs_nothing(small):
     with small.client() as client:
         for _ in range(3):
-            (worker,) = small.workers()
+            worker = its_worker(small)
             os.kill(worker, signal.SIGKILL)
             assert eventually(lambda before=worker: small.workers() not in ([], [before]))
             assert client.post("/v1/predict", content=wav(1.0)).status_code == 200
