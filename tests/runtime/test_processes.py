@@ -292,7 +292,7 @@ print(ticks().pop(own), sum(value for name, value in ticks().items() if name != 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_one_thread_hears_on_one_thread(mini):
-    """BLAS wakes a thread a core for products that are small, which then spin: half of all processor time once."""
+    """BLAS wakes a thread a core for a product of all samples, which then spins."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
     command = [sys.executable, "-c", _HEARD_ON_ONE_THREAD, str(next(mini.glob("anger/*")))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)

@@ -17,7 +17,6 @@ chains; Kenny 2010, Bayesian speaker verification with heavy-tailed priors, for 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,26 +43,11 @@ VARIED = 1.5
 """Below this many emotions, evenly heard, a voice is known in one emotion only."""
 ONE_GROUP = "all"
 """The group of recordings that are all of one voice, room or line."""
-MOST_ALONE = 1 << 20
-"""Numbers, in what ``linear`` multiplies on this thread alone."""
 FEW = f"fewer than {ENOUGH_CLIPS} recordings are known, so little changes; more are better"
 ONE_SIDED = "it seems to be heard in one emotion only, so little is taken out; recordings in several are better"
 
 Coordinates = NDArray[np.float64]
 """Where recordings lie: shape ``(recordings, Q)``; 1 is what varies between recordings of one voice and emotion."""
-
-
-def linear(rows: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
-    """Return the product of ``rows`` (…, n) and ``weights`` (n, m): shape ``(…, m)``.
-
-    Where there are few rows, this thread reckons it alone. BLAS would wake a thread a core for it, which then wait for
-    more at full speed: while one recording after another is heard that was half of all processor time.
-    """
-    if rows.size > MOST_ALONE:
-        product: NDArray[Any] = rows @ weights
-    else:
-        product = np.einsum("...n,nm->...m", rows, weights)
-    return product
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ class VoiceSpace:
 
     def coordinates(self, descriptions: NDArray[np.float32] | NDArray[np.float64]) -> Coordinates:
         """Return where ``descriptions`` (…, D) lie: shape ``(…, Q)``."""
-        coordinates: Coordinates = linear(descriptions, self.projection.astype(np.float64)) - self.origin
+        coordinates: Coordinates = descriptions @ self.projection.astype(np.float64) - self.origin
         return coordinates
 
     def logits(self, coordinates: Coordinates, offset: NDArray[np.float64]) -> NDArray[np.float64]:

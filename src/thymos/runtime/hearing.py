@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from thymos.audio import Samples
 from thymos.audio.conditioning import exactly
 from thymos.errors import BundleError
-from thymos.runtime.adaptation import VoiceSpace, linear
+from thymos.runtime.adaptation import VoiceSpace
 from thymos.runtime.graph_check import Probe, check_graph
 from thymos.runtime.model_files import GraphSession, ModelFiles, open_session
 
@@ -204,18 +204,18 @@ class EncoderWithHead:
             weights, bias = self.space.head(offset)
         wanted = ENCODER_OUTPUTS if frames or moments else ENCODER_OUTPUTS[:2]
         description, embedding, *rest = (values[0] for values in self.session.run(wanted, {INPUT: samples[None]}))
-        logits = linear(description, weights) + bias
-        values = None if self.dimensions is None else linear(description, self.dimensions[0]) + self.dimensions[1]
+        logits = description @ weights + bias
+        values = None if self.dimensions is None else description @ self.dimensions[0] + self.dimensions[1]
         told = None
         if moments is not None:
             parts = descriptions_of(rest[0], self.layers, moments.parts_of(len(rest[0])))
-            told = np.add(linear(parts, weights.astype(np.float64)), bias)
+            told = parts @ weights.astype(np.float64) + bias
         if not frames:
             return Heard(logits, embedding, description, None, values, told)
         width, classes = weights.shape
         halves = weights.reshape(self.layers, 2, width // (2 * self.layers), classes)
         of_means = halves[:, 0].reshape(width // 2, classes)
-        spoken = linear(rest[0], of_means)
+        spoken = rest[0] @ of_means
         return Heard(logits, embedding, description, spoken + (logits - spoken.mean(0)), values, told)
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thymos.runtime.adaptation import linear
-
 Embeddings = NDArray[np.float32] | NDArray[np.float64]
 """Shape ``(recordings, E)``."""
 
@@ -47,7 +45,7 @@ class EmbeddingDistribution:
         apart = np.asarray(embeddings, np.float64) - table[0]
         directions = table[2:]
         precisions = (directions**2).sum(1)
-        along = linear(apart, directions.T)
+        along = apart @ directions.T
         rest = (apart**2).sum(1) - (along**2 / precisions).sum(1)
         squared = (along**2).sum(1) + np.maximum(rest, 0) * table[1, 0] ** 2
         distances: NDArray[np.float64] = np.sqrt(squared / self.length)

@@ -130,14 +130,7 @@ class JobQueue:
             self.metrics.worker_deaths.inc()
             self.links.discard(link)
             await link.end()
-            pause_s = 0.05
-            while True:
-                try:
-                    link = await WorkerLink.start(self.setup)
-                    break
-                except (ThymosError, OSError):
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            link = await _started_again(self.setup)
             self.links.add(link)
 
     async def _work(self, link: WorkerLink) -> None:
@@ -283,14 +276,18 @@ class StreamWorkers:
             self.metrics.worker_deaths.inc()
             del self.links[link]
             await link.end()
-            pause_s = 0.05
-            while True:
-                try:
-                    link = await WorkerLink.start(self.setup)
-                    break
-                except (ThymosError, OSError):
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, 5.0)
+            link = await _started_again(self.setup)
+
+
+async def _started_again(setup: WorkerSetup) -> WorkerLink:
+    """Start a worker in place of one that was lost, however often it takes."""
+    pause_s = 0.05
+    while True:
+        try:
+            return await WorkerLink.start(setup)
+        except (ThymosError, OSError):
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 async def _asked(link: WorkerLink, head: Head, content: bytes = b"") -> Head:
