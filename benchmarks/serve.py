@@ -1,6 +1,7 @@
-"""How much the server bears: requests a second beside a plain FastAPI handler of the same model, and live streams.
+"""How much the server bears: requests a second beside plain handlers of the same model, and live streams.
 
-    python benchmarks/serve.py                      # both, some three minutes
+    python benchmarks/serve.py                      # beside FastAPI, and streams: some three minutes
+    python benchmarks/serve.py --gradio PYTHON      # beside Gradio, too: an interpreter that has it and thymos
     python benchmarks/serve.py --streams 50 --only streams
     python benchmarks/serve.py --soak 3600          # half load for an hour: memory, files and threads at its ends
 
@@ -10,11 +11,14 @@ they are there; one that is not 200 ends the run.
 
 import argparse
 import asyncio
+import functools
 import io
+import itertools
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +45,16 @@ def predict(file: UploadFile): return recognizer.predict(file.file.read()).to_di
 uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 """
 """As one writes it: the model in the process, FastAPI's own pool of threads around it."""
+GRADIO = """
+import sys
+import gradio, thymos
+recognizer = thymos.load(threads=int(sys.argv[2]))
+def predict(path): return recognizer.predict(path).to_dict()
+page = gradio.Interface(predict, gradio.Audio(type="filepath"), gradio.JSON())
+page.launch(server_port=int(sys.argv[1]), quiet=True)
+"""
+"""As one writes it: Gradio's own queue lets one request at a time to the function."""
+Talk = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def speech(seconds: float) -> np.ndarray:
@@ -51,20 +65,29 @@ def speech(seconds: float) -> np.ndarray:
     return np.round(joined * 32_000).astype("<i2")
 
 
-def request_of(port: int) -> bytes:
-    """A form with a clip of 4 s, as browsers and curl send it."""
+def posted(path: str, body: bytes, content_type: str) -> bytes:
+    """A request with ``body``."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+@functools.cache
+def clip() -> bytes:
+    """A clip of 4 s as WAV."""
     wav = io.BytesIO()
     soundfile.write(wav, speech(4.0), RATE_HZ, format="WAV", subtype="PCM_16")
-    body = (
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="clip.wav"\r\n\r\n'
-        + wav.getvalue()
-        + b"\r\n--x--\r\n"
-    )
-    head = (
-        f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return wav.getvalue()
+
+
+NUMBERS = itertools.count()
+
+
+def form(path: str, field: str) -> bytes:
+    """A form with a clip, as browsers and curl send it; its last sample is another each time, since Gradio keeps
+    uploads by their content and writes what is being read again."""
+    head = f'--x\r\nContent-Disposition: form-data; name="{field}"; filename="clip.wav"\r\n\r\n'
+    sound = clip()[:-2] + (next(NUMBERS) % 65_536).to_bytes(2, "little")
+    return posted(path, head.encode() + sound + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
 
 
 @contextmanager
@@ -89,34 +112,58 @@ async def _ready(port: int) -> None:
         writer.write(f"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
         answer = await reader.read()
         writer.close()
-        if answer.startswith(b"HTTP/1.1 200"):
+        if answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 404")):  # Gradio has no such page, and is there
             return
         await asyncio.sleep(0.1)
     raise SystemExit("the server does not answer")
 
 
-async def _client(port: int, request: bytes, until_s: float, took: list[float]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _answer(talk: Talk, request: bytes) -> bytes:
+    """Send ``request`` and return the body of its answer, which must be a good one."""
+    reader, writer = talk
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:] if line)
+    if b"content-length" in fields:
+        body = await reader.readexactly(int(fields[b"content-length"]))
+    else:
+        body = await reader.readuntil(b"0\r\n\r\n")  # in chunks, the last of which is empty
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"{head.splitlines()[0]!r} {body!r}")
+    return body
+
+
+async def _ask(talk: Talk) -> None:
+    await _answer(talk, form("/v1/predict", "file"))
+
+
+async def _ask_gradio(talk: Talk) -> None:
+    """Ask as Gradio's guide "Querying Gradio apps with curl" says: upload, call, await the call's event."""
+    (path,) = json.loads(await _answer(talk, form("/gradio_api/upload", "files")))
+    call = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    said = await _answer(talk, posted("/gradio_api/call/predict", json.dumps(call).encode(), "application/json"))
+    event = f"GET /gradio_api/call/predict/{json.loads(said)['event_id']} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    body = await _answer(talk, event.encode())
+    if b"event: complete" not in body:
+        raise SystemExit(repr(body))
+
+
+async def _client(port: int, ask: Callable[[Talk], Awaitable[None]], until_s: float, took: list[float]) -> None:
+    talk = await asyncio.open_connection("127.0.0.1", port)
     while time.monotonic() < until_s:
         began_s = time.monotonic()
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        body = await reader.readexactly(int(length.split(b":")[1]))
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"{head.splitlines()[0]!r} {body!r}")
+        await ask(talk)
         took.append(time.monotonic() - began_s)
-    writer.close()
+    talk[1].close()
 
 
-def loaded(port: int, clients: int, seconds: float) -> dict[str, float]:
+def loaded(port: int, clients: int, seconds: float, ask: Callable[[Talk], Awaitable[None]] = _ask) -> dict[str, float]:
     """Requests a second of so many clients, each of which sends the next once it is answered; and their times."""
 
     async def run() -> list[float]:
         took: list[float] = []
-        request = request_of(port)
         until_s = time.monotonic() + seconds
-        await asyncio.gather(*(_client(port, request, until_s, took) for _ in range(clients)))
+        await asyncio.gather(*(_client(port, ask, until_s, took) for _ in range(clients)))
         return took
 
     began_s = time.monotonic()
@@ -207,12 +254,20 @@ def main() -> None:
     words.add_argument("--seconds", type=float, default=15.0, help="of each load")
     words.add_argument("--streams", type=int, default=50)
     words.add_argument("--soak", type=float, metavar="SECONDS")
+    words.add_argument("--gradio", metavar="PYTHON", help="measure a plain Gradio interface, too, by this interpreter")
     words.add_argument("--port", type=int, default=18450)
     asked = words.parse_args()
     machine = this_machine(["thymos", "onnxruntime", "starlette", "uvicorn", "fastapi"])
     print(json.dumps(machine))
     ours = [sys.executable, "-m", "thymos", "serve", "--port", str(asked.port), "--log", "off", "--queue", "256"]
     plain = [sys.executable, "-c", PLAIN, str(asked.port + 1), str(machine["cores"])]
+    servers = [
+        ("thymos serve", ours, asked.port, _ask),
+        ("plain FastAPI", plain, asked.port + 1, _ask),
+    ]
+    if asked.gradio:
+        gradio = [asked.gradio, "-c", GRADIO, str(asked.port + 2), str(machine["cores"])]
+        servers.append(("plain Gradio", gradio, asked.port + 2, _ask_gradio))
     if asked.soak:
         with started(ours, asked.port) as server:
             print(json.dumps(held(server.pid)))
@@ -220,10 +275,10 @@ def main() -> None:
         return
     if asked.only != "streams":
         for clients in (1, 8, 64):
-            for name, command, port in (("thymos serve", ours, asked.port), ("plain FastAPI", plain, asked.port + 1)):
+            for name, command, port, ask in servers:
                 with started(command, port):
-                    loaded(port, clients, 2.0)  # both are warm
-                    print(json.dumps({"server": name, **loaded(port, clients, asked.seconds)}), flush=True)
+                    loaded(port, clients, 2.0, ask)  # all are warm
+                    print(json.dumps({"server": name, **loaded(port, clients, asked.seconds, ask)}), flush=True)
     if asked.only != "requests":
         with started(ours, asked.port) as server:
             streamed(asked.port, 4, 5)
