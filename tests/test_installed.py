@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt")
 HEAVY = ("torch", "pandas", "librosa", "matplotlib", "scipy", "sklearn", "yaml", "onnx", "safetensors", "av")
 GATE = "THYMOS_TEST_INSTALL"
+PYTHON = os.environ.get("THYMOS_TEST_PYTHON", sys.executable)
+"""Which Python it is installed for: that of the tests, or another that is there."""
 WALK = """
 import pkgutil, thymos.audio, thymos.live, thymos.runtime
 for package in (thymos.audio, thymos.live, thymos.runtime):
@@ -44,7 +46,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory) -> Path:
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in SOURCES:
         shutil.copy(ROOT / name, source / name)
-    subprocess.run([sys.executable, "-m", "venv", bin.parent], check=True)
+    subprocess.run([PYTHON, "-m", "venv", bin.parent], check=True)
     before, began = size(bin.parent), time.monotonic()
     install = [bin / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(
