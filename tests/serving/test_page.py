@@ -16,7 +16,7 @@ from thymos.audio.conditioning import resample
 from thymos.runtime.recognizer import load
 
 pytest.importorskip("playwright", reason="needs playwright, of the extra dev")
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from playwright.sync_api import TimeoutError as ChooserTimeout
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -259,6 +259,22 @@ def test_live_answers_come_soon(page):
     assert abs(sum(shares) - 1) < 0.05
     page.click("#listen")
     expect(page.locator("#listen")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_file_chosen_before_it_is_known_what_hears_is_heard_once_it_is(browser, server, clip):
+    page = browser.new_context(locale="en-GB").new_page()
+    page.set_default_timeout(PATIENT_MS)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    held: list[Route] = []
+    page.route("**/v1/models", lambda asked: held.append(asked))
+    page.goto(server.address)
+    page.set_input_files("#files", clip)
+    expect(page.locator("#status")).to_have_text("Hearing 1 of 1 …")
+    held[0].continue_()
+    expect(page.locator("#detail-title")).to_have_text(clip.name)
+    assert not complaints
+    page.context.close()
 
 
 def test_why_no_stream_is_heard_is_told(browser, serve):

@@ -11,6 +11,8 @@ import { answerOf, flagWord, language, partWord, setLanguage, word } from "./wor
 const SOUND = /\.(wav|flac|og[ga]|opus|mp3|aiff?|au|w64|m4[abv]|mp4|mov|3g[p2]|aac|amr|web[ma]|mk[va]|wm[av]|asf|avi|flv|mpe?g|m2?ts|ogv|spx|caf)$/i;
 
 let offered = [];
+let arrived;
+const known = new Promise((done) => { arrived = done; }); // what hears; people may choose files, or speak, before that
 let items = [];
 let made = 0;
 let recording = null;
@@ -62,6 +64,8 @@ const isHeard = (item) => item.rows !== null && item.rows.some((row) => !row.err
 
 async function hear(some) {
   let bad = 0;
+  say("hearing", 1, some.length);
+  await known;
   const asked = choice(), labels = ticked();
   for (const item of some) item.asked = asked; // who is asked anew meanwhile takes no older answer
   for (const [place, item] of some.entries()) {
@@ -185,6 +189,7 @@ find("record").addEventListener("click", () => withMicrophone(async () => {
 
 find("listen").addEventListener("click", () => withMicrophone(async () => {
   if (isListening()) { press("listen", false); await stop(); return; }
+  await known;
   await listen(choice(), ticked(), (text) => { press("listen", false); fail(text); });
   press("listen", true);
 }));
@@ -277,4 +282,5 @@ try {
   showLabels();
   showCard(find("card"), model());
   document.documentElement.dataset.ready = "true";
+  arrived();
 } catch (error) { fail(error.message); }
