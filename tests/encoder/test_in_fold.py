@@ -15,6 +15,8 @@ from thymos.encoder.recipe import EncoderRecipe
 from thymos.evaluation.train import train
 from thymos.experiment import Epoch, TrainingPart, Work
 
+pytestmark = pytest.mark.slow
+
 Recipe = Callable[..., EncoderRecipe]
 TUNING = {"steps": 20, "batch": 4, "encoder_rate": 1e-3, "warm_up": 1}
 TRAIN, TEST = tuple(range(0, 36, 2)), tuple(range(1, 36, 2))
@@ -37,7 +39,6 @@ def head(experiment: EncoderExperiment, tone_corpus: Corpus, tones_cache: Path) 
     return fitted
 
 
-@pytest.mark.slow
 def test_the_encoder_moved_and_has_heard_the_training_part_alone(
     experiment: EncoderExperiment, head: TunedHead, tone_corpus: Corpus
 ) -> None:
@@ -50,7 +51,6 @@ def test_the_encoder_moved_and_has_heard_the_training_part_alone(
     assert counts == {tone_corpus.root.name: len(TRAIN)} | before.fine_tuned.about["corpora"]
 
 
-@pytest.mark.slow
 def test_it_is_tuned_once_for_a_part_and_a_seed(
     experiment: EncoderExperiment,
     head: TunedHead,
@@ -69,7 +69,6 @@ def test_it_is_tuned_once_for_a_part_and_a_seed(
     assert isinstance(again, TunedHead) and again.start.digest == head.start.digest
 
 
-@pytest.mark.slow
 def test_a_killed_tuning_goes_on_to_the_same_digits(
     experiment: EncoderExperiment, head: TunedHead, tone_corpus: Corpus, tmp_path: Path
 ) -> None:
@@ -97,7 +96,6 @@ def test_what_is_asked_is_described_by_the_tuned_encoder(
     assert (head.predict(features, (0, 1, 2, 3)).probabilities.argmax(1) == tone_corpus.targets[list(TEST[:4])]).all()
 
 
-@pytest.mark.slow
 def test_a_trained_bundle_holds_its_own_encoder(
     experiment: EncoderExperiment, tone_corpus: Corpus, tones_cache: Path, tmp_path: Path
 ) -> None:

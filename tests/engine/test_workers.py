@@ -60,6 +60,7 @@ def die_at_two(task: int, report: Report) -> int:
     return die(task, report) if task == 2 else task
 
 
+@pytest.mark.slow
 def test_other_tasks_go_on_when_a_worker_is_killed():
     results = dict(LocalProcesses().run(die_at_two, [1, 2, 3, 4], workers=2, on_death=lambda task: -task))
     assert results == {1: 1, 2: -2, 3: 3, 4: 4}
@@ -94,6 +95,7 @@ def test_interruption_while_a_worker_starts_leaves_none(monkeypatch, place):
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_workers_never_hear_ctrl_c(monkeypatch, capfd):
     launch = Popen._launch
 
@@ -118,6 +120,7 @@ def slowly(message: bytes) -> None:
     time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_worker_that_is_ended_in_the_middle_of_a_message_is_not_waited_for():
     began = time.monotonic()
     with pytest.raises(ValueError, match="enough"):
@@ -134,6 +137,7 @@ def die_once(task: Path, report: Report) -> str:
     return task.name
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_is_killed_is_begun_once_more(tmp_path):
     tasks = [tmp_path / name for name in "abc"]
     assert dict(LocalProcesses().run(die_once, tasks, workers=2)) == {task: task.name for task in tasks}

@@ -194,6 +194,7 @@ def test_what_a_killed_process_was_writing_does_not_claim_a_folder(evaluated, ru
     assert (tmp_path / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_divergence_is_an_error_in_words(evaluated, tmp_path):
     with pytest.raises(TrainingError, match="diverged: its loss was not a number in epoch"):
         evaluated(tmp_path / "run", "training.learning_rate=1e30")

@@ -142,6 +142,7 @@ def assert_rate_matters_little(clips: list[Clip], recognizer: Recognizer, most: 
 
 
 # The toy bundle is asked in all of these ways, too (test_recognizer.py); make quick asks the shipped model in two.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     [way if way in ("bytes", "16-bit array") else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],

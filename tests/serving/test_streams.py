@@ -89,6 +89,7 @@ def test_a_stream_equals_a_file(server, client, speech, tmp_path, sizes):
     assert events[-1] == {"type": "session.ended", "sound_s": round(len(speech) / RATE, 3)}
 
 
+@pytest.mark.slow
 def test_other_formats_say_the_same(server, speech):
     session = {"rate": RATE, "labels": ["anger", "sadness"], "hop": 1.0}
     integers, _ = spoken_to(server, session, [speech.tobytes()])
@@ -99,6 +100,7 @@ def test_other_formats_say_the_same(server, speech):
     assert set(integers[-2]["probabilities"]) == {"anger", "sadness"}
 
 
+@pytest.mark.slow
 def test_adaptation_is_that_of_listening(server, speech):
     events, _ = spoken_to(server, {"rate": RATE, "adaptation": True, "hop": 1.0}, [speech.tobytes()])
     stream = load("thymos").stream(RATE, hop_s=1.0, adapt=True)
