@@ -100,7 +100,7 @@ model: setup
 	$(VENV)/bin/thymos export '$(MODEL)/trained/thymos' --calibration '$(MODEL)/calibration.json' $(NAMED) \
 		--out '$(MODEL)/bundles/thymos'
 	$(VENV)/bin/thymos export '$(MODEL)/trained/thymos-aesdd' $(NAMED) --out '$(MODEL)/bundles/thymos-aesdd'
-NAMED = --licence '$(LICENCE)' --model-version 5
+NAMED = --licence '$(LICENCE)' --model-version 6
 
 clean:
 	rm -rf $(VENV) runs build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache benchmarks/study_stack/.venv
