@@ -13,7 +13,7 @@ from thymos.serving.records import ServerLog, ServerMetrics
 from thymos.serving.server import ServerError, ServerSettings, _listen
 
 
-def asked(admission: Admission, path: str = "/v1/predict", method: str = "POST", app=None, **headers: str):
+def asked(admission: Admission, path: str = "/v1/predict", method: str = "POST", app=None, **headers: str | bytes):
     """What a gate with ``admission`` answers; 200 is what is behind it."""
     gate = Gate(app or PlainTextResponse("in"), admission, ServerMetrics(), ServerLog("off"))
 
@@ -31,6 +31,9 @@ def test_a_token_is_asked_for_everywhere_but_where_nothing_is_told():
         assert asked(admission, path, authorization="Bearer wrong").status_code == 401
         assert asked(admission, path, authorization="Basic correct horse").status_code == 401
         assert asked(admission, path, authorization="Bearer correct horse").status_code == 200
+    greek = Admission(token="κωδικός εισόδου", hosts=None)
+    assert asked(greek, authorization="Bearer κωδικός εισόδου".encode()).status_code == 200
+    assert asked(greek, authorization="Bearer κωδικός".encode()).status_code == 401
     assert asked(admission, "/v1/predict").headers["www-authenticate"] == "Bearer"
     for path in ("/", "/page/app.js", "/healthz", "/readyz", "/openapi.json"):
         assert asked(admission, path, "GET").status_code == 200

@@ -54,7 +54,7 @@ def test_what_is_wrong_with_the_call_is_one_sentence(server, serve, clip, thymos
     assert "has no model 'nobody'; it has thymos, thymos-aesdd" in said("--server", server.address, "--model", "nobody")
     assert "'envy' is none of the labels" in said("--server", server.address, "--labels", "anger,envy")
     assert "without --voice, --adapt and --explain" in said("--server", server.address, "--adapt")
-    guarded = serve("--workers", "1", "--token", "correct horse")
+    guarded = serve("--workers", "1", "--token", "κωδικός εισόδου")
     assert "a token is needed" in said("--server", guarded.address)
-    monkeypatch.setenv("THYMOS_TOKEN", "correct horse")
+    monkeypatch.setenv("THYMOS_TOKEN", "κωδικός εισόδου")
     assert thymos_here("predict", clip, "--server", guarded.address).returncode == 0

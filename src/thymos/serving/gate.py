@@ -167,8 +167,13 @@ class Gate:
         return scope["path"] not in _OPEN and not scope["path"].startswith("/page/")
 
     def _bears_token(self, headers: Headers) -> bool:
-        kind, _, token = headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and is_token(token.strip(), self.admission.token)
+        return is_token(borne_token(headers), self.admission.token)
+
+
+def borne_token(headers: Headers) -> str:
+    """Return the token in an Authorization header; "" where there is none. Its bytes are UTF-8."""
+    kind, _, token = headers.get("authorization", "").encode("latin-1").decode("utf-8", "replace").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def is_token(given: str, token: str | None) -> bool:

@@ -186,7 +186,7 @@ def _opened(source: Any) -> AbstractContextManager[IO[bytes]]:
 
 def _token() -> dict[str, str]:
     token = os.environ.get(TOKEN_VARIABLE)
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    return {"Authorization": f"Bearer {token}".encode().decode("latin-1")} if token else {}  # as bytes, in UTF-8
 
 
 def _asked(request: urllib.request.Request, address: str) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from thymos.errors import ThymosError
 from thymos.live import HOP_S, TIME_CONSTANT_S
 from thymos.serving.bounds import BURST_S, ServingBounds
 from thymos.serving.frames import Head
-from thymos.serving.gate import is_token
+from thymos.serving.gate import borne_token, is_token
 from thymos.serving.links import WorkerLostError
 from thymos.serving.model_list import ServedModel, find_model
 from thymos.serving.problems import ProblemError, problem_of
@@ -242,8 +242,7 @@ class StreamEndpoint:
         if "text" not in message or message["text"] is None:
             raise ProblemError(400, 'the first message is JSON, {"type": "session.update", "session": {…}}')
         session = session_of(message["text"])
-        bearer = socket.headers.get("authorization", "").partition(" ")[2].strip()
-        if not is_token(session.token or bearer, self.token):
+        if not is_token(session.token or borne_token(socket.headers), self.token):
             raise ProblemError(401, "a token is needed, as session.token or Authorization: Bearer …")
         return session
 
