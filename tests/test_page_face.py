@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from thymos.audio.containers import SOUND_SUFFIXES
+from thymos.runtime.prediction import FLAGS
+
 REPOSITORY = Path(__file__).parents[1]
 PAGE = REPOSITORY / "src" / "thymos" / "serving" / "page"
 SERVED = PAGE / "server.js"
@@ -80,6 +83,19 @@ def test_what_is_chosen_is_heeded_without_a_server_or_not_offered(asking, begins
     code = "".join((STATIC.parent / name).read_text("utf-8") for name in ("server.js", "live_line.js"))
     heeded = set(re.findall(r"\b\w+\b", re.sub(r"//.*|\"[^\"]*\"", "", code)))
     assert chosen - heeded - {name for name, can in abilities(STATIC).items() if not can} == set()
+
+
+def test_the_page_finds_the_recordings_in_a_folder_that_the_command_line_finds():
+    listed = re.search(r'const SOUND = "([^"]+)"', (PAGE / "app.js").read_text("utf-8"))
+    assert listed is not None
+    assert set(listed[1].split()) == SOUND_SUFFIXES
+
+
+def test_the_page_has_words_for_every_remark_in_each_language():
+    told = re.findall(r"^  flags: \{(.+)\},$", (PAGE / "words.js").read_text("utf-8"), re.MULTILINE)
+    assert len(told) == 2
+    for flags in told:
+        assert re.findall(r"(\w+): \"", flags) and set(re.findall(r"(\w+): \"", flags)) == set(FLAGS)
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.parent.glob("*.js")), ids=lambda path: path.name)

@@ -28,9 +28,15 @@ worker.addEventListener("message", ({ data: { id, answer, problem } }) => {
   waiting.delete(id);
   if (problem === undefined) done(answer); else failed(new Problem(problem));
 });
-worker.addEventListener("error", () => { for (const { failed } of waiting.values()) failed(new Problem("the recogniser could not be started")); waiting.clear(); });
+let broken = null;
+worker.addEventListener("error", () => {
+  broken = new Problem("the recogniser could not be started");
+  for (const { failed } of waiting.values()) failed(broken);
+  waiting.clear();
+});
 
-function ask(method, values, handed = []) {
+async function ask(method, values, handed = []) {
+  if (broken) throw broken;
   const id = (asked += 1);
   return new Promise((done, failed) => { waiting.set(id, { done, failed }); worker.postMessage({ id, method, values }, handed); });
 }

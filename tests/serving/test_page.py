@@ -16,40 +16,12 @@ from thymos.audio.conditioning import resample
 from thymos.runtime.recognizer import load
 
 pytest.importorskip("playwright", reason="needs playwright, of the extra dev")
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from chromium import NEEDED, PATIENT_MS
+from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as ChooserTimeout
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
-]
-OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-PATIENT_MS = 30_000
-"""A busy machine is no defect."""
+pytestmark = NEEDED
 expect.set_options(timeout=PATIENT_MS)
-
-
-@pytest.fixture(scope="module")
-def spoken_wav(clip, tmp_path_factory) -> Path:
-    """What the microphone hears: a clip at 48 kHz, again and again."""
-    path = tmp_path_factory.mktemp("microphone") / "speech.wav"
-    samples = resample(read_waveform(clip), 48_000).samples
-    soundfile.write(path, np.concatenate([samples] * 3), 48_000, subtype="PCM_16")
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(spoken_wav) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        options = [*OPTIONS, f"--use-file-for-fake-audio-capture={spoken_wav}"]
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -259,22 +231,6 @@ def test_live_answers_come_soon(page):
     assert abs(sum(shares) - 1) < 0.05
     page.click("#listen")
     expect(page.locator("#listen")).to_have_attribute("aria-pressed", "false")
-
-
-def test_a_file_chosen_before_it_is_known_what_hears_is_heard_once_it_is(browser, server, clip):
-    page = browser.new_context(locale="en-GB").new_page()
-    page.set_default_timeout(PATIENT_MS)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    held: list[Route] = []
-    page.route("**/v1/models", lambda asked: held.append(asked))
-    page.goto(server.address)
-    page.set_input_files("#files", clip)
-    expect(page.locator("#status")).to_have_text("Hearing 1 of 1 …")
-    held[0].continue_()
-    expect(page.locator("#detail-title")).to_have_text(clip.name)
-    assert not complaints
-    page.context.close()
 
 
 def test_why_no_stream_is_heard_is_told(browser, serve):

@@ -3,21 +3,33 @@
 import { showCard } from "./card.js";
 import { draw, show, shownItem } from "./detail.js";
 import { isListening, listen, redraw, stop } from "./live.js";
-import { element, emotionTag, find, save } from "./parts.js";
+import { element, emotionTag, find, keep, kept, save } from "./parts.js";
 import { CAN, models, predict, predictAs, whenTokenIsNeeded } from "./server.js";
 import { openMicrophone, wavOf } from "./sound.js";
-import { answerOf, flagWord, language, partWord, setLanguage, word } from "./words.js";
+import { answerOf, flagWord, language, partWord, reasonOf, setLanguage, word } from "./words.js";
 
-const SOUND = /\.(wav|flac|og[ga]|opus|mp3|aiff?|au|w64|m4[abv]|mp4|mov|3g[p2]|aac|amr|web[ma]|mk[va]|wm[av]|asf|avi|flv|mpe?g|m2?ts|ogv|spx|caf)$/i;
+// As src/thymos/audio/containers.py has them.
+const SOUND = ".wav .wave .rf64 .bw64 .w64 .flac .ogg .oga .opus .spx .ogv .mp3 .mp2 .mpga .aif .aiff .aifc .au .snd .sph .caf .m4a .m4b .m4r .mp4 .m4v .mov .qt .qta .3gp .3ga .3g2 .webm .weba .mkv .mka .aac .amr .wma .wmv .asf .avi .flv .mpg .mpeg .mts .m2ts".split(" ");
+const isSound = (name) => SOUND.some((suffix) => name.toLowerCase().endsWith(suffix));
 
 let offered = [];
-let arrived;
-const known = new Promise((done) => { arrived = done; }); // what hears; people may choose files, or speak, before that
+let asked = null;
 let items = [];
 let made = 0;
 let recording = null;
 
 // --- what is chosen ---
+
+// What hears: people may choose files, or speak, before that is known. Where it cannot be told, it is asked for again once needed.
+const known = () => (asked ??= offer().catch((error) => { asked = null; throw error; }));
+
+async function offer() {
+  offered = await models();
+  find("model").replaceChildren(...offered.map((each) => element("option", { value: each.name, textContent: each.name })));
+  showLabels();
+  showCard(find("card"), model());
+  document.documentElement.dataset.ready = "true";
+}
 
 const model = () => offered.find((each) => each.name === find("model").value) ?? offered[0];
 const ticked = () => [...find("labels").querySelectorAll("input:checked")].map((box) => box.value);
@@ -46,16 +58,20 @@ function showLabels() {
 
 let said = () => "";
 const say = (...what) => { said = () => (what.length ? word(...what) : ""); find("status").textContent = said(); };
-const fail = (text) => { find("problem").textContent = text === "" ? "" : text || word("connectionLost"); };
+const fail = (text) => { find("problem").textContent = text; };
 
 // --- recordings ---
 
 async function hearAll(recordings) {
   fail("");
-  const fresh = recordings.map(({ blob, name }) => ({ number: (made += 1), blob, name, rows: null, labels: [] }));
+  const fresh = recordings.map(({ blob, name }) => ({ number: (made += 1), blob, name, round: null, rows: null, labels: [] }));
   items.push(...fresh);
   await hear(fresh);
-  const first = fresh.find(isHeard);
+  await showFirst(fresh);
+}
+
+async function showFirst(some) {
+  const first = some.find((item) => isHeard(item) && items.includes(item));
   if (first) await show(first);
   showTable();
 }
@@ -63,34 +79,33 @@ async function hearAll(recordings) {
 const isHeard = (item) => item.rows !== null && item.rows.some((row) => !row.error);
 
 async function hear(some) {
+  const round = {}, asking = known().then(() => ({ choice: choice(), labels: ticked() }));
   let bad = 0;
-  say("hearing", 1, some.length);
-  await known;
-  const asked = choice(), labels = ticked();
-  for (const item of some) item.asked = asked; // who is asked anew meanwhile takes no older answer
+  for (const item of some) item.round = round; // what is heard anew meanwhile, or cleared, takes no older answer
+  showTable();
   for (const [place, item] of some.entries()) {
-    if (item.asked !== asked) return;
     say("hearing", place + 1, some.length);
-    const rows = await predict(item.blob, asked).catch((error) => [{ error: error.message || word("connectionLost") }]);
-    if (item.asked !== asked) return;
-    bad += Number(rows.every((row) => row.error));
-    Object.assign(item, { rows, labels, choice: asked, explained: new Map() });
+    const told = await asking.then(async (given) => ({ ...given, rows: await predict(item.blob, given.choice) })).catch((error) => ({ rows: [{ error: reasonOf(error) }] }));
+    if (item.round !== round) return;
+    Object.assign(item, told, { round: null, explained: new Map() });
+    bad += Number(!isHeard(item));
+    if (item === shownItem()) show(isHeard(item) ? item : null);
     showTable();
   }
-  say("heard", some.length - bad, bad);
+  if (items.every((item) => item.round === null)) say("heard", some.length - bad, bad);
 }
 
 // Other labels or another model: all is heard anew.
 async function again() {
   if (!items.length) return;
-  await hear(items);
-  const item = shownItem();
-  if (item) await show(isHeard(item) ? item : null);
-  showTable();
+  await hear([...items]);
+  if (!shownItem()) await showFirst(items);
 }
 
 function showTable() {
+  const focused = document.activeElement?.closest("#rows button")?.dataset.of;
   find("results").hidden = items.length === 0;
+  for (const button of document.querySelectorAll("#export-all [data-export]")) button.disabled = !items.some(isHeard);
   find("rows").replaceChildren(...items.flatMap((item) => (item.rows ?? [null]).map((row) => {
     const { labels } = item, line = element("tr"), part = row === null ? "" : partWord(row), name = part ? `${item.name} · ${part}` : item.name;
     line.className = item === shownItem() ? "shown" : "";
@@ -99,6 +114,7 @@ function showTable() {
       return line;
     }
     const open = element("button", { type: "button", textContent: name });
+    open.dataset.of = `${item.number} ${part}`;
     if (item === shownItem()) open.setAttribute("aria-current", "true");
     open.addEventListener("click", async () => { await show(item); showTable(); find("detail").scrollIntoView({ block: "start" }); });
     const { emotion, sure, others } = answerOf(row);
@@ -110,6 +126,7 @@ function showTable() {
     );
     return line;
   })));
+  if (focused) find("rows").querySelector(`[data-of="${focused}"]`)?.focus({ preventScroll: true });
 }
 
 // A cell that tells its column where there is no room for a head; one whose words say it, null.
@@ -122,7 +139,7 @@ function named(column, properties) {
 // --- files ---
 
 function take(files, fromFolder) {
-  const chosen = [...files].filter((file) => !fromFolder || SOUND.test(file.name));
+  const chosen = [...files].filter((file) => !fromFolder || isSound(file.name));
   if (!chosen.length) { if (fromFolder) fail(word("folderEmpty")); return; }
   hearAll(chosen.map((file) => ({ blob: file, name: file.webkitRelativePath || file.name })));
 }
@@ -130,7 +147,7 @@ function take(files, fromFolder) {
 async function filesOf(entry, within = "") {
   if (entry.isFile) {
     const file = await new Promise((done, failed) => entry.file(done, failed));
-    return !within || SOUND.test(file.name) ? [{ blob: file, name: within + file.name }] : [];
+    return !within || isSound(file.name) ? [{ blob: file, name: within + file.name }] : [];
   }
   const reader = entry.createReader(), found = [];
   for (;;) {
@@ -152,8 +169,10 @@ document.addEventListener("drop", async (event) => {
   drop.classList.remove("over");
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) { take(event.dataTransfer.files, false); return; }
-  const found = (await Promise.all(entries.map((entry) => filesOf(entry)))).flat();
-  if (found.length) hearAll(found); else fail(word("folderEmpty"));
+  const told = await Promise.allSettled(entries.map((entry) => filesOf(entry)));
+  const found = told.flatMap(({ value }) => value ?? []), refused = told.find(({ reason }) => reason);
+  if (found.length) hearAll(found);
+  if (refused) fail(reasonOf(refused.reason)); else if (!found.length) fail(word("folderEmpty"));
 });
 
 // --- the microphone ---
@@ -167,44 +186,61 @@ function press(id, is, key = PRESSED[id][Number(is)]) {
   words.textContent = word(key);
 }
 
-async function withMicrophone(work) {
-  fail("");
-  try { await work(); } catch (error) { fail(word("noMicrophone") + (error.message || error.name)); }
+// While the microphone is being opened or closed, a second press would be of what the first is about to change.
+function whenPressed(id, work) {
+  let busy = false;
+  find(id).addEventListener("click", async () => {
+    if (busy) return;
+    busy = true;
+    fail("");
+    try { await work(); } catch (error) { fail(reasonOf(error)); }
+    busy = false;
+  });
 }
 
-find("record").addEventListener("click", () => withMicrophone(async () => {
-  if (recording) {
-    const { microphone, blocks } = recording;
-    recording = null;
-    press("record", false);
-    await microphone.close();
-    const name = `${word("recording")} ${new Date().toISOString().slice(0, 19).replace("T", " ").replaceAll(":", ".")}.wav`;
-    await hearAll([{ blob: wavOf(blocks, microphone.rate), name }]);
-    return;
-  }
-  const blocks = [];
-  recording = { blocks, microphone: await openMicrophone((block) => blocks.push(block)) };
+async function record() {
+  const blocks = [], own = { blocks };
+  own.microphone = await openMicrophone((block) => blocks.push(block), async () => {
+    if (recording !== own) return;
+    await endRecording();
+    fail(word("microphoneLost"));
+  });
+  recording = own;
   press("record", true);
-}));
+}
 
-find("listen").addEventListener("click", () => withMicrophone(async () => {
+async function endRecording() {
+  const { microphone, blocks } = recording, now = new Date();
+  recording = null;
+  press("record", false);
+  await microphone.close();
+  now.setMinutes(now.getMinutes() - now.getTimezoneOffset()); // the clock's time here, written as UTC is
+  const name = `${word("recording")} ${now.toISOString().slice(0, 19).replace("T", " ").replaceAll(":", ".")}.wav`;
+  hearAll([{ blob: wavOf(blocks, microphone.rate), name }]);
+}
+
+whenPressed("record", () => (recording ? endRecording() : record()));
+
+whenPressed("listen", async () => {
   if (isListening()) { press("listen", false); await stop(); return; }
-  await known;
+  await known();
   await listen(choice(), ticked(), (text) => { press("listen", false); fail(text); });
   press("listen", true);
-}));
+});
 
 // --- what can be taken along ---
 
 const TYPES = { csv: "text/csv", textgrid: "text/praat-textgrid", srt: "application/x-subrip", vtt: "text/vtt", json: "application/jsonl" };
 const SUFFIXES = { csv: "csv", textgrid: "TextGrid", srt: "srt", vtt: "vtt", json: "jsonl" };
 
-// The server writes the formats, so that they are those of the command line.
+// The server writes the formats, so that they are those of the command line; of all as of the first, since a table has one
+// head, and some may just be heard anew.
 async function texts(some, kind) {
   if (kind === "json") return some.flatMap((item) => item.rows.map((row) => jsonLine(item, row))).join("");
   let text = "";
+  const [{ choice: given }] = some;
   for (const item of some) {
-    const own = await predictAs(item.blob, item.name, item.choice, TYPES[kind]);
+    const own = await predictAs(item.blob, item.name, given, TYPES[kind]);
     text += text && kind === "csv" ? own.slice(own.indexOf("\n") + 1) : own;
   }
   return text;
@@ -217,7 +253,7 @@ function jsonLine(item, row) {
 }
 
 async function exported(some, kind, name) {
-  try { save(await texts(some, kind), `${name}.${SUFFIXES[kind]}`, TYPES[kind]); } catch (error) { fail(error.message); }
+  try { save(await texts(some, kind), `${name}.${SUFFIXES[kind]}`, TYPES[kind]); } catch (error) { fail(reasonOf(error)); }
 }
 
 for (const button of document.querySelectorAll("#export-all [data-export]")) {
@@ -232,7 +268,7 @@ for (const button of document.querySelectorAll("#export-one [data-export]")) {
     for (const channel of channels) await exported([{ ...item, choice: { ...item.choice, channels: channel } }], kind, `${stem}.channel${channel}`);
   });
 }
-find("clear").addEventListener("click", async () => { items = []; await show(null); showTable(); say(); fail(""); find("files").focus(); });
+find("clear").addEventListener("click", async () => { for (const item of items) item.round = null; items = []; await show(null); showTable(); say(); fail(""); find("files").focus(); });
 
 // --- language, light, dialogs ---
 
@@ -248,7 +284,7 @@ function speak(name) {
   redraw();
 }
 
-find("language").addEventListener("change", (event) => { localStorage.setItem("language", event.target.value); speak(event.target.value); });
+find("language").addEventListener("change", (event) => { keep("localStorage", "language", event.target.value); speak(event.target.value); });
 // Pictures have the colours of when they were drawn.
 function drawAll() {
   draw();
@@ -258,7 +294,7 @@ function drawAll() {
 find("theme").addEventListener("click", () => {
   const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("theme", root.dataset.theme);
+  keep("localStorage", "theme", root.dataset.theme);
   drawAll();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
@@ -266,21 +302,17 @@ find("about-open").addEventListener("click", () => find("about").showModal());
 find("law-open").addEventListener("click", () => find("law").showModal());
 find("model").addEventListener("change", () => { showLabels(); showCard(find("card"), model()); again(); });
 for (const id of ["channels", "vad", "shortest"]) find(id).addEventListener("change", () => (find(id).checkValidity() ? again() : find(id).reportValidity()));
-whenTokenIsNeeded(() => new Promise((given) => {
-  find("token").addEventListener("close", () => given(find("token-value").value || null), { once: true });
-  find("token").showModal();
+whenTokenIsNeeded((another) => new Promise((given) => {
+  const dialog = find("token");
+  dialog.returnValue = ""; // as Escape leaves it
+  dialog.addEventListener("close", () => given(dialog.returnValue ? find("token-value").value : null), { once: true });
+  find("token-wrong").hidden = !another;
+  dialog.showModal();
 }));
 
 for (const place of [document, find("part").content]) {
   for (const part of place.querySelectorAll("[data-needs]")) if (!CAN[part.dataset.needs]) part.remove();
 }
-if (localStorage.getItem("theme")) document.documentElement.dataset.theme = localStorage.getItem("theme");
-speak(localStorage.getItem("language") ?? navigator.language.slice(0, 2));
-try {
-  offered = await models();
-  find("model").replaceChildren(...offered.map((each) => element("option", { value: each.name, textContent: each.name })));
-  showLabels();
-  showCard(find("card"), model());
-  document.documentElement.dataset.ready = "true";
-  arrived();
-} catch (error) { fail(error.message); }
+if (kept("localStorage", "theme")) document.documentElement.dataset.theme = kept("localStorage", "theme");
+speak(kept("localStorage", "language") ?? navigator.language.slice(0, 2));
+known().catch((error) => fail(reasonOf(error)));

@@ -4,21 +4,28 @@ import { COLUMNS, drawCurve, drawExplanation, drawWaveform, LEFT } from "./draw.
 import { element, emotionTag, find, showLegend } from "./parts.js";
 import { CAN, predict } from "./server.js";
 import { peaksOf } from "./sound.js";
-import { answerOf, emotionWord, flagWord, partWord, word } from "./words.js";
+import { answerOf, emotionWord, flagWord, partWord, reasonOf, word } from "./words.js";
 
 const player = find("player");
 let shown = null;
 let parts = []; // of the shown recording: each a row, and where it is told
 let playUntil = Infinity;
+const explaining = new WeakSet(); // rows that are just being explained
 
 export const shownItem = () => shown;
 
 export async function show(item) {
   shown = item;
   find("detail").hidden = item === null;
-  if (item === null) { parts = []; player.removeAttribute("src"); player.load(); return; }
-  if (player.dataset.of !== String(item.number)) {
+  if (player.dataset.of !== String(item?.number)) {
     if (player.src) URL.revokeObjectURL(player.src);
+    player.removeAttribute("src");
+    player.load();
+    delete player.dataset.of;
+    playUntil = Infinity;
+  }
+  if (item === null) { parts = []; return; }
+  if (!player.dataset.of) {
     player.src = URL.createObjectURL(item.blob);
     player.dataset.of = String(item.number);
     player.hidden = false;
@@ -67,11 +74,8 @@ function tellPart(item, { row, place }) {
   if (!CAN.explain) return;
   const button = at("explain");
   button.hidden = row.emotion === null || row.speaker !== undefined;
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    try { await explain(item, row, place); } catch (error) { find("problem").textContent = error.message || word("connectionLost"); }
-    button.disabled = false;
-  });
+  button.addEventListener("click", () => explain(item, row));
+  busy(place, explaining.has(row));
   if (item.explained.has(row)) tellExplanation(item, row, place);
 }
 
@@ -100,12 +104,24 @@ function follow() {
   if (!player.paused) requestAnimationFrame(follow);
 }
 
-async function explain(item, row, place) {
-  if (!item.explained.has(row)) {
-    const [told] = await predict(item.blob, { ...item.choice, channels: row.channel }, { explain: true });
-    item.explained.set(row, told.explanation);
-  }
-  tellExplanation(item, row, place);
+// A disabled button would lose the keyboard's place.
+const busy = (place, is) => place.querySelector(".explain").setAttribute("aria-disabled", String(is));
+const placeOf = (row) => parts.find((part) => part.row === row)?.place; // a new one in each language; none of what is shown no longer
+
+async function explain(item, row) {
+  if (explaining.has(row)) return;
+  explaining.add(row);
+  busy(placeOf(row), true);
+  try {
+    if (!item.explained.has(row)) {
+      const [told] = await predict(item.blob, { ...item.choice, channels: row.channel }, { explain: true });
+      item.explained.set(row, told.explanation);
+    }
+  } catch (error) { find("problem").textContent = reasonOf(error); }
+  explaining.delete(row);
+  const place = placeOf(row);
+  if (place) busy(place, false);
+  if (place && item.explained.has(row)) tellExplanation(item, row, place);
 }
 
 function tellExplanation(item, row, place) {
@@ -120,6 +136,9 @@ function tellExplanation(item, row, place) {
 }
 
 player.addEventListener("play", () => requestAnimationFrame(follow));
+// Whoever stops a stretch, or goes beyond it, then hears the rest.
+player.addEventListener("pause", () => { if (player.paused) playUntil = Infinity; });
+player.addEventListener("seeking", () => { if (player.currentTime >= playUntil) playUntil = Infinity; });
 player.addEventListener("seeked", draw);
 player.addEventListener("error", () => { if (shown !== null && player.src) { player.hidden = true; find("unplayable").hidden = false; } });
 find("waveform").addEventListener("click", (event) => {

@@ -10,27 +10,29 @@ const SHOWN_S = 30;
 // Short windows answer soon; what they are unsure of is smoothed over the last seconds.
 const SESSION = { format: "f32le", window: 1.5, hop: 0.25, smoothing: 3 };
 
-let running = null;
+let running = null; // the line and the microphone
+let shown = null; // what is drawn, also once that is over
 
 export const isListening = () => running !== null;
 
 export async function listen(choice, labels, fail) {
-  const points = [];
+  const own = { labels, points: [], emotion: undefined };
   let line = null;
-  const microphone = await openMicrophone((block) => { find("level").value = levelDb(block); line?.send(block); });
-  const shown = { labels, points, emotion: undefined };
+  const over = (why) => { if (running?.line === line) { stop(); fail(why); } };
+  const microphone = await openMicrophone((block) => { find("level").value = levelDb(block); line?.send(block); }, () => over(word("microphoneLost")));
   line = stream(
     { ...SESSION, rate: microphone.rate, model: choice.model, ...(choice.labels ? { labels } : {}), ...(choice.vad_threshold ? { vad_threshold: choice.vad_threshold } : {}) },
     (event) => {
-      if (event.type === "error" && running?.line === line) { stop(); fail(event.error.detail); } // the line then closes: no news
-      if (event.type === "measurement.result") { points.push({ at: event.end_s, probabilities: event.smoothed.probabilities, emotion: event.smoothed.emotion }); draw(shown); }
+      if (event.type === "error") over(event.error.detail); // the line then closes: no news
+      if (event.type === "measurement.result" && shown === own) { own.points.push({ at: event.end_s, probabilities: event.smoothed.probabilities, emotion: event.smoothed.emotion }); draw(); }
     },
-    () => { if (running?.line === line) { stop(); fail(word("connectionLost")); } },
+    () => over(word("connectionLost")),
   );
-  running = { line, microphone, shown };
+  running = { line, microphone };
+  shown = own;
   find("live").hidden = false;
   showBars(labels);
-  draw(shown);
+  draw();
 }
 
 export async function stop() {
@@ -38,10 +40,11 @@ export async function stop() {
   running = null;
   line.end();
   await microphone.close();
+  find("level").value = -60;
 }
 
 export function redraw() {
-  if (running) { showBars(running.shown.labels); running.shown.emotion = undefined; draw(running.shown); }
+  if (shown) { showBars(shown.labels); shown.emotion = undefined; draw(); }
 }
 
 function showBars(labels) {
@@ -53,7 +56,7 @@ function showBars(labels) {
   find("live-curve").setAttribute("aria-label", word("liveCurve"));
 }
 
-function draw(shown) {
+function draw() {
   const { labels, points } = shown, last = points.at(-1);
   while (points.length && points[0].at < last.at - SHOWN_S) points.shift();
   const end = Math.max(SHOWN_S, last?.at ?? 0);

@@ -4,6 +4,15 @@ import { emotionWord, look } from "./words.js";
 
 export const find = (id) => document.getElementById(id);
 
+// What the browser keeps for the page, in its "localStorage" or "sessionStorage"; whoever blocks them has it forget.
+export function kept(where, name) {
+  try { return window[where].getItem(name); } catch { return null; }
+}
+
+export function keep(where, name, value) {
+  try { window[where].setItem(name, value); } catch { /* it holds until the page is left */ }
+}
+
 export function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);

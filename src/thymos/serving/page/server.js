@@ -1,8 +1,12 @@
 // What is asked of the server. Addresses are relative, so that a proxy may put the page under any path.
 // The static page has a module of the same face in this one's place, examples/web/server.js: tests/test_page_face.py.
 
-let token = sessionStorage.getItem("token");
+import { keep, kept } from "./parts.js";
+import { word } from "./words.js";
+
+let token = kept("sessionStorage", "token");
 let askToken = async () => null;
+let asking = null; // people are asked once, however many requests need it
 
 // What not every module of this face can do, as `data-needs` of the page names it.
 export const CAN = { explain: true, speakers: true };
@@ -10,18 +14,21 @@ export class Problem extends Error {}
 /** @returns {void} */
 export const whenTokenIsNeeded = (ask) => { askToken = ask; };
 
+// A header holds bytes alone, which a letter stands for each.
+const inBytes = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
 async function ask(address, options = {}) {
   for (;;) {
-    const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const used = token, headers = { ...options.headers, ...(used ? { Authorization: `Bearer ${inBytes(used)}` } : {}) };
     let answer;
     try { answer = await fetch(address, { ...options, headers }); } catch { throw new Problem(""); }
     if (answer.status === 401) {
-      token = await askToken();
-      if (token === null) throw new Problem("401");
-      sessionStorage.setItem("token", token);
+      if (token === used) token = await (asking ??= askToken(used !== null).finally(() => { asking = null; }));
+      if (token === null) throw new Problem(word("tokenTitle"));
+      keep("sessionStorage", "token", token);
       continue;
     }
-    if (answer.status === 503 && answer.headers.has("Retry-After")) {
+    if ([429, 503].includes(answer.status) && answer.headers.has("Retry-After")) {
       await new Promise((go) => setTimeout(go, 1000 * Math.min(10, Number(answer.headers.get("Retry-After")) || 1)));
       continue;
     }

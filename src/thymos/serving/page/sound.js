@@ -1,15 +1,22 @@
 // Sound: from the microphone, as a WAV file, as peaks to draw.
 
+import { word } from "./words.js";
+
 // The microphone as it is: what browsers do to please telephones (gain, noise, echo) would change how a voice sounds.
-export async function openMicrophone(take) {
-  const track = await navigator.mediaDevices.getUserMedia({ audio: { autoGainControl: false, noiseSuppression: false, echoCancellation: false, channelCount: 1 } });
-  const context = new AudioContext();
+// `take` gets each block of samples; `lost` is called should the microphone be unplugged, or forbidden.
+export async function openMicrophone(take, lost) {
+  if (!navigator.mediaDevices) throw new Error(word("insecure"));
+  let track, context;
   try {
+    track = await navigator.mediaDevices.getUserMedia({ audio: { autoGainControl: false, noiseSuppression: false, echoCancellation: false, channelCount: 1 } });
+    context = new AudioContext();
     await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
   } catch (error) {
-    track.getTracks().forEach((each) => each.stop());
-    throw error;
+    track?.getTracks().forEach((each) => each.stop());
+    context?.close();
+    throw new Error(word("noMicrophone") + (error.message || error.name));
   }
+  for (const each of track.getTracks()) each.addEventListener("ended", lost);
   const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
   node.port.onmessage = ({ data }) => take(data);
   context.createMediaStreamSource(track).connect(node);

@@ -22,6 +22,9 @@ const ENGLISH = {
   noneHeard: "none heard", recording: "recording", hearing: (n, all) => `Hearing ${n} of ${all} …`,
   heard: (n, bad) => `${n} heard` + (bad ? `, ${bad} could not be` : ""), listening: "Listening …",
   noMicrophone: "The microphone cannot be used: ", connectionLost: "The connection to the server was lost.",
+  microphoneLost: "The microphone is gone; what it heard until then is kept.",
+  insecure: "The microphone cannot be used: browsers give it only to pages that come by https, or from this machine.",
+  tokenWrong: "The server takes another one.",
   twoLabels: "At least two are needed.", folderEmpty: "No recordings are in there.",
   waveformOf: (name) => `Waveform of ${name}, coloured by emotion; the list below says the same`,
   curveOf: (name) => `Probability of each emotion over time in ${name}`,
@@ -59,6 +62,9 @@ const GREEK = {
   noneHeard: "κανένα", recording: "ηχογράφηση", hearing: (n, all) => `Ακρόαση ${n} από ${all} …`,
   heard: (n, bad) => `Ακούστηκαν ${n}` + (bad ? `, δεν ακούστηκαν ${bad}` : ""), listening: "Ακρόαση …",
   noMicrophone: "Το μικρόφωνο δεν είναι διαθέσιμο: ", connectionLost: "Χάθηκε η σύνδεση με τον διακομιστή.",
+  microphoneLost: "Το μικρόφωνο χάθηκε· ό,τι άκουσε ως τότε κρατήθηκε.",
+  insecure: "Το μικρόφωνο δεν είναι διαθέσιμο: οι περιηγητές το δίνουν μόνο σε σελίδες που έρχονται με https ή από αυτόν τον υπολογιστή.",
+  tokenWrong: "Ο διακομιστής δέχεται άλλον.",
   twoLabels: "Χρειάζονται τουλάχιστον δύο.", folderEmpty: "Δεν υπάρχουν ηχογραφήσεις εκεί.",
   waveformOf: (name) => `Κυματομορφή: ${name}, χρωματισμένη ανά συναίσθημα· η λίστα παρακάτω λέει τα ίδια`,
   curveOf: (name) => `Πιθανότητα κάθε συναισθήματος στον χρόνο: ${name}`,
@@ -95,6 +101,7 @@ export function setLanguage(name) {
 
 export const language = () => code;
 export const word = (key, ...values) => { const said = current[key] ?? ENGLISH[key]; return typeof said === "function" ? said(...values) : said; };
+export const reasonOf = (error) => error.message || word("connectionLost");
 export const emotionWord = (emotion) => emotion === null ? word("noneHeard") : current.emotions[emotion] ?? emotion;
 export const partWord = (row) => [row.channel && word("channelN", row.channel), row.speaker && word("voiceN", row.speaker)].filter(Boolean).join(", ");
 
