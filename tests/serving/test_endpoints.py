@@ -14,6 +14,8 @@ from thymos.audio import read_waveform
 from thymos.audio.conditioning import resample
 from thymos.runtime.recognizer import load
 
+CUT_FORM = b'--xx\r\nContent-Disposition: form-data; name="f"; filename="%d.wav"\r\n\r\nx\r\n' * 2 % (1, 2)
+
 
 def told(thymos_here, *words) -> list[dict]:
     done = thymos_here("predict", *words, "--format", "jsonl")
@@ -179,6 +181,13 @@ def test_models_are_told_and_chosen(client, clip):
         ("", b"x", {"accept": "image/png"}, 406, "the answer can be application/json, "),
         ("", b"x", {"content-encoding": "gzip"}, 415, "a body is taken as it is, not with Content-Encoding gzip"),
         ("", b"--", {"content-type": "multipart/form-data"}, 400, "Missing boundary in multipart."),
+        (
+            "",
+            CUT_FORM,
+            {"content-type": "multipart/form-data; boundary=xx"},
+            400,
+            "the form has no end: it is cut short",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence(client, query, content, headers, status, sentence):
@@ -207,6 +216,17 @@ def test_a_form_s_fields_are_not_taken_for_options(client, clip):
     answer = client.post("/v1/predict", files={"file": ("a.wav", clip.read_bytes())}, data={"timeline": "true"})
     assert answer.status_code == 400 and "?timeline=true" in answer.json()["detail"]
     assert client.post("/v1/predict", data={"x": "y"}, files={}).status_code == 422  # a form of the old kind is a body
+
+
+def test_a_form_s_names_are_those_that_files_have(client):
+    answer = client.post("/v1/predict", files=[("file", (name, b"x")) for name in ('"a"\n.wav', "../b.wav")])
+    assert [json.loads(line)["file"] for line in answer.text.splitlines()] == ['"a"\n.wav', "../b.wav"]
+
+
+def test_accept_may_come_in_several_lines(client, clip):
+    lines = [("accept", "text/csv;q=0.1"), ("accept", "application/json")]
+    answer = client.post("/v1/predict", content=clip.read_bytes(), headers=lines)
+    assert answer.headers["content-type"].startswith("application/json")
 
 
 def test_addresses_that_are_not_there_and_methods_that_do_not_fit(client):

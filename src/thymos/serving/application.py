@@ -25,6 +25,7 @@ from thymos.serving.content import (
     JSON,
     JSON_LINES,
     Upload,
+    accept_of,
     accepted,
     check_number,
     checked_query,
@@ -68,7 +69,7 @@ class Service:
 
     async def predict(self, request: Request) -> Response:
         """Answer which emotion is heard in recordings."""
-        wanted = wanted_of(request.query_params, request.headers.get("accept"))
+        wanted = wanted_of(request.query_params, accept_of(request))
         model = find_model(self.models, wanted.model)
         uploads = await read_uploads(request, self.bounds)
         unheard = list(uploads)
@@ -111,7 +112,7 @@ class Service:
         what = query.get("what", "embedding")
         if what not in ("embedding", "statistics"):
             raise ProblemError(400, f"what is embedding or statistics, not {what[:40]!r}")
-        accepted(request.headers.get("accept"), (JSON, JSON_LINES))
+        accepted(accept_of(request), (JSON, JSON_LINES))
         uploads = await read_uploads(request, self.bounds)
         unheard = list(uploads)
         asked = {"windows": flag_of(query, "windows"), "vad_threshold": number_of(query, "vad_threshold")}

@@ -11,6 +11,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Literal
 
 from starlette.datastructures import QueryParams, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
@@ -133,6 +134,11 @@ def _channels(given: str) -> Literal["mix", "split"] | int:
     if given.isascii() and given.isdecimal() and len(given) < 6 and int(given):
         return int(given)
     raise ProblemError(400, f"channels are mix, split, or the number of one from 1, not {given[:40]!r}")
+
+
+def accept_of(request: Request) -> str:
+    """Return the request's Accept header; given several times, it is one list (RFC 9110, section 5.3)."""
+    return ", ".join(request.headers.getlist("accept"))
 
 
 def accepted(accept: str | None, offered: Sequence[str]) -> str:
@@ -277,7 +283,7 @@ async def read_uploads(request: Request, bounds: ServingBounds) -> list[Upload]:
     """Return the recordings in the request's body: the files of a form, or the body itself.
 
     Raises:
-        ProblemError: it is compressed, too large, too slow, or a form without a file.
+        ProblemError: it is compressed, too large, too slow, or a form without a file or an end.
         ClientDisconnect: the client has gone.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -308,12 +314,26 @@ async def _whole_body(body: BoundedBody) -> Upload:
     return Upload(UNNAMED, file, n_bytes)
 
 
+class _Form(MultiPartParser):
+    """A form that knows whether its end was seen: one that is cut short would lose its last file without a word."""
+
+    has_end = False
+
+    def on_end(self) -> None:
+        self.has_end = True
+
+
 async def _files_of_form(request: Request, bounds: ServingBounds) -> list[Upload]:
-    form = await request.form(max_files=bounds.files, max_fields=8, max_part_size=1 << 12)
+    parser = _Form(request.headers, request.stream(), max_files=bounds.files, max_fields=8, max_part_size=1 << 12)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise ProblemError(400, error.message) from None
+    if not parser.has_end:
+        await form.close()
+        raise ProblemError(400, "the form has no end: it is cut short, or its boundary is another one")
     parts = [part for _, part in form.multi_items()]
-    uploads = [
-        Upload(part.filename or UNNAMED, part.file, part.size or 0) for part in parts if isinstance(part, UploadFile)
-    ]
+    uploads = [Upload(_name_of(part), part.file, part.size or 0) for part in parts if isinstance(part, UploadFile)]
     if not uploads:
         raise ProblemError(400, "the form holds no file: send recordings as its files")
     if len(uploads) != len(parts):
@@ -321,3 +341,14 @@ async def _files_of_form(request: Request, bounds: ServingBounds) -> list[Upload
             upload.close()
         raise ProblemError(400, "the form holds more than files: say what is wanted in the query, as ?timeline=true")
     return uploads
+
+
+def _name_of(part: UploadFile) -> str:
+    """Return a file's name as it was before it was written into a form.
+
+    Source: HTML, section 4.10.21.8, multipart form data.
+    """
+    name = part.filename or UNNAMED
+    for written, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        name = name.replace(written, letter)
+    return name
