@@ -200,6 +200,12 @@ def spaced(words: Iterable[str]) -> str:
     return " ".join(f'"{word}"' if " " in word or '"' in word else word for word in quoted)
 
 
+def speaker_key(speaker: str) -> str:
+    """Return what is equal for spellings of one speaker: *Ann* and *ann*, *Speaker 1* and *speaker_1*."""
+    words = re.sub(r"[\s_\-]+", " ", label_key(speaker))
+    return re.sub(r"(?<=[^\W\d]) (?=\d)", "", words)  # "Speaker 1" is "SPEAKER1", but "1-2" is not "12"
+
+
 def natural_key(word: str) -> tuple[tuple[bool, int, str, str], ...]:
     """Return a sorting key under which "2" comes before "10" and "s2" before "s10"."""
     parts = re.findall(r"[0-9]+|[^0-9]+", word)

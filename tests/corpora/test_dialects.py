@@ -188,6 +188,11 @@ def test_every_row_that_cannot_be_used_is_named(opened: Callable[..., Corpus]) -
     assert corpus.notes == ("table.csv: 2 rows say again what an earlier one said (line 43, 44)",)
 
 
+def test_a_speaker_in_two_spellings_of_one_file_is_one(opened: Callable[..., Corpus]) -> None:
+    corpus = opened("file,emotion,speaker\nwav/1.wav,fear,Speaker 1\nwav/1.wav,fear,speaker_1\n")
+    assert [(each.path, each.speaker) for each in corpus.clips] == [("wav/1.wav", "Speaker 1")]
+
+
 def test_parts_of_files_are_cut(opened: Callable[..., Corpus]) -> None:
     corpus = opened(
         "file,start,end,emotion\n"

@@ -216,3 +216,17 @@ def test_corpora_in_folders_of_one_name_stay_apart() -> None:
         ("berlin/wav", "berlin/wav/1"),
         ("rome/wav", "rome/wav/1"),
     }
+
+
+def test_tables_in_one_folder_stay_apart() -> None:
+    first = Corpus("csv", Path("/data/two"), (clip("a.wav", "anger", speaker="1"),), table="here")
+    second = Corpus("csv", Path("/data/two"), (clip("b.wav", "anger", speaker="1"),), table="there")
+    assert {(each.corpus, each.speaker) for each in joined([first, second]).clips} == {
+        ("two/here", "two/here/1"),
+        ("two/there", "two/there/1"),
+    }
+
+
+def test_chance_is_among_what_both_sides_have() -> None:
+    corpus = table(*one("A", "anger fear sadness"), *one("B", "anger fear disgust"))
+    assert chance_of(corpus, HeldOutCorpora(("B",)).split(corpus)) == 1 / 2, "anger and fear are told apart"

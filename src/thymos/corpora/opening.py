@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from thymos.corpora.readers.listed_files import Surroundings
 from thymos.corpora.table import Clip, ClipEntry, Corpus, Exclusion, KeptWaveforms, clip_names, summed_uses
 from thymos.errors import CorpusError
 from thymos.files import home_path
-from thymos.labels import label_key
+from thymos.labels import speaker_key
 
 
 def open_corpus(
@@ -85,13 +84,15 @@ def open_corpus(
         found=len(listing.entries) + len(listing.excluded),
         notes=(*listing.notes, *spellings, *alone),
         kept=waveforms,
+        table=path.stem if path.is_file() else "",
     )
 
 
 def joined(corpora: Sequence[Corpus]) -> Corpus:
     """Return several corpora as one: each clip tells which it comes from, and speakers of two are never the same.
 
-    A corpus is called as its clips say, else for its folder, and for that one's folder, too, where two are alike.
+    A corpus is called as its clips say, else for its folder; where two are alike, for that one's folder, too, and where
+    they are tables in one folder, for the table.
 
     Raises:
         CorpusError: two of them hold the same file, or some tell emotions and others none.
@@ -104,11 +105,10 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     root = Path(os.path.commonpath([corpus.root for corpus in corpora]))
     clips: list[Clip] = []
     excluded: list[Exclusion] = []
-    alike = Counter(corpus.root.name for corpus in corpora)
-    for corpus in corpora:
-        inside, own = corpus.root.relative_to(root), corpus.root
+    for corpus, called in zip(corpora, _names_apart(corpora), strict=True):
+        inside = corpus.root.relative_to(root)
         for clip in corpus.clips:
-            name = clip.corpus or (own.name if alike[own.name] == 1 else f"{own.parent.name}/{own.name}")
+            name = clip.corpus or called
             speaker = f"{name}/{clip.speaker}" if clip.speaker else ""
             moved = replace(clip, path=(inside / clip.path).as_posix(), corpus=name, speaker=speaker)
             clips.append(replace(moved, file=clip.file and (inside / clip.file).as_posix()))
@@ -127,12 +127,28 @@ def joined(corpora: Sequence[Corpus]) -> Corpus:
     return corpus.relabelled(lambda word: word)
 
 
+def _names_apart(corpora: Sequence[Corpus]) -> list[str]:
+    """Return what each of ``corpora`` is called, no two alike: as much as it takes of folder, table, and path."""
+    folders = [corpus.root.parts for corpus in corpora]
+    names = [path[-1] for path in folders]
+    for depth in range(2, max(map(len, folders)) + 1):
+        often = Counter(zip(names, folders, strict=True))
+        roots = Counter(name for name, _ in often)
+        names = [
+            "/".join(path[-depth:]) if roots[name] > 1 else name for name, path in zip(names, folders, strict=True)
+        ]
+    for inner in ([corpus.table for corpus in corpora], [str(place + 1) for place in range(len(corpora))]):
+        often = Counter(names)
+        names = [f"{name}/{own}" if own and often[name] > 1 else name for name, own in zip(names, inner, strict=True)]
+    return names
+
+
 def _with_one_spelling(entries: list[ClipEntry]) -> tuple[list[ClipEntry], list[str]]:
     """Return ``entries`` with each speaker in one spelling, and what to say of speakers who had several.
 
     Two that differ in case, or in what stands between words, are one: else a voice would lie on both sides of a fold.
     """
-    keys = {entry.speaker: _speaker_key(entry.speaker) for entry in entries}
+    keys = {entry.speaker: speaker_key(entry.speaker) for entry in entries}
     counts = Counter(entry.speaker for entry in entries)
     spelled: dict[str, list[str]] = {}
     for speaker in sorted(counts, key=lambda each: (-counts[each], each)):
@@ -141,11 +157,6 @@ def _with_one_spelling(entries: list[ClipEntry]) -> tuple[list[ClipEntry], list[
     if not notes:
         return entries, []
     return [replace(entry, speaker=spelled[keys[entry.speaker]][0]) for entry in entries], notes
-
-
-def _speaker_key(speaker: str) -> str:
-    words = re.sub(r"[\s_\-]+", " ", label_key(speaker))
-    return re.sub(r"(?<=[^\W\d]) (?=\d)", "", words)  # "Speaker 1" is "SPEAKER1", but "1-2" is not "12"
 
 
 def _with_text_names(entries: list[ClipEntry]) -> tuple[list[ClipEntry], list[Exclusion]]:

@@ -240,6 +240,8 @@ class Corpus:
     """What a user is told of how it was read, a sentence each: what was passed over, guessed, or said twice."""
     kept: KeptWaveforms = field(default_factory=lambda: KeptWaveforms(0), compare=False)
     """What ``waveform`` need not decode."""
+    table: str = ""
+    """Name, without its suffix, of the table that lists it; empty where it is a folder."""
 
     def __repr__(self) -> str:
         hours = sum(clip.sound.duration_s for clip in self.clips) / 3600

@@ -22,7 +22,7 @@ from thymos.corpora.headings import Chosen, columns_of, gender_of, others_for, r
 from thymos.corpora.readers.file_finder import FileFinder
 from thymos.corpora.table import ClipEntry, Exclusion, Listing, clip_names
 from thymos.errors import CorpusError
-from thymos.labels import DIMENSIONS, label_key, to_emotion
+from thymos.labels import DIMENSIONS, label_key, speaker_key, to_emotion
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
@@ -171,7 +171,7 @@ class ListedFiles:
         before.lines.append(line)
         for what, one, other in (
             ("labels", _meaning(before.entry.emotion), _meaning(entry.emotion)),
-            ("speakers", before.entry.speaker, entry.speaker),
+            ("speakers", *_told_apart(before.entry.speaker, entry.speaker)),
             ("splits", before.entry.split, entry.split),
         ):
             if one and other and one != other:
@@ -340,6 +340,11 @@ def dimension_value(text: str) -> float | None:
     if not math.isfinite(value):
         raise ValueError(f"{text!r} is no value of a dimension: a number is needed, or nothing")
     return value
+
+
+def _told_apart(one: str, other: str) -> tuple[str, str]:
+    """Return two speakers; in the first one's spelling where they are one."""
+    return one, one if speaker_key(one) == speaker_key(other) else other
 
 
 def _meaning(label: str) -> str:
