@@ -311,7 +311,10 @@ def _run_of(right: tuple[bool, ...], folds: int) -> tuple[dict[str, Any], Any]:
         sizes = {"train_clips": clips - len(tested), "test_clips": len(tested)}
         sizes |= {"train_segments": clips - len(tested), "test_segments": len(tested)}
         results.append(({"repeat": 0, "fold": number, "name": f"fold {number + 1}", "wall_s": 1.0} | sizes, frame))
-        made.append(Fold(0, number, f"fold {number + 1}", (), ()))
+        sides = [
+            tuple(clip.path for i, clip in enumerate(table) if (i in tested) == is_test) for is_test in (False, True)
+        ]
+        made.append(Fold(0, number, f"fold {number + 1}", *sides))
     corpus, protocol = Corpus("folder", Path("toy"), tuple(table)), Split(RecordingFolds(folds), tuple(made))
     facts = {"command": "", "finished": "2026-11-27T05:00:00+00:00", "wall_s": 1.0}
     content = make_results(corpus, {"name": "toy"}, False, protocol, results, 0, facts)

@@ -9,6 +9,7 @@ from thymos.corpora import Clip, Corpus, Measurements, protocol_named
 from thymos.corpora.given_sides import CorpusPairs, HeldOutCorpora
 from thymos.corpora.opening import joined
 from thymos.errors import LeakageError, ProtocolError
+from thymos.scoring.summary import chance_of
 
 
 def clip(path: str, emotion: str, corpus: str = "", speaker: str = "", split: str = "", sound: str = "") -> Clip:

@@ -177,6 +177,8 @@ def test_the_command_leaves_labels_out_and_says_so(toys: Path, tmp_path: Path) -
     assert said in result.output
     results = json.loads((out / "results.json").read_text())
     assert results["protocol"]["notes"] == [said]
+    assert "surprise" not in results["labels"] and len(results["labels"]) == 4
+    assert results["chance"] == 0.25 and "chance 0.250" in result.output
     assert {fold["name"]: fold["test_clips"] for fold in results["folds"]} == {"test on emovo": 24}
     assert said in (out / "report.html").read_text()
 

@@ -132,8 +132,7 @@ def _names_apart(corpora: Sequence[Corpus]) -> list[str]:
     folders = [corpus.root.parts for corpus in corpora]
     names = [path[-1] for path in folders]
     for depth in range(2, max(map(len, folders)) + 1):
-        often = Counter(zip(names, folders, strict=True))
-        roots = Counter(name for name, _ in often)
+        roots = Counter(name for name, _ in {*zip(names, folders, strict=True)})
         names = [
             "/".join(path[-depth:]) if roots[name] > 1 else name for name, path in zip(names, folders, strict=True)
         ]

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -237,7 +238,10 @@ class Results(_Part):
     protocol: ProtocolFacts
     seed: int
     labels: list[str]
-    """The emotions that are told apart; none where the corpus tells dimensions alone, which has no scores of them."""
+    """The emotions that folds train on or test; none where the corpus tells dimensions alone, which has no scores of
+    them."""
+    chance: float | None = None
+    """The UAR of guessing, on average over folds, each among the emotions that it trains on; None: an earlier run's."""
     levels: list[Level] = Field(list(LEVELS), min_length=1)
     """What was told apart: ``recording`` alone where each recording is scored as a whole, in one row."""
     shuffled_labels: bool = False
@@ -289,6 +293,12 @@ class Results(_Part):
     def as_json(self) -> dict[str, Any]:
         """Return it as the file holds it: what is not known is left out."""
         return self.model_dump(mode="json", exclude_unset=True)
+
+
+def chance_in(results: Mapping[str, Any]) -> float:
+    """Return the UAR of guessing in the content of a ``results.json``, also of one that does not tell it."""
+    told = results.get("chance")
+    return 1 / len(results["labels"]) if told is None else float(told)
 
 
 def recipe_name(recipe: dict[str, Any]) -> str:

@@ -54,12 +54,14 @@ def make_results(
     Raises:
         ProtocolError: dimensions alone are told, and no fold both learns one and tests it.
     """
-    labels = corpus.emotions
+    labels = _labels_in(corpus, split)
     predictions = pd.concat([frame for _, frame in fold_results], ignore_index=True)
     dimensions = dimension_rows(predictions)
     if not labels and not dimensions:
         raise ProtocolError("no fold has values of a dimension both to learn from and to test: nothing can be scored")
-    of_emotions = _of_emotions(corpus, fold_results, predictions) if labels else {"levels": ["recording"]}
+    of_emotions = (
+        _of_emotions(corpus, labels, split, fold_results, predictions) if labels else {"levels": ["recording"]}
+    )
     labels_used = [asdict(use) for use in corpus.labels]
     content = {
         "format": 1,
@@ -89,14 +91,39 @@ def make_results(
     return Results.model_validate(content).as_json()
 
 
-def _of_emotions(corpus: Corpus, fold_results: Sequence[FoldResult], predictions: pd.DataFrame) -> dict[str, Any]:
+def _labels_in(corpus: Corpus, split: Split) -> tuple[str, ...]:
+    """Return the emotions that a fold trains on or tests: across corpora, some are on one side alone, and in none."""
+    used = {path for fold in split.folds for side in (fold.train, fold.validation, fold.test) for path in side}
+    return corpus.part(used).emotions or corpus.emotions
+
+
+def chance_of(corpus: Corpus, split: Split) -> float:
+    """Return the UAR that guessing scores on average over folds, as a share of one.
+
+    A fold's model can name what was trained alone, so it guesses among these; an emotion that was not is never right.
+    """
+    emotion = {clip.path: clip.emotion for clip in corpus.clips}
+    by_fold = []
+    for fold in split.folds:
+        trained, tested = ({emotion[path] for path in side} - {""} for side in (fold.train, fold.test))
+        by_fold.append(len(trained & tested) / max(1, len(trained) * len(tested)))
+    return float(np.mean(by_fold))
+
+
+def _of_emotions(
+    corpus: Corpus,
+    labels: tuple[str, ...],
+    split: Split,
+    fold_results: Sequence[FoldResult],
+    predictions: pd.DataFrame,
+) -> dict[str, Any]:
     """Return what is scored of emotions: on each level, by fold and over folds, by speaker, emotion and group."""
-    labels = corpus.emotions
     rows, divided = _by_level(predictions, labels), groupings(corpus)
     calibration = calibration_summary(fold_results, labels, divided)
     folds = [_fold_row(own, frame, labels) for own, frame in fold_results]
     return {
         "levels": ["recording"] if len(rows["segment"].clips) == len(rows["recording"].clips) else list(LEVELS),
+        "chance": chance_of(corpus, split),
         "folds": folds,
         "summary": {level: _summary(rows[level], [fold[level] for fold in folds], len(labels)) for level in LEVELS},
         "per_speaker": _per_speaker(rows, len(labels)),
