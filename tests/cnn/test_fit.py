@@ -73,7 +73,6 @@ def test_what_is_watched_is_scored_as_it_would_be_after_the_fit() -> None:
     assert last.validation_loss == pytest.approx(-np.log(probabilities[range(20), TARGETS[:20]]).mean(), rel=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", ONLINE)
 def test_augmentation_changes_the_fit_and_the_seed_repeats_it(change: str) -> None:
     plain, first, again = fitted(), fitted(change), fitted(change)
@@ -89,7 +88,6 @@ def test_random_state_is_given_back() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.slow
 def test_it_learns_with_every_augmentation_at_once() -> None:
     result = fitted(*ONLINE, "training.epochs=25", "model.dropout=0", "training.learning_rate=0.01")
     probabilities = predict_probabilities(result.model, SPECTROGRAMS, load_recipe("model1").training)

@@ -247,8 +247,7 @@ def test_threads_may_share_one_recognizer(recognizer, spoken):
     assert all(got[number] == expected for number in range(4))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_answers_are_the_same_by_any_number_of_threads(recognizer, bundle, spoken, long_file, threads):
     other = load(bundle, threads)
     assert other.threads == threads
