@@ -196,7 +196,8 @@ def test_who_stops_a_stretch_then_hears_the_rest(page, clip):
         player.pause(); })""",
         end_s,
     )
-    page.wait_for_function("end => document.getElementById('player').currentTime > end + 0.1", arg=end_s)
+    heard = page.wait_for_function("end => document.getElementById('player').currentTime > end + 0.1", arg=end_s)
+    assert heard.json_value(), "it plays on beyond the stretch"
 
 
 def test_why_is_told_also_where_the_language_has_changed_meanwhile(page, clip):

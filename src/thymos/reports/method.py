@@ -314,7 +314,7 @@ def _figures(results: Results) -> Iterator[str]:
         yield (
             f"Per recording ({spread} [95 % interval]), accuracy was {spread_text(summary.accuracy)} %, UAR "
             f"{spread_text(summary.uar)} %, macro-F1 {spread_text(summary.macro_f1)} %; chance among "
-            f"{len(results.labels)} emotions is {100 * chance_in(results.model_dump()):.1f} %."
+            f"{len(results.labels)} emotions is {100 * chance_in(results.chance, results.labels):.1f} %."
         )
         if "segment" in results.levels:
             yield f"Per segment, accuracy was {spread_text(results.summary.segment.accuracy)} %."

@@ -72,7 +72,7 @@ def _of_emotions(results: Results) -> dict[str, Any]:
     counts = results.confusion.recording
     return {
         "scored": int(np.sum(counts)) // results.protocol.repeats,
-        "chance": chance_in(results.model_dump()),
+        "chance": chance_in(results.chance, results.labels),
         "commonest": max(map(sum, counts)) / np.sum(counts),
         "matrices": _matrices_by_level(results.labels, results.confusion),
     }
@@ -96,7 +96,7 @@ def summary_table(results: Mapping[str, Any]) -> Table:
         table.add_row(name, *(_mean_and_interval(results["summary"][level][metric]) for level in levels))
     table.caption = (
         f"mean ± sd over folds \\[95 % interval of the mean, by bootstrap over recordings]; "
-        f"chance {chance_in(results):.3f}"
+        f"chance {chance_in(results.get('chance'), results['labels']):.3f}"
     )
     return table
 
@@ -174,7 +174,7 @@ def _draw(results: Results, folder: Path, formats: Sequence[str]) -> dict[str, P
         "folds": figures.folds_figure(
             [fold.name for fold in results.folds],
             {level: [fold.at(level).accuracy for fold in results.folds] for level in levels},
-            chance_in(results.model_dump()),
+            chance_in(results.chance, results.labels),
         ),
     }
     for of in SIDES:

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Sized
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -295,10 +295,9 @@ class Results(_Part):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-def chance_in(results: Mapping[str, Any]) -> float:
-    """Return the UAR of guessing in the content of a ``results.json``, also of one that does not tell it."""
-    told = results.get("chance")
-    return 1 / len(results["labels"]) if told is None else float(told)
+def chance_in(told: float | None, labels: Sized) -> float:
+    """Return the UAR of guessing: as ``results.json`` tells it, else by its ``labels``, as for earlier runs."""
+    return 1 / len(labels) if told is None else told
 
 
 def recipe_name(recipe: dict[str, Any]) -> str:
